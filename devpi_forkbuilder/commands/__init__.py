@@ -1,0 +1,1 @@
+"""The command line: `devpi-forkbuilder up` and `doctor`."""

@@ -1,0 +1,56 @@
+"""What the pipeline asks of whoever drives it, and what it offers: protocols of one to three members."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Built
+from devpi_forkbuilder.domain.states import State
+
+
+class LogSink(Protocol):
+    """Where a build's output goes, line by line, as it happens."""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`, which may be any part of a line. Never raises: a full disk loses log, not the build."""
+
+    def say(self, line: str) -> None:
+        """Append a line of our own, marked as ours."""
+
+
+class Progress(Protocol):
+    """How the driver of a build follows and ends it."""
+
+    @property
+    def log(self) -> LogSink:
+        """The build's log."""
+
+    def enter(self, state: State) -> None:
+        """The build goes to `state`."""
+
+    def commit_time(self, seconds: int) -> None:
+        """The commit's time is known (seconds since the epoch)."""
+
+    def cancelled(self) -> bool:
+        """Whether the build should end now: the server is stopping. Cheap; asked several times a second."""
+
+
+class Builder(Protocol):
+    """Turns an order into files."""
+
+    @property
+    def identity(self) -> str:
+        """Names and versions of the tools; a remembered failure may be tried again when it changes."""
+
+    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+        """The files of `order`, which live until the context ends.
+
+        Enters the states `fetching`, `building` and `checking`. Raises ForkbuilderError for every failure that
+        can be told to a user, and CancelledError when `progress.cancelled()` became true.
+        """
+
+
+class CancelledError(Exception):
+    """The server is stopping; the order is not at fault and is wanted again."""
