@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.pipeline.command import Command
 
 
 class LogSink(Protocol):
@@ -54,3 +56,27 @@ class Builder(Protocol):
 
 class CancelledError(Exception):
     """The server is stopping; the order is not at fault and is wanted again."""
+
+
+class Box(Protocol):
+    """One build's view of the machine."""
+
+    def path(self, inside: Path) -> str:
+        """What `inside`, a path at or below the box's work folder, is called by processes in the box."""
+
+    def wrap(self, command: Command, *, network: bool) -> Command:
+        """`command` so that it runs in the box; its argv and env use the names that `path` gives."""
+
+
+class Sandbox(Protocol):
+    """A way to confine builds; `name` is the tier: bwrap, uid, landlock or none."""
+
+    @property
+    def name(self) -> str:
+        """The tier, as shown in the status and in each file's provenance."""
+
+    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
+        """A box in which `work` is writable and, beside the system, only `readable` can be read.
+
+        Raises InfrastructureError when the box cannot be made.
+        """

@@ -1,0 +1,1 @@
+"""The tiers in which builds are confined, from strongest to none."""
