@@ -1,0 +1,45 @@
+"""What the service needs from outside: a publisher, a clock, a place for logs. (The builder is a seam of `pipeline`.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Built
+from devpi_forkbuilder.pipeline.seams import LogSink
+
+
+class Publisher(Protocol):
+    """Makes a build's files part of the index. Both members are called in worker threads only."""
+
+    def publish(self, order: Order, built: Built) -> None:
+        """All files of `built` become visible at once, or none. Raises ForkbuilderError.
+
+        Once it has returned, `covers(order)` is true; a build whose files do not serve its order has failed.
+        """
+
+    def covers(self, order: Order) -> bool:
+        """Whether the index has a usable file for `order`: another target's build may have served it."""
+
+
+class Clock(Protocol):
+    """Two clocks: one for people, one for durations."""
+
+    def now(self) -> float:
+        """Seconds since the epoch; may jump."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+
+
+class RunLog(LogSink, Protocol):
+    """The log of one run, open."""
+
+    def close(self) -> None:
+        """Nothing more comes. Never raises."""
+
+
+OpenLog = Callable[[Path], RunLog]
+"""Starts a new log file; the folder is there. May raise OSError."""
