@@ -1,0 +1,92 @@
+"""The index type `forkbuilder`: its settings, and files of former pins marked as yanked.
+
+devpi's contract: `devpiserver_get_stage_customizer_classes` and `BaseStageCustomizer`. Settings are judged in
+`validate_config`, inside the transaction of the change, so a refused change leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from devpi_server.model import BaseStageCustomizer
+from pyramid.threadlocal import get_current_request
+
+from devpi_forkbuilder.devpi.releases import superseded_files
+from devpi_forkbuilder.devpi.settings import settings_of
+from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.domain.settings import DEFAULTS, LINES, IndexSettings, SettingsRefusedError, lines_of, meaningful
+
+
+class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-server ships no types
+    """What makes a private stage an index of forks."""
+
+    def __init__(self, stage: Any) -> None:
+        super().__init__(stage)
+        # Private stages of devpi-server 6 have no PEP 592 data. Every stage object is made with its customizer,
+        # inherited ones too, so this is the one place through which all simple pages go.
+        self._links = stage.get_simplelinks_perstage
+        stage.get_simplelinks_perstage = self._links_with_yanked
+
+    def get_possible_indexconfig_keys(self) -> tuple[str, ...]:
+        """The settings of this index type."""
+        return tuple(key for key, _ in DEFAULTS)
+
+    def get_default_config_items(self) -> tuple[tuple[str, object], ...]:
+        """Their defaults."""
+        return tuple((key, list(value) if isinstance(value, tuple) else value) for key, value in DEFAULTS)
+
+    def normalize_indexconfig_value(self, key: str, value: object) -> object:
+        """Text and lists of texts become lists of lines; they are judged together in `validate_config`."""
+        return list(lines_of(value)) if key in LINES else str(value)
+
+    def validate_config(self, oldconfig: Mapping[str, Any], newconfig: dict[str, Any]) -> None:
+        """Judge all settings at once; register the pinned projects, so that no base's same-named project is served."""
+        try:
+            settings = IndexSettings.parse(newconfig)
+        except SettingsRefusedError as refused:
+            raise self.InvalidIndexconfig(list(refused.messages)) from refused
+        faults = self._policy_faults(settings, oldconfig)
+        if faults:
+            raise self.InvalidIndexconfig(faults)
+        for key in LINES:
+            newconfig[key] = list(meaningful(lines_of(newconfig.get(key, ()))))
+        self._register(settings, oldconfig)
+
+    def _policy_faults(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> list[str]:
+        """What the server's rules say to pins that are new in a request.
+
+        Pins that are there already stay: an import or a changed rule must not take an index out of service.
+        """
+        request = get_current_request()
+        if request is None:
+            return []
+        policy: PinPolicy = request.registry["forkbuilder"].policy
+        old = set(lines_of(oldconfig.get("forks", ())))
+        new = [pin for pin in settings.pins if str(pin) not in old]
+        owner = policy.owner_fault(self.stage.username) if new else None
+        return ([f"forks: {owner}"] if owner else []) + policy.faults(new)
+
+    def _register(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> None:
+        stage = self.stage
+        pinned = {pin.name for pin in settings.pins}
+        for name in sorted(pinned):
+            stage.add_project_name(name)
+        for name in sorted(_formerly_pinned(oldconfig) - pinned):
+            if stage.has_project_perstage(name) and not stage.list_versions_perstage(name):
+                stage.del_project(name)
+
+    def _links_with_yanked(self, project: str) -> Any:
+        links = self._links(project)
+        reasons = superseded_files(self.stage, project, settings_of(self.stage)) if links else {}
+        for link in links if reasons else ():
+            link.yanked = reasons.get(link.key, link.yanked)
+        return links
+
+
+def _formerly_pinned(config: Mapping[str, Any]) -> set[str]:
+    try:
+        pins: Iterable[Any] = IndexSettings.parse(config).pins
+    except SettingsRefusedError:
+        pins = ()
+    return {pin.name for pin in pins}

@@ -1,0 +1,165 @@
+"""Releases of an index: which files stand for which pin, and how a build's files get in.
+
+A file's provenance is an entry `build` in devpi's log of the file: stored in the transaction that stores the file,
+replicated and exported with it. No other database says what is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devpi_server.log import thread_pop_log, thread_push_log
+from devpi_server.model import Rel
+
+from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.results import Artefact, Built
+from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.errors import InfrastructureError, MismatchError, RefusedError
+
+WHO = "forkbuilder"
+WHAT = "build"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """A published file; `path` is relative to the server's root, `size` in bytes, or None on a replica without it."""
+
+    filename: str
+    path: str
+    sha256: str
+    size: int | None
+    version: str
+    requires_python: str | None
+    build: Mapping[str, str] = field(default_factory=dict)
+
+    def stands_for(self, pin: Pin) -> bool:
+        """Whether the file was built from `pin`'s commit and folder."""
+        return self.build.get("commit") == pin.commit and self.build.get("subdirectory", "") == (pin.subdirectory or "")
+
+    def serves(self, python: str) -> bool:
+        """Whether a client with interpreter `python` can use it; empty: any file will do."""
+        return not python or self.build.get("pure") == "yes" or self.build.get("python") == python
+
+
+def built_files(stage: Any, project: str) -> Iterator[ReleaseFile]:
+    """The files of a project (normalized name) on a stage that a build of ours made."""
+    for version in stage.list_versions_perstage(project):
+        store = stage.get_linkstore_perstage(project, version)
+        for link in store.get_links(rel=Rel.ReleaseFile):
+            for log in link.get_logs():
+                if log.get("what") == WHAT:
+                    yield _release_file(link, store.metadata, log)
+
+
+def _release_file(link: Any, metadata: Mapping[str, Any], log: Mapping[str, Any]) -> ReleaseFile:
+    entry = link.entry
+    return ReleaseFile(
+        filename=link.basename,
+        path=link.relpath,
+        sha256=link.hashes.get("sha256", ""),
+        size=entry.file_size() if entry.file_exists() else None,
+        version=link.version,
+        requires_python=metadata.get("requires_python") or None,
+        build={key: value for key, value in log.items() if isinstance(value, str)},
+    )
+
+
+def superseded_files(stage: Any, project: str, settings: IndexSettings) -> dict[str, str]:
+    """File name to yank reason (PEP 592) for files built from commits that are no longer pinned."""
+    pins = settings.pins_of(project)
+    now = ", ".join(pin.commit7 for pin in pins) or "no commit"
+    files = list(built_files(stage, project))
+    current = {file.filename for file in files if any(file.stands_for(pin) for pin in pins)}
+    return {
+        file.filename: f"built from {file.build.get('commit', '')[:7]}, the index now pins {now}"
+        for file in files
+        if file.filename not in current
+    }
+
+
+class Releases:
+    """The `Publisher` of the service, over devpi's store; each call is a transaction of its own."""
+
+    def __init__(self, xom: Any) -> None:
+        self._xom = xom
+
+    def covers(self, order: Order) -> bool:
+        """Whether a published file serves this order already."""
+        with self._xom.keyfs.read_transaction():
+            stage = self._xom.model.getstage(order.index)
+            if stage is None or not is_forkbuilder(stage):
+                return False
+            files = built_files(stage, order.pin.name)
+            return any(file.stands_for(order.pin) and file.serves(order.python) for file in files)
+
+    def publish(self, order: Order, built: Built) -> None:
+        """Store all files of a build in one transaction; either all of them are visible, or none.
+
+        Raises RefusedError when the pin is gone by now, MismatchError when another commit's file has the name.
+        """
+        tag = f"[forkbuilder {order.index} {order.pin.name}]"
+        thread_push_log(tag)
+        try:
+            with self._xom.keyfs.write_transaction():
+                stage = self._pinned_stage(order)
+                for artefact in built.artefacts:
+                    _store(stage, order, artefact, built)
+        finally:
+            thread_pop_log(tag)
+
+    def _pinned_stage(self, order: Order) -> Any:
+        stage = self._xom.model.getstage(order.index)
+        if stage is None or not is_forkbuilder(stage) or order.pin not in settings_of(stage).pins_of(order.pin.name):
+            raise RefusedError(
+                "pin-gone",
+                f"The index no longer pins {order.pin.project} at {order.pin.commit7}: the build was not published.",
+                next_step="Nothing needs to be done.",
+            )
+        return stage
+
+
+def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
+    """Store one file, or take the equal one that is there already: bytes under a name never change."""
+    project = order.pin.name
+    known = {key: value for key, value in artefact.metadata.items() if key in stage.metadata_keys}
+    stage.set_versiondata({**known, "name": order.pin.project, "version": artefact.version})
+    store = stage.get_mutable_linkstore_perstage(project, artefact.version)
+    for link in store.get_links(rel=Rel.ReleaseFile, basename=artefact.filename):
+        if link.hashes.get("sha256") != artefact.sha256:
+            raise _name_taken(order, artefact, link)
+        store._mark_dirty()  # devpi's own word for "this link's log changes"
+        break
+    else:
+        with artefact.path.open("rb") as content:
+            link = stage.store_releasefile(project, artefact.version, artefact.filename, content)
+    if link.hashes.get("sha256") != artefact.sha256:
+        raise InfrastructureError(
+            "stored-differently", f"{artefact.filename} changed while it was stored.", next_step="Check the disk."
+        )
+    link.add_log(WHAT, WHO, **_provenance(order, artefact, built))
+
+
+def _name_taken(order: Order, artefact: Artefact, link: Any) -> MismatchError:
+    commits = [log["commit"][:7] for log in link.get_logs() if log.get("what") == WHAT and "commit" in log]
+    origin = f"commit {commits[0]}" if commits else "an upload"
+    return MismatchError(
+        "file-exists",
+        f"{artefact.filename} is published already, from {origin}, with other content.",
+        next_step=f"Give the fork at {order.pin.commit7} another version, or set fork_versions=stamped.",
+    )
+
+
+def _provenance(order: Order, artefact: Artefact, built: Built) -> dict[str, str]:
+    pin = order.pin
+    return {
+        **built.provenance,
+        "commit": pin.commit,
+        "url": pin.url,
+        "subdirectory": pin.subdirectory or "",
+        "pure": "yes" if artefact.pure else "no",
+        "commit_time": str(built.commit_time),
+    }

@@ -1,0 +1,27 @@
+"""What devpi-server itself would answer to a request, asked before it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devpi_server.views import is_requested_by_installer, is_simple_json
+from pyramid.interfaces import ISecurityPolicy
+
+READ = "pkg_read"
+
+
+def by_installer(request: Any) -> bool:
+    """Whether devpi's installer routes would match: decided by the User-Agent."""
+    return bool(is_requested_by_installer(request))
+
+
+def wants_json(request: Any) -> bool:
+    """Whether the simple page will be JSON (PEP 691)."""
+    return bool(is_simple_json(request))
+
+
+def may_read(request: Any, user: str, index: str) -> bool:
+    """Whether the request's user may read the index; needs a transaction."""
+    stage = request.registry["xom"].model.getstage(user, index)
+    policy = request.registry.getUtility(ISecurityPolicy)
+    return stage is not None and bool(policy.permits(request, stage, READ))

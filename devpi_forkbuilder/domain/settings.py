@@ -1,0 +1,182 @@
+"""The settings of an index of type `forkbuilder`, as values: pins and how they are built.
+
+Everything is read before anything is judged as a whole, so that one answer names all faults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from devpi_forkbuilder.domain.orders import Order, Recipe, Versions
+from devpi_forkbuilder.domain.pins import NAME, Pin, PinsRefusedError, parse_pins
+from devpi_forkbuilder.errors import RefusedError
+
+FORKS = "forks"
+VERSIONS = "fork_versions"
+CONSTRAINTS = "fork_build_constraints"
+ENV = "fork_build_env"
+LINES = (FORKS, CONSTRAINTS, ENV)
+"""The settings that are lists of lines; `fork_versions` is one word."""
+DEFAULTS: tuple[tuple[str, str | tuple[str, ...]], ...] = (
+    (FORKS, ()),
+    (VERSIONS, Versions.STAMPED.value),
+    (CONSTRAINTS, ()),
+    (ENV, ()),
+)
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED = re.compile(
+    r"(?:LD_.*|PATH|HOME|TMPDIR|PYTHONHOME|PYTHONPATH|PYTHONSTARTUP|PIP_.*|UV_.*|GIT_.*|VIRTUAL_ENV|SOURCE_DATE_EPOCH)"
+)
+
+
+class SettingsRefusedError(RefusedError):
+    """Faults of an index's settings, each one message."""
+
+    def __init__(self, messages: Iterable[str]) -> None:
+        self.messages = tuple(messages)
+        super().__init__("settings-refused", "; ".join(self.messages))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectLine:
+    """`name: value`, or only a value that holds for every project (`name` is then empty)."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """What an index says about its forks."""
+
+    pins: tuple[Pin, ...] = ()
+    versions: Versions = Versions.STAMPED
+    constraints: tuple[ProjectLine, ...] = ()
+    env: tuple[ProjectLine, ...] = ()
+    _by_name: dict[str, tuple[Pin, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, tuple[Pin, ...]] = {}
+        for pin in self.pins:
+            by_name[pin.name] = (*by_name.get(pin.name, ()), pin)
+        object.__setattr__(self, "_by_name", by_name)
+
+    @property
+    def projects(self) -> tuple[str, ...]:
+        """The normalized names of the pinned projects, in the order of their first pins."""
+        return tuple(self._by_name)
+
+    @classmethod
+    def parse(cls, config: Mapping[str, object]) -> IndexSettings:
+        """The settings in an index configuration; raises SettingsRefusedError with every fault."""
+        faults: list[str] = []
+        pins = _judged(lambda: parse_pins(lines_of(config.get(FORKS, ()))), FORKS, faults)
+        names = None if pins is None else frozenset(pin.name for pin in pins)
+        versions = _versions(config.get(VERSIONS, Versions.STAMPED.value), faults)
+        constraints = _project_lines(config, CONSTRAINTS, _constraint_fault, names, faults)
+        env = _project_lines(config, ENV, _variable_fault, names, faults)
+        if faults:
+            raise SettingsRefusedError(faults)
+        return cls(pins or (), versions, constraints, env)
+
+    def pins_of(self, project: str) -> tuple[Pin, ...]:
+        """The pins of a project, given by its normalized name."""
+        return self._by_name.get(project, ())
+
+    def recipe(self, project: str) -> Recipe:
+        """How a project is built, given by its normalized name."""
+        constraints = tuple(line.value for line in self.constraints if line.name in {"", project})
+        pairs = (line.value.partition("=") for line in self.env if line.name == project)
+        return Recipe(constraints, tuple((key, value) for key, _, value in pairs))
+
+    def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "") -> Order:
+        """The order that builds `pin` on `index` (`user/name`)."""
+        return Order(index, pin, self.versions, self.recipe(pin.name), python, requirements_url)
+
+
+def lines_of(value: object) -> tuple[str, ...]:
+    """The lines of a setting that was given as text or as a list of texts (`forks+=` appends one text to the list)."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, Iterable) else [str(value)]
+    return tuple(line.strip() for text in texts for line in str(text).splitlines() or [""])
+
+
+def meaningful(lines: Iterable[str]) -> tuple[str, ...]:
+    """The lines without blank ones and comments, each once."""
+    return tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def _judged(parse: Callable[[], tuple[Pin, ...]], setting: str, faults: list[str]) -> tuple[Pin, ...] | None:
+    try:
+        return parse()
+    except PinsRefusedError as refused:
+        faults.extend(f"{setting}: {fault}" for fault in refused.faults)
+        return None
+
+
+def _versions(value: object, faults: list[str]) -> Versions:
+    try:
+        return Versions(str(value))
+    except ValueError:
+        faults.append(f"{VERSIONS}: {str(value)[:80]!r}: write stamped or plain")
+        return Versions.STAMPED
+
+
+def _project_lines(
+    config: Mapping[str, object],
+    setting: str,
+    judge: Callable[[ProjectLine], str | None],
+    names: frozenset[str] | None,
+    faults: list[str],
+) -> tuple[ProjectLine, ...]:
+    """The lines of a setting. `names` has the pinned projects, or is None when they could not be read."""
+    found = []
+    for number, text in enumerate(lines_of(config.get(setting, ())), 1):
+        if not text or text.startswith("#"):
+            continue
+        line = _project_line(text)
+        fault = judge(line)
+        if fault is None and line.name and names is not None and line.name not in names:
+            fault = f"no pin names project {line.name!r}: pin it, or remove the line"
+        if fault is not None:
+            faults.append(f"{setting}: line {number}: {_shown(setting, text)}: {fault}")
+        found.append(line)
+    return tuple(found)
+
+
+def _project_line(text: str) -> ProjectLine:
+    name, colon, value = text.partition(":")
+    if colon and NAME.fullmatch(name.strip()):
+        return ProjectLine(canonicalize_name(name.strip()), value.strip())
+    return ProjectLine("", text)
+
+
+def _shown(setting: str, text: str) -> str:
+    """The line as a message shows it: a variable's value stays out, it may be something its owner would not print."""
+    return repr(text.partition("=")[0][:120] if setting == ENV else text[:120])
+
+
+def _constraint_fault(line: ProjectLine) -> str | None:
+    try:
+        requirement = Requirement(line.value)
+    except InvalidRequirement:
+        return "not a constraint: write for example setuptools<81, or name: setuptools<58"
+    if requirement.url or requirement.extras:
+        return "a constraint has neither a URL nor extras: write for example setuptools<81"
+    return None
+
+
+def _variable_fault(line: ProjectLine) -> str | None:
+    key, equals, value = line.value.partition("=")
+    if not line.name or not equals or not VARIABLE.fullmatch(key):
+        return "write name: KEY=VALUE, for one pinned project"
+    if RESERVED.fullmatch(key):
+        return f"{key} is set by the server itself"
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
+        return "the value has a control character: remove it"
+    return None
