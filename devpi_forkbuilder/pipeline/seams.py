@@ -67,6 +67,9 @@ class Box(Protocol):
     def wrap(self, command: Command, *, network: bool) -> Command:
         """`command` so that it runs in the box; its argv and env use the names that `path` gives."""
 
+    def end(self) -> None:
+        """Kill whatever of the build still runs; then nothing writes to the work folder any more. Never raises."""
+
 
 class Sandbox(Protocol):
     """A way to confine builds; `name` is the tier: bwrap, uid, landlock or none."""
@@ -75,8 +78,9 @@ class Sandbox(Protocol):
     def name(self) -> str:
         """The tier, as shown in the status and in each file's provenance."""
 
-    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
-        """A box in which `work` is writable and, beside the system, only `readable` can be read.
+    def box(self, work: Path, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()) -> Box:
+        """A box in which `work` and `writable` can be written and, beside the system, only `readable` can be read.
 
+        `readable` and `writable` keep their own paths in the box. Boxes of one work folder give it the same name.
         Raises InfrastructureError when the box cannot be made.
         """

@@ -18,12 +18,21 @@ class OpenBox:
         """The command itself."""
         return command
 
+    def end(self) -> None:
+        """Nothing to do: `run` ends each command's process group, and nothing else is known of a build here."""
+
 
 class NoSandbox:
     """The tier `none`."""
 
     name = "none"
 
-    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> OpenBox:  # noqa: ARG002  (everything is readable)
+    def box(
+        self,
+        work: Path,  # noqa: ARG002  (everything can be written)
+        *,
+        readable: tuple[Path, ...] = (),  # noqa: ARG002  (everything can be read)
+        writable: tuple[Path, ...] = (),  # noqa: ARG002  (everything can be written)
+    ) -> OpenBox:
         """A box without walls."""
         return OpenBox()
