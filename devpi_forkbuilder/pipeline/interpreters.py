@@ -1,0 +1,165 @@
+"""The interpreters on this machine that wheels can be built for.
+
+uv knows where interpreters are kept; each one that it names is asked itself what it is, because what is found may be
+a virtual environment or a launcher script (pyenv, asdf) that points elsewhere or does not work at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.process import run
+from devpi_forkbuilder.pipeline.tools import Silence
+
+TIMEOUT = 60.0
+NAME = re.compile(r"(?:(?P<implementation>cpython|pypy)-?)?(?P<version>\d+\.\d+(?:\.\d+)?)(?P<threads>t?)")
+ASK = """\
+import json, platform, sys, sysconfig
+base = getattr(sys, "_base_executable", None) or sys.executable
+print(json.dumps([base, platform.python_version(), sys.implementation.name, sys.base_prefix,
+                  bool(sysconfig.get_config_var("Py_GIL_DISABLED"))]))
+"""
+# What uv needs in order to find the interpreters that it manages itself (its manual, "Environment variables").
+PLACES = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A base interpreter, not a virtual environment. `version` is full (`3.12.1`), `implementation` lower case.
+
+    `prefix` is the folder that holds its standard library; `free_threaded` says that it has no global lock.
+    """
+
+    executable: Path
+    version: str
+    implementation: str
+    prefix: Path
+    free_threaded: bool = False
+
+    @property
+    def name(self) -> str:
+        """What users call it: `3.12`, `3.13t`, `pypy3.10`."""
+        family = "" if self.implementation == "cpython" else self.implementation
+        return f"{family}{'.'.join(self.version.split('.')[:2])}{'t' if self.free_threaded else ''}"
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """For sorting by version; a pre-release counts as its release."""
+        return tuple(int(digits) for digits in re.findall(r"\d+", self.version)[:3])
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` (`3.12`, `3.12.1`, `pypy3.10`, `3.13t`) means this interpreter."""
+        parts = NAME.fullmatch(name)
+        if parts is None or (parts["implementation"] or "cpython") != self.implementation:
+            return False
+        wanted, mine = parts["version"].split("."), self.version.split(".")
+        return bool(parts["threads"]) == self.free_threaded and wanted == mine[: len(wanted)]
+
+
+class Interpreters:
+    """Finds interpreters, and remembers them. May be used by several threads."""
+
+    def __init__(self, uv: Path, environ: Mapping[str, str]) -> None:
+        """`uv` is the program; `environ` is the server's environment, of which only places are used."""
+        self._uv = uv
+        self._env = {key: environ[key] for key in PLACES if key in environ}
+        self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
+        self._lock = threading.Lock()
+        self._known: tuple[Interpreter, ...] = ()
+
+    def own(self) -> Interpreter:
+        """The interpreter that this server runs on, outside of any virtual environment."""
+        executable = Path(getattr(sys, "_base_executable", None) or sys.executable)
+        number = ".".join(map(str, sys.version_info[:3]))
+        threads = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+        return Interpreter(executable, number, sys.implementation.name, Path(sys.base_prefix), threads)
+
+    def all(self) -> tuple[Interpreter, ...]:
+        """Every interpreter that works: the server's own first, then by falling version."""
+        with self._lock:
+            if not self._known:
+                self._known = self._look()
+            return self._known
+
+    def find(self, name: str) -> Interpreter:
+        """The interpreter called `name`; the empty name means the server's own.
+
+        Raises InfrastructureError (`interpreter-missing`), whose text lists what this server builds for.
+        """
+        own = self.own()
+        if not name or own.is_called(name):  # the usual case need not look at the machine
+            return own
+        found = self._among_all(name) or self._among_all(name, again=True)  # it may have been installed since
+        if found is None:
+            names = ", ".join(dict.fromkeys(one.name for one in self.all()))
+            what = f"Python {name} is not installed on this server, which builds for {names}."
+            raise InfrastructureError("interpreter-missing", what, next_step="Ask the server's administrator for it.")
+        return found
+
+    def _among_all(self, name: str, *, again: bool = False) -> Interpreter | None:
+        if again:
+            with self._lock:
+                self._known = ()
+        return next((one for one in self.all() if one.is_called(name)), None)
+
+    def _look(self) -> tuple[Interpreter, ...]:
+        found = {one.executable.resolve(): one for one in map(self._ask, self._candidates()) if one is not None}
+        own = self.own()
+        found.pop(own.executable.resolve(), None)
+        return (own, *sorted(found.values(), key=lambda one: (one.number, str(one.executable)), reverse=True))
+
+    def _candidates(self) -> list[Path]:
+        """What uv finds, each file once. When uv itself cannot say, there is the server's own."""
+        arguments = ("python", "list", "--only-installed", "--no-python-downloads", "--output-format", "json")
+        answer = self._output((str(self._uv), *arguments), "uv python list")
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return list({Path(os.path.realpath(entry["path"])): None for entry in json.loads(answer)})
+        return []
+
+    def _ask(self, executable: Path) -> Interpreter | None:
+        answer = self._output((str(executable), "-I", "-c", ASK), f"{executable} -c")
+        with contextlib.suppress(ValueError, TypeError):
+            base, version, implementation, prefix, threads = json.loads(answer)
+            return Interpreter(Path(base), version, implementation, Path(prefix), threads)
+        return None
+
+    def _output(self, argv: tuple[str, ...], label: str) -> bytes:
+        command = Command(argv, self._env, Path("/"), TIMEOUT, label, capture=True)
+        silence = Silence()
+        try:
+            finished = run(command, log=silence, cancelled=silence.cancelled)
+        except ForkbuilderError:
+            return b""
+        return b"" if finished.returncode else finished.stdout
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """PATH with each folder of pyenv's launchers replaced by the folders of the interpreters they stand for.
+
+    A launcher works only for versions that pyenv has switched on, where the interpreter itself always does.
+    """
+    folders: dict[str, None] = {}
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        root = Path(folder).parent
+        if Path(folder).name == "shims" and (root / "versions").is_dir():
+            folders.update(_version_folders(root))
+        elif folder:
+            folders[folder] = None
+    if root_named := environ.get("PYENV_ROOT"):
+        folders.update(_version_folders(Path(root_named)))
+    return os.pathsep.join(folders)
+
+
+def _version_folders(root: Path) -> Iterable[tuple[str, None]]:
+    return ((str(folder), None) for folder in sorted((root / "versions").glob("*/bin"), reverse=True))
