@@ -1,0 +1,1 @@
+CASE = "pure-setuptools"

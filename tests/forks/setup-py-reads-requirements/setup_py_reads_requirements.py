@@ -1,0 +1,1 @@
+CASE = "setup-py-reads-requirements"

@@ -1,0 +1,1 @@
+CASE = "version-from-tags"

@@ -1,0 +1,61 @@
+"""The environment of the processes that tests start: a list of what may stay, so that nothing of the machine's set-up
+(index addresses, git configuration, caches) reaches a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+"""What every process needs; `LD_LIBRARY_PATH` because some Pythons have their shared library off the usual path."""
+
+NETWORK = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
+"""How the machine reaches the network: certificates and proxies stay."""
+
+LOOPBACK = "127.0.0.1,localhost"
+
+GIT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "/bin/false",
+}
+INSTALLERS = {
+    "PIP_CONFIG_FILE": "/dev/null",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_INPUT": "1",
+    "UV_NO_CONFIG": "1",
+}
+
+
+def no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """Loopback is never asked for through a proxy; what the machine excludes stays excluded."""
+    machine = environ.get("no_proxy") or environ.get("NO_PROXY")
+    value = f"{machine},{LOOPBACK}" if machine else LOOPBACK
+    return {"no_proxy": value, "NO_PROXY": value}
+
+
+def clean_environment(home: Path, **more: str) -> dict[str, str]:
+    """An environment for a child process: `home` for its own files, `more` on top."""
+    kept = {name: os.environ[name] for name in (*KEPT, *NETWORK) if name in os.environ}
+    own = {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    return {**kept, **no_proxy(os.environ), **GIT, **INSTALLERS, **own, **more}
+
+
+def unwanted(name: str) -> bool:
+    """Whether a variable of the machine would change what git, pip, uv or a build does in a test."""
+    return name.startswith(("GIT_", "PIP_", "UV_", "DEVPI", "FORKBUILDER_")) and name not in NETWORK
