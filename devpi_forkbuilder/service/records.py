@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS records (
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM records"  # noqa: S608 - made of constants
 INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - made of constants
 OF_KEY = " WHERE idx=? AND project=? AND commit_id=? AND version=? AND subdirectory=? AND python=?"
-ENDED = (State.BUILT.value, State.FAILED.value, State.WANTED.value)
+ENDED = (State.BUILT.value, State.FAILED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,18 @@ class Record:
     seconds: Mapping[str, float] = field(default_factory=dict)
     retry_at: float | None = None
     log: str = ""
+
+
+def interrupted(record: Record) -> Record:
+    """`record` of a run that was cut short: wanted again, and no attempt was made."""
+    attempts = record.attempts - (record.started_at is not None)
+    return replace(
+        record,
+        state=State.WANTED,
+        attempts=max(attempts, 0),
+        started_at=None,
+        seconds={},
+    )
 
 
 class Records:
@@ -115,12 +127,10 @@ class Records:
 
         The answer has the keys of everything wanted, so that whoever knows the pins may ask for it again.
         """
-        self._execute(
-            "UPDATE records SET state='wanted', queued_at=NULL, started_at=NULL, seconds='{}'"
-            " WHERE state NOT IN (?, ?, ?)",
-            ENDED,
-        )
-        return tuple(record.key for record in self._select(SELECT + " WHERE state='wanted' ORDER BY idx, project", ()))
+        left = self._select(SELECT + " WHERE state NOT IN (?, ?) ORDER BY queued_at", ENDED)
+        for record in left:
+            self.put(interrupted(record))
+        return tuple(record.key for record in left)
 
     def logs(self) -> frozenset[str]:
         """The log files that records name."""

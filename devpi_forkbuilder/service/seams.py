@@ -1,4 +1,4 @@
-"""What the service needs from outside: a publisher, a clock, a place for logs. (The builder is a seam of `pipeline`.)"""
+"""What the service needs from outside: a publisher, a clock, a place for logs; the builder is a seam of `pipeline`."""
 
 from __future__ import annotations
 

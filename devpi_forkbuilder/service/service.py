@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from devpi_forkbuilder.domain.orders import Order, OrderKey
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.seams import Builder
+from devpi_forkbuilder.service.backlog import Backlog
+from devpi_forkbuilder.service.board import Board
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.failures import explained, failure_of, report
 from devpi_forkbuilder.service.flights import Flight
-from devpi_forkbuilder.service.records import Record, Records
+from devpi_forkbuilder.service.logs import Logs, tail
+from devpi_forkbuilder.service.records import Record, Records, interrupted
+from devpi_forkbuilder.service.retry import decide, retry_at
+from devpi_forkbuilder.service.runs import Runner
 from devpi_forkbuilder.service.seams import Clock, OpenLog, Publisher
+from devpi_forkbuilder.service.tally import Tally
+
+Ticket = tuple[Order, Flight]
 
 
 class ForkService:
-    """Builds orders, each at most once at a time."""
+    """Builds orders, each at most once at a time, at most `workers` at once, first come first served.
 
-    changes: Changes
+    Two orders of one group (`OrderKey.group`) never run at the same time: when the first ends it may have served the
+    second, which is then built without work. `logs` is the folder of log files; `queue_limit` counts waiting orders.
+    Start it once; a service that was stopped stays stopped.
+    """
 
     def __init__(
         self,
@@ -29,36 +45,162 @@ class ForkService:
         clock: Clock,
         workers: int,
         queue_limit: int = 1000,
-    ) -> None: ...
+    ) -> None:
+        self.changes = Changes()
+        self._builder = builder
+        self._clock = clock
+        self._records = records
+        self._logs = Logs(logs)
+        self._counts = Tally()
+        self._stopping = threading.Event()
+        self._backlog: Backlog[Ticket] = Backlog(queue_limit)
+        self._board = Board(records, self.changes)
+        self._runner = Runner(
+            builder=builder,
+            publisher=publisher,
+            board=self._board,
+            logs=self._logs,
+            open_log=open_log,
+            clock=clock,
+            counts=self._counts,
+            stopping=self._stopping,
+        )
+        self._workers = [
+            threading.Thread(target=self._work, name=f"forkbuilder-worker-{number}", daemon=True)
+            for number in range(1, workers + 1)
+        ]
 
     def ask(self, order: Order, *, force: bool = False) -> Flight:
-        """Join the running flight of the order's key or start one. Never blocks, never raises."""
-        raise NotImplementedError
+        """Join the running flight of the order's key or start one; `force` tries a remembered failure again.
+
+        Never waits for work, never raises. The flight is done at once when a failure is remembered that may not be
+        tried yet, when the queue is full (`queue-full`, not recorded), and when the service was stopped (`wanted`).
+        """
+        try:
+            fingerprint = order.fingerprint(self._builder.identity)
+            return self._board.enter(
+                order.key,
+                plan=lambda latest: self._plan(order.key, fingerprint, latest, force),
+                admit=lambda flight: self._admit(order, flight),
+            )
+        except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
+            return self._turned_away(order.key, error)
 
     def record(self, key: OrderKey) -> Record | None:
-        """The latest snapshot of `key`."""
-        raise NotImplementedError
+        """The latest snapshot of `key`. Raises InfrastructureError when the records cannot be read."""
+        return self._board.record(key)
 
     def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
-        """The latest snapshots of an index, or of one project on it."""
-        raise NotImplementedError
+        """The latest snapshots of an index, or of one project (normalized name) on it. Raises InfrastructureError."""
+        return self._board.records_of(index, project)
 
     def log_path(self, key: OrderKey) -> Path | None:
-        """The log file of `key`, if there is one."""
-        raise NotImplementedError
+        """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
+        record = self.record(key)
+        return None if record is None else self._logs.find(record.log)
 
     def tail(self, key: OrderKey, n_bytes: int) -> bytes:
-        """The last whole lines of the log of `key`, `n_bytes` at most."""
-        raise NotImplementedError
+        """The last whole lines of the log of `key`, `n_bytes` at most; empty without a log. Raises as `log_path`."""
+        path = self.log_path(key)
+        return b"" if path is None else tail(path, n_bytes)
 
     def start(self) -> tuple[OrderKey, ...]:
-        """Start the workers; the keys of work that an earlier stop or crash left undone."""
-        raise NotImplementedError
+        """Start the workers. The keys of what an earlier stop or crash left undone, the oldest first: it is built when
+        it is asked for again. Raises InfrastructureError when the records cannot be used.
+        """
+        left = self._board.recover()
+        for worker in self._workers:
+            worker.start()
+        return left
 
     def stop(self, timeout: float = 10) -> None:
-        """End runs and workers; what was unfinished is `wanted` again."""
-        raise NotImplementedError
+        """End it: runs are cancelled, they and what is queued are `wanted` again, their waiters and those of `changes`
+        are let go. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
+        """
+        self._stopping.set()
+        self._backlog.close()
+        until = self._clock.monotonic() + timeout
+        for flight in self._board.live():
+            if flight.record.state is State.QUEUED:
+                self._board.interrupt(flight)
+        for worker in self._workers:
+            if worker.ident is not None:
+                worker.join(max(0.0, until - self._clock.monotonic()))
+        for flight in self._board.live():
+            self._board.interrupt(flight)
+        self.changes.close()
 
     def stats(self) -> Mapping[str, int | float]:
-        """Figures for metrics."""
-        raise NotImplementedError
+        """Figures for metrics: `queued` and `running` now; since the start `built_total`, `covered_total` (served by
+        another target's build), `cancelled_total`, `failed_total_KIND`, and `seconds_total_STEP` of all ended runs.
+        """
+        queued, running = self._backlog.sizes()
+        return {"queued": queued, "running": running, **self._counts.numbers()}
+
+    def forget(self, index: str) -> None:
+        """`index` (`user/name`) was deleted. Raises InfrastructureError."""
+        self._board.forget(index)
+
+    def sweep(self) -> int:
+        """Remove log files that no record names; how many. Raises InfrastructureError and OSError."""
+        # In this order: a run is recorded before it opens its log, so no file found here can be missing from the second.
+        found = self._logs.names()
+        left = set(found) - self._records.logs()
+        self._logs.remove(left)
+        return len(left)
+
+    def _plan(self, key: OrderKey, fingerprint: str, latest: Record | None, force: bool) -> Flight:
+        now = self._clock.now()
+        if latest is not None and not decide(latest, fingerprint, now, force):
+            return Flight(latest, done=True)
+        queued = _queued(key, fingerprint, latest, now)
+        if self._backlog.closed:
+            return Flight(interrupted(queued), done=True)
+        if self._backlog.full:
+            return self._failed(queued, _queue_full())
+        return Flight(queued)
+
+    def _admit(self, order: Order, flight: Flight) -> None:
+        if not self._backlog.put(order.key.group, (order, flight)):
+            raise InfrastructureError("stopping", "The server is stopping.", next_step="Ask again in a moment.")
+
+    def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
+        told = explained(error)
+        if told is not error:
+            report(error, f"taking an order for {key.project}")
+        return self._failed(Record(key, State.WANTED), told)
+
+    def _failed(self, record: Record, error: ForkbuilderError) -> Flight:
+        now = self._clock.now()
+        failed = replace(
+            record,
+            state=State.FAILED,
+            error=failure_of(error, record.state),
+            finished_at=now,
+            retry_at=retry_at(error, 1, now),
+        )
+        return Flight(failed, done=True)
+
+    def _work(self) -> None:
+        while (taken := self._backlog.take()) is not None:
+            group, (order, flight) = taken
+            try:
+                self._runner.run(order, flight)
+            finally:
+                self._backlog.release(group)
+
+
+def _queue_full() -> InfrastructureError:
+    return InfrastructureError(
+        "queue-full", "This server has as many builds waiting as it takes.", next_step="Ask again in a minute."
+    )
+
+
+def _queued(key: OrderKey, fingerprint: str, latest: Record | None, now: float) -> Record:
+    """The record to begin with. What the latest run learned of the commit holds; its failures count for the pauses."""
+    record = Record(key, State.QUEUED, fingerprint, queued_at=now)
+    if latest is None:
+        return record
+    again = latest.fingerprint == fingerprint and latest.state is not State.BUILT
+    attempts = latest.attempts if again else 0
+    return replace(record, attempts=attempts, commit_time=latest.commit_time, log=latest.log)

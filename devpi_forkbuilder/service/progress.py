@@ -1,0 +1,98 @@
+"""A run: one flight on its way through the states, with times."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+from devpi_forkbuilder.domain.states import SECONDS, State, may_follow
+from devpi_forkbuilder.pipeline.seams import LogSink
+from devpi_forkbuilder.service.board import Board
+from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.records import Failure, Record
+from devpi_forkbuilder.service.seams import Clock
+
+
+class Silence:
+    """The log of a run that has none yet."""
+
+    def write(self, data: bytes) -> None:
+        """Nothing is kept."""
+
+    def say(self, line: str) -> None:
+        """Nothing is kept."""
+
+
+class Run:
+    """What a builder sees as its `Progress`, and what the worker ends. For one thread, but `cancelled`."""
+
+    def __init__(self, flight: Flight, board: Board, clock: Clock, stopping: threading.Event) -> None:
+        self.flight = flight
+        self._board = board
+        self._clock = clock
+        self._stopping = stopping
+        self._since = clock.monotonic()
+        self._log: LogSink = Silence()
+
+    @property
+    def log(self) -> LogSink:
+        """The build's log; silent before `opened`."""
+        return self._log
+
+    @property
+    def record(self) -> Record:
+        """The latest snapshot."""
+        return self.flight.record
+
+    def begin(self) -> None:
+        """A worker is at it."""
+        record = self.record
+        self._board.advance(self.flight, replace(record, started_at=self._clock.now(), attempts=record.attempts + 1))
+
+    def logging_to(self, name: str) -> None:
+        """The log will be the file `name`."""
+        self._board.advance(self.flight, replace(self.record, log=name))
+
+    def opened(self, log: LogSink) -> None:
+        """The log is open."""
+        self._log = log
+
+    def enter(self, state: State) -> None:
+        """Go to `state`. Raises ValueError when it may not follow; CancelledError when the run was ended from outside;
+        InfrastructureError.
+        """
+        self._board.advance(self.flight, self._moved(state))
+        self._since = self._clock.monotonic()
+
+    def commit_time(self, seconds: int) -> None:
+        """The commit's time is known. Raises CancelledError when the run was ended, InfrastructureError."""
+        if self.record.commit_time != seconds:
+            self._board.advance(self.flight, replace(self.record, commit_time=seconds))
+
+    def cancelled(self) -> bool:
+        """Whether the build should end now."""
+        return self._stopping.is_set() or self.flight.done
+
+    def built(self) -> bool:
+        """The end: the index has the files. False when it had ended before."""
+        return self._ended(replace(self._moved(State.BUILT), error=None, retry_at=None))
+
+    def failed(self, failure: Failure, retry_at: float | None) -> bool:
+        """The end: it failed. False when it had ended before."""
+        return self._ended(replace(self._moved(State.FAILED), error=failure, retry_at=retry_at))
+
+    def _ended(self, record: Record) -> bool:
+        return self._board.conclude(self.flight, replace(record, finished_at=self._clock.now()))
+
+    def _moved(self, state: State) -> Record:
+        record = self.record
+        if not may_follow(record.state, state):
+            raise ValueError(f"{state.value} may not follow {record.state.value}")
+        return replace(record, state=state, seconds=self._spent(record))
+
+    def _spent(self, record: Record) -> Mapping[str, float]:
+        name = SECONDS.get(record.state)
+        if name is None:
+            return record.seconds
+        return {**record.seconds, name: record.seconds.get(name, 0.0) + self._clock.monotonic() - self._since}
