@@ -48,13 +48,15 @@ class Lookup:
         forks = (base for base in stage.sro() if is_forkbuilder(base))
         return tuple(pinned for base in forks for pinned in self._of_project(base, project, python))
 
-    def of_index(self, user: str, index: str, project: str | None = None) -> tuple[Pinned, ...] | None:
+    def of_index(
+        self, user: str, index: str, project: str | None = None, python: str = ""
+    ) -> tuple[Pinned, ...] | None:
         """All pins of an index of our type, or those of one project; None when it is not of our type."""
         stage = self._xom.model.getstage(user, index)
         if stage is None or not is_forkbuilder(stage):
             return None
         names = settings_of(stage).projects if project is None else (project,)
-        return tuple(pinned for name in names for pinned in self._of_project(stage, name, ""))
+        return tuple(pinned for name in names for pinned in self._of_project(stage, name, python))
 
     def _of_project(self, stage: Any, project: str, python: str) -> Iterator[Pinned]:
         settings = settings_of(stage)

@@ -25,3 +25,8 @@ def may_read(request: Any, user: str, index: str) -> bool:
     stage = request.registry["xom"].model.getstage(user, index)
     policy = request.registry.getUtility(ISecurityPolicy)
     return stage is not None and bool(policy.permits(request, stage, READ))
+
+
+def caching_devpi(request: Any) -> bool:
+    """Whether another devpi-server asks, as a mirror of an index here."""
+    return str(request.user_agent or "").startswith("devpi-server/")

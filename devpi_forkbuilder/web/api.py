@@ -1,0 +1,116 @@
+"""The HTTP API under `/{user}/{index}/+forks`. No view waits or builds: work is handed to the service."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from pyramid.response import Response
+
+from devpi_forkbuilder.devpi.lookup import Pinned
+from devpi_forkbuilder.devpi.requests import READ
+from devpi_forkbuilder.web.context import REGISTRY, Context
+from devpi_forkbuilder.web.listing import listing_page
+from devpi_forkbuilder.web.states import as_json, record_for
+
+TYPE = "forkstates"
+PYTHON = re.compile(r"\d+\.\d+")
+
+
+class ApiError(Exception):
+    """An answer with a message, in devpi's form."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def answer(status: int, *, result: Any = None, message: str | None = None) -> Any:
+    """A JSON response wrapped as devpi wraps its own: `type` and `result`, or `message`."""
+    body: dict[str, Any] = {} if result is None else {"type": TYPE, "result": result}
+    if message is not None:
+        body["message"] = message
+    return Response(json.dumps(body, indent=2) + "\n", status=status, content_type="application/json", charset="utf-8")
+
+
+class ForksView:
+    """The views; devpi's transaction is open around each."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.context: Context = request.registry[REGISTRY]
+
+    def states(self) -> Any:
+        """The states of all pins, or of one project's; a page for browsers."""
+        pinned = self._pinned(READ)
+        if "text/html" in (self.request.headers.get("Accept") or ""):
+            return Response(listing_page(self._index(), self._states(pinned)), content_type="text/html")
+        return answer(200, result=self._states(pinned))
+
+    def build(self) -> Any:
+        """Start, or with `force` build again after a failure; never waits."""
+        options = self._options()
+        pinned = [
+            one for one in self._pinned("upload", options["python"]) if options["commit"] in {None, one.pin.commit}
+        ]
+        if not pinned:
+            raise ApiError(404, f"The index does not pin {self.request.matchdict['project']} at that commit.")
+        for one in pinned:
+            if one.missing:
+                self.context.builds.ask(one.order, force=options["force"])
+        return answer(202, result=self._states(pinned))
+
+    def miss(self) -> Any:
+        """What a simple page does, without the page."""
+        pinned = self._pinned(READ, self._options()["python"])
+        for one in pinned:
+            if one.missing and not self.context.cached_only:
+                self.context.builds.ask(one.order)
+        return answer(202, result=self._states(pinned))
+
+    def _pinned(self, permission: str, python: str = "") -> tuple[Pinned, ...]:
+        """The pins that the request is about; raises ApiError, or devpi's own 404 for an unknown index."""
+        index, project = self._index(), self.request.matchdict.get("project")
+        if not self.request.has_permission(permission, self.request.context.stage):
+            raise ApiError(403, f"You need the permission {permission!r} on {index}.")
+        user, name = index.split("/")
+        wanted = canonicalize_name(project) if project is not None else None
+        pinned = self.context.lookup.of_index(user, name, wanted, python)
+        if pinned is None:
+            raise ApiError(404, f"The index {index} is not of type forkbuilder: it has no forks.")
+        if wanted is not None and not pinned:
+            raise ApiError(404, f"The index {index} does not pin {project}.")
+        return pinned
+
+    def _states(self, pinned: tuple[Pinned, ...] | list[Pinned]) -> list[dict[str, Any]]:
+        project = pinned[0].pin.name if "project" in self.request.matchdict else None
+        records = self.context.builds.records_of(self._index(), project)
+        by_group: dict[Any, list[Any]] = {}
+        for record in records:
+            by_group.setdefault(record.key.group, []).append(record)
+        link = self.request.application_url.__add__
+        found = ((one, record_for(one, by_group.get(one.order.key.group, ()))) for one in pinned)
+        return [as_json(one, record, link) for one, record in found]
+
+    def _options(self) -> dict[str, Any]:
+        """The request's JSON body: `commit`, `python`, `force`."""
+        try:
+            body = json.loads(self.request.body or b"{}")
+        except ValueError as error:
+            raise ApiError(400, f"The body is not JSON: {error}.") from error
+        if not isinstance(body, dict) or set(body) - {"commit", "python", "force"}:
+            raise ApiError(400, "The body is an object with commit, python and force, all optional.")
+        python = body.get("python") or ""
+        if not isinstance(python, str) or (python and not PYTHON.fullmatch(python)):
+            raise ApiError(400, "python is an interpreter's version such as '3.12'.")
+        return {"commit": body.get("commit"), "python": python, "force": body.get("force") is True}
+
+    def _index(self) -> str:
+        return f"{self.request.matchdict['user']}/{self.request.matchdict['index']}"
+
+
+def api_error(error: ApiError, request: Any) -> Any:  # noqa: ARG001  (pyramid's exception view contract)
+    """The answer for an ApiError."""
+    return answer(error.status, message=str(error))

@@ -1,0 +1,66 @@
+"""What the web layer works with; made once, in `plugin.py`, and kept in pyramid's registry as `forkbuilder`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.domain.orders import Order, OrderKey
+from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.web.seats import Seats
+
+REGISTRY = "forkbuilder"
+
+
+class Builds(Protocol):
+    """The service as the web layer uses it; see `service.ForkService`."""
+
+    @property
+    def changes(self) -> Changes:
+        """News of state changes."""
+
+    def ask(self, order: Order, *, force: bool = False) -> Flight:
+        """Join or start the work on an order. Never blocks, never raises."""
+
+    def record(self, key: OrderKey) -> Record | None:
+        """The latest snapshot."""
+
+    def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
+        """The latest snapshots of an index, or of one project on it."""
+
+    def log_path(self, key: OrderKey) -> Path | None:
+        """The log file, if there is one."""
+
+    def tail(self, key: OrderKey, n_bytes: int) -> bytes:
+        """The last whole lines of the log."""
+
+    def stats(self) -> Mapping[str, int | float]:
+        """Figures for metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long a request is kept, in seconds: without a byte, in all, and between two newlines."""
+
+    hold: float = 3
+    limit: float = 900
+    beat: float = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own."""
+
+    keyfs: Any
+    lookup: Lookup
+    builds: Builds
+    policy: PinPolicy
+    seats: Seats
+    waiting: Waiting
+    cached_only: bool = False

@@ -1,0 +1,52 @@
+"""`GET .../+forks/{project}?wait=SECONDS`: the answer comes when a state changes or the time is up.
+
+The wait happens in a tween, outside devpi's transaction: inside, it would keep a snapshot of the past open.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from devpi_forkbuilder.web.context import REGISTRY, Context
+from devpi_forkbuilder.web.paths import INDEX
+from devpi_forkbuilder.web.states import record_for, state_of
+
+PROJECT = re.compile(INDEX + r"/\+forks/(?P<project>[^+/]+)")
+LONGEST = 60.0
+
+
+def tween_longpoll(handler: Any, registry: Any) -> Any:
+    """The tween; pyramid's contract: called once with the next handler, gives the handler to use."""
+    context: Context = registry[REGISTRY]
+
+    def answer(request: Any) -> Any:
+        seconds = _seconds(request.GET.get("wait")) if request.method == "GET" else 0.0
+        match = PROJECT.fullmatch(request.path_info) if seconds else None
+        if match is not None and context.seats.take():
+            try:
+                _wait(context, match["user"], match["index"], canonicalize_name(match["project"]), seconds)
+            finally:
+                context.seats.leave()
+        return handler(request)
+
+    return answer
+
+
+def _wait(context: Context, user: str, index: str, project: str, seconds: float) -> None:
+    """Wait for a change; not at all when every state has ended, for then none comes by itself."""
+    changes = context.builds.changes
+    token = changes.token()
+    with context.keyfs.read_transaction():
+        pinned = context.lookup.of_index(user, index, project) or ()
+    records = context.builds.records_of(f"{user}/{index}", project)
+    if any(not state_of(one, record_for(one, records)).ended for one in pinned):
+        changes.wait(token, seconds, (f"{user}/{index}", project))
+
+
+def _seconds(text: str | None) -> float:
+    if text is None or not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text):
+        return 0.0
+    return min(float(text), LONGEST)

@@ -1,0 +1,29 @@
+"""Figures for monitoring: Prometheus text, and devpi's own metrics hook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.response import Response
+
+from devpi_forkbuilder.web.context import REGISTRY, Context
+
+Metric = tuple[str, str, float]
+PREFIX = "devpi_forkbuilder_"
+
+
+def metrics_of(context: Context) -> list[Metric]:
+    """(name, `counter` or `gauge`, value), in base units; the contract of `devpiserver_metrics`."""
+    found = [(PREFIX + name, _type(name), value) for name, value in sorted(context.builds.stats().items())]
+    held = (PREFIX + "held_requests", "gauge", context.seats.taken)
+    return [*found, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit)]
+
+
+def _type(name: str) -> str:
+    return "counter" if name.endswith("_total") else "gauge"
+
+
+def metrics_view(request: Any) -> Any:
+    """Prometheus' text format, version 0.0.4."""
+    lines = [f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in metrics_of(request.registry[REGISTRY])]
+    return Response("".join(lines), content_type="text/plain", charset="utf-8")

@@ -1,0 +1,39 @@
+"""Which view answers which URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
+from devpi_forkbuilder.web.logs import LogsView
+from devpi_forkbuilder.web.metrics import metrics_view
+
+FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
+PROJECT = FORKS + "/{project:[^+/]+}"
+COMMIT = PROJECT + "/{commit:[0-9a-f]+}"
+READING = ("GET", "HEAD")
+VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = (
+    ("forks", FORKS, ForksView, "states", READING),
+    ("forks/", FORKS + "/", ForksView, "states", READING),
+    ("forks-project", PROJECT, ForksView, "states", READING),
+    ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
+    ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),
+    ("forks-log", COMMIT + "/log", LogsView, "log", READING),
+    ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
+    ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
+)
+"""Route name, pattern, view, the view class's method, request methods."""
+
+
+def includeme(config: Any) -> None:
+    """Routes, views and tweens; pyramid's `config.include` contract."""
+    for name, pattern, view, attribute, methods in VIEWS:
+        config.add_route(name, pattern)
+        config.add_view(view, attr=attribute, route_name=name, request_method=methods)
+    config.add_exception_view(api_error, context=ApiError)
+    for tween in ("tween.tween_miss", "longpoll.tween_longpoll"):
+        config.add_tween(
+            f"devpi_forkbuilder.web.{tween}",
+            over="devpi_server.views.tween_keyfs_transaction",
+            under="devpi_server.views.tween_request_logging",
+        )

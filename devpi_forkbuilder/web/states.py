@@ -1,0 +1,85 @@
+"""The state of pins as the HTTP API tells it: files from the index, the rest from the service's records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from devpi_forkbuilder.devpi.lookup import Pinned
+from devpi_forkbuilder.devpi.releases import ReleaseFile
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.states import SECONDS, State
+from devpi_forkbuilder.service.records import Failure, Record
+
+Link = Callable[[str], str]
+"""Makes an absolute URL of a path below the server's root."""
+
+
+def record_for(pinned: Pinned, records: Iterable[Record], python: str | None = None) -> Record | None:
+    """The record that tells most about a pin: one whose work goes on, else the latest; `python` chooses a target."""
+    key = pinned.order.key.group
+    own = [record for record in records if record.key.group == key and python in {None, record.key.python}]
+    return max(own, key=lambda record: (not record.state.ended, record.queued_at or 0), default=None)
+
+
+def state_of(pinned: Pinned, record: Record | None) -> State:
+    """Files in the index say `built`, whatever the records say, unless more work is under way."""
+    if record is not None and (record.state.running or record.state is State.QUEUED):
+        return record.state
+    if pinned.files:
+        return State.BUILT
+    if record is not None and record.state is State.FAILED:
+        return State.FAILED
+    return State.WANTED
+
+
+def log_path(index: str, pin: Pin) -> str:
+    """The path of a pin's build log below the server's root."""
+    return f"/{index}/+forks/{pin.name}/{pin.commit}/log"
+
+
+def as_json(pinned: Pinned, record: Record | None, link: Link) -> dict[str, Any]:
+    """One object of `GET .../+forks`."""
+    pin, state = pinned.pin, state_of(pinned, record)
+    return {
+        "project": pin.project,
+        "version": pin.version,
+        "url": pin.url,
+        "commit": pin.commit,
+        "subdirectory": pin.subdirectory,
+        "state": state.value,
+        "targets": sorted({_target(file) for file in pinned.files}),
+        "files": [_file(file, link) for file in pinned.files],
+        "error": _error(record.error) if record is not None and state is State.FAILED else None,
+        "log_url": link(log_path(pinned.order.index, pin)) if record is not None and record.log else None,
+        "queued_at": record.queued_at if record is not None else None,
+        "started_at": record.started_at if record is not None else None,
+        "finished_at": record.finished_at if record is not None else None,
+        "seconds": _seconds(record.seconds if record is not None else {}),
+    }
+
+
+def _target(file: ReleaseFile) -> str:
+    if file.build.get("pure") == "yes":
+        return "any"
+    return "-".join(file.filename.removesuffix(".whl").rsplit("-", 3)[1:])
+
+
+def _file(file: ReleaseFile, link: Link) -> dict[str, Any]:
+    return {
+        "filename": file.filename,
+        "url": link(f"/{file.path}"),
+        "sha256": file.sha256,
+        "size": file.size,
+        "requires_python": file.requires_python,
+    }
+
+
+def _error(error: Failure | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"kind": error.kind.value, "stage": error.stage.value, "message": error.message}
+
+
+def _seconds(spent: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: round(spent[name], 3) if name in spent else None for name in SECONDS.values()}

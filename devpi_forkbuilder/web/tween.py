@@ -1,0 +1,104 @@
+"""The miss: a request for a project's simple page for which a pin has no usable file.
+
+The tween stands outside devpi's transaction, so it can wait for a build and then let devpi's own view answer from a
+fresh one. A request that has nothing to do with a pin goes through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from pyramid.httpexceptions import HTTPServiceUnavailable
+
+from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, may_read
+from devpi_forkbuilder.domain.placeholders import Placeholder
+from devpi_forkbuilder.web.context import REGISTRY, Context
+from devpi_forkbuilder.web.hold import held_response
+from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of
+from devpi_forkbuilder.web.pages import with_placeholders
+from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
+
+Handler = Callable[[Any], Any]
+RETRY_AFTER = 5
+
+
+def tween_miss(handler: Handler, registry: Any) -> Handler:
+    """The tween; pyramid's contract: called once with the next handler, gives the handler to use."""
+    context: Context = registry[REGISTRY]
+
+    def answer(request: Any) -> Any:
+        asked = page_request(request.path_info, by_installer(request)) if request.method == "GET" else None
+        simple = as_simple(request.path_info)
+        if simple != request.path_info:
+            return _cached(context, handler, request, simple, asked)
+        if asked is None:
+            return handler(request)
+        return _page(context, handler, request, asked)
+
+    return answer
+
+
+def _cached(context: Context, handler: Handler, request: Any, simple: str, asked: PageRequest | None) -> Any:
+    """`+cached` is `+simple` to devpi; a redirect to a project's normalized name stays on `+cached`."""
+    request.path_info = simple
+    response = handler(request) if asked is None else _page(context, handler, request, asked)
+    if response.location is not None:
+        response.location = response.location.replace("/+simple", f"/{CACHED}", 1)
+    return response
+
+
+def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
+    with context.keyfs.read_transaction():
+        pinned = context.lookup.of_page(asked.user, asked.index, asked.name)
+        missing = [one for one in pinned if one.missing]
+        if missing and not may_read(request, asked.user, asked.index):
+            missing = []
+    if not missing:
+        return _finished(handler, request, [], pinned=bool(pinned))
+    if asked.cached_only or context.cached_only:
+        return _finished(handler, request, never_built(missing))
+    return _missed(context, handler, request, [Miss(one, context.builds.ask(one.order)) for one in missing])
+
+
+def _missed(context: Context, handler: Handler, request: Any, misses: list[Miss]) -> Any:
+    """Wait in a seat; a build that ends in time gets an ordinary answer, the others a held one."""
+    if all(miss.flight.done for miss in misses):
+        return _ended(handler, request, misses)
+    if not context.seats.take():
+        return _busy("Too many requests wait for builds.")
+    held = False
+    try:
+        deadline = monotonic() + context.waiting.hold
+        if all(miss.flight.wait(max(0.0, deadline - monotonic())) for miss in misses):
+            return _ended(handler, request, misses)
+        held = True
+        return held_response(context, request, misses, lambda: _ended(handler, request, misses, streaming=True))
+    finally:
+        if not held:
+            context.seats.leave()
+
+
+def _ended(handler: Handler, request: Any, misses: list[Miss], *, streaming: bool = False) -> Any:
+    placeholders = placeholders_of(misses)
+    if placeholders and caching_devpi(request) and not streaming:
+        # a devpi that caches this page would keep the failure for half an hour after it was mended
+        return _busy(f"The build of {misses[0].pinned.pin.project} failed.")
+    return _finished(handler, request, placeholders)
+
+
+def _finished(handler: Handler, request: Any, placeholders: list[Placeholder], *, pinned: bool = True) -> Any:
+    response = handler(request)
+    if pinned and response.status_int == 200:
+        response.cache_control = "no-cache"
+        if placeholders:
+            response.body = with_placeholders(response.body, response.content_type, request.path_info, placeholders)
+    return response
+
+
+def _busy(reason: str) -> Any:
+    response = HTTPServiceUnavailable(f"{reason} Ask again.")
+    response.retry_after = RETRY_AFTER
+    return response
