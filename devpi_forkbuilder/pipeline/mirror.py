@@ -1,0 +1,244 @@
+"""Bare repositories kept between builds, one for each URL: a commit that was fetched once is never fetched again.
+
+Repositories are not shared between URLs: objects of one host's private repository must not be reachable through
+another's. In a mirror `refs/pins/COMMIT` says that the commit is there with its files, `refs/histories/COMMIT` that all
+tags and its ancestors are too; git writes a reference only after it has checked that nothing is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError, SourceError
+from devpi_forkbuilder.pipeline import refusal
+from devpi_forkbuilder.pipeline.command import MEBIBYTE
+from devpi_forkbuilder.pipeline.git import Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.seams import CancelledError, LogSink
+
+EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+UNFINISHED = "forkbuilder-unfinished"
+PAUSE = 0.05
+"""Seconds between two tries to take a lock that another build holds."""
+
+
+class Mirrors:
+    """All mirrors of a server, below `root`. `fetches` counts the network fetches since the start.
+
+    `allows` says whether policy lets this server talk to a URL; `free_floor` in bytes is the disk space below which
+    no fetch is started.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        git: Git,
+        *,
+        allows: Callable[[str], bool] = lambda _url: True,
+        free_floor: int = 64 * MEBIBYTE,
+    ) -> None:
+        self.root = root
+        self.git = git
+        self.allows = allows
+        self.free_floor = free_floor
+        self.fetches = 0
+        self._counting = threading.Lock()
+
+    def fetch(self, pin: Pin, log: LogSink, cancelled: Callable[[], bool], history: bool = False) -> Path:
+        """The mirror that has the commit of `pin`, fetched unless it is there already; raises as `Mirror.need`."""
+        with self.opened(pin.url, pin.commit, Watch(log, cancelled)) as mirror:
+            mirror.need(pin.commit, history=history)
+            return mirror.folder
+
+    @contextlib.contextmanager
+    def opened(self, url: str, commit: str, watch: Watch) -> Iterator[Mirror]:
+        """The mirror of `url`, held against all other threads and processes.
+
+        Raises RefusedError (`url-refused`), InfrastructureError (`mirror-folder`), CancelledError while it waits.
+        """
+        if not self.allows(url):
+            step = "The server's --forkbuilder-allow-url says which URLs it may talk to."
+            raise RefusedError("url-refused", f"This server may not fetch from {url}.", next_step=step)
+        name = hashlib.sha256(url.encode()).hexdigest()
+        # A repository has ids of one length only (gitformat "SHA-256 repositories").
+        folder = self.root / (name if len(commit) == 40 else f"{name}-sha256")
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(folder.with_suffix(".lock"), watch):
+                yield Mirror(folder, url, self, watch)
+        except OSError as error:
+            what = f"The folder for git mirrors cannot be used: {error.strerror}."
+            raise InfrastructureError("mirror-folder", what, next_step="Look at the server's disk.") from error
+
+    def count(self) -> None:
+        """One more network fetch."""
+        with self._counting:
+            self.fetches += 1
+
+    def check_space(self) -> None:
+        """Raises InfrastructureError (`disk-full`) when there is too little space to fetch."""
+        if shutil.disk_usage(self.root).free < self.free_floor:
+            what = "The disk for git mirrors is full."
+            raise InfrastructureError("disk-full", what, next_step="Free space in the folder of --forkbuilder-dir.")
+
+
+class Mirror:
+    """The mirror of one URL while it is held."""
+
+    def __init__(self, folder: Path, url: str, mirrors: Mirrors, watch: Watch) -> None:
+        self.folder = folder
+        self.url = url
+        self._mirrors = mirrors
+        self._git = mirrors.git
+        self._watch = watch
+
+    def need(self, commit: str, *, history: bool = False) -> None:
+        """Have `commit`, with all tags and ancestors when `history` is wanted; no network when it is there.
+
+        Raises SourceError: `repository-missing`, `commit-missing`, `not-a-commit`, `credentials-refused`,
+        `host-silent`, `host-unreachable`, `redirect-refused`, `repository-broken` and others of `refusal`.
+        """
+        if (self.folder / UNFINISHED).exists():
+            self.discard()
+        old = self.folder.exists()
+        if not (old and self._has(commit, history)):
+            self._obtain_twice(commit, history, old)
+        self._check_type(commit)
+
+    def renew(self, commit: str, *, history: bool = False) -> None:
+        """Throw the mirror away and fetch again: what it says it has is not there."""
+        self._watch.log.say(f"the copy of {self.url} on this server is damaged: fetching it again")
+        self.discard()
+        self.need(commit, history=history)
+
+    def discard(self) -> None:
+        """Throw the mirror away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _obtain_twice(self, commit: str, history: bool, old: bool) -> None:
+        try:
+            self._obtain(commit, history)
+        except ForkbuilderError as error:
+            self._mirrors.check_space()
+            if not (old and refusal.is_unclear(error)):
+                raise
+            self.discard()
+            self._obtain(commit, history)
+
+    def _obtain(self, commit: str, history: bool) -> None:
+        self._check_repository()
+        self._make(commit)
+        exactly = f"+{commit}:refs/pins/{commit}"
+        found = not history and self._fetch("--depth=1", refspecs=(exactly,))
+        if not found:
+            self._obtain_everything(commit, exactly if history else "")
+        if history:
+            self._name(f"refs/histories/{commit}", commit)
+
+    def _obtain_everything(self, commit: str, exactly: str) -> None:
+        """Every branch and tag; with `exactly` the commit too, which may be on neither (an unmerged proposal)."""
+        deepen = ("--unshallow",) if (self.folder / "shallow").exists() else ()
+        if exactly and self._fetch(*deepen, refspecs=(*EVERYTHING, exactly)):
+            return
+        deepen = ("--unshallow",) if (self.folder / "shallow").exists() else ()
+        if not self._fetch(*deepen, refspecs=EVERYTHING):
+            raise refusal.unclear(self.url)
+        if self._types(commit)[0] is None:
+            raise refusal.missing_commit(self.url, commit)
+        self._name(f"refs/pins/{commit}", commit)
+
+    def _fetch(self, *options: str, refspecs: tuple[str, ...]) -> bool:
+        """Whether git fetched; raises when it did not and another way to ask would not help."""
+        self._watch.log.say(f"git fetch {self.url}")
+        self._mirrors.count()
+        transfer = self._transfer("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
+        if transfer.finished.returncode == 0:
+            return True
+        fault = refusal.certain(self.url, transfer)
+        if fault is not None:
+            raise fault
+        return False
+
+    def _transfer(self, *arguments: str) -> Transfer:
+        # The mark outlives a crash and a fetch that was ended by force; both leave locks and halves of packs behind.
+        mark = self.folder / UNFINISHED
+        mark.touch()
+        transfer = self._git.network(self.folder, self.url, *arguments, watch=self._watch)
+        mark.unlink()
+        return transfer
+
+    def _check_repository(self) -> None:
+        self._mirrors.check_space()
+        parts = urlsplit(self.url)
+        if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
+            raise refusal.missing_repository(self.url)
+
+    def _make(self, commit: str) -> None:
+        if self.folder.exists():
+            return
+        self.folder.mkdir(mode=0o700)
+        (self.folder / UNFINISHED).touch()
+        made = self._git.local(self.folder, *init_arguments(commit, bare=True), watch=self._watch)
+        if made.returncode != 0:
+            raise InfrastructureError("mirror-folder", "git could not make a repository on this server.")
+
+    def _name(self, reference: str, commit: str) -> None:
+        named = self._git.local(self.folder, "update-ref", reference, commit, watch=self._watch)
+        if named.returncode != 0:
+            raise refusal.unclear(self.url)
+
+    def _has(self, commit: str, history: bool) -> bool:
+        reference = f"refs/{'histories' if history else 'pins'}/{commit}"
+        return self._types(reference)[0] is not None
+
+    def _types(self, *names: str) -> list[str | None]:
+        """The type of each object, None where there is none."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        answer = self._git.local(
+            self.folder, "cat-file", "--batch-check=%(objecttype)", watch=self._watch, stdin=asked
+        ).stdout
+        found = [line.decode() if line in OBJECT_TYPES else None for line in answer.splitlines()]
+        return found or [None] * len(names)
+
+    def _check_type(self, commit: str) -> None:
+        kind = self._types(commit)[0]
+        if kind is None:
+            raise refusal.unclear(self.url)
+        if kind != "commit":
+            pointed = self._git.local(self.folder, "rev-parse", "--verify", f"{commit}^{{commit}}", watch=self._watch)
+            target = pointed.stdout.decode().strip() if pointed.returncode == 0 else ""
+            step = f"Pin the commit that it points to: {target}." if target else "Pin a commit."
+            raise SourceError("not-a-commit", f"{commit} in {self.url} is a {kind}, not a commit.", next_step=step)
+
+
+COMMON_OPTIONS = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--force")
+OBJECT_TYPES = (b"commit", b"tag", b"tree", b"blob")
+
+
+def init_arguments(commit: str, *, bare: bool) -> tuple[str, ...]:
+    """Arguments that make a repository for ids such as `commit`, without the templates of whoever installed git."""
+    length = "sha1" if len(commit) == 40 else "sha256"
+    return ("init", "--quiet", "--template=", f"--object-format={length}", *(["--bare"] if bare else []))
+
+
+@contextlib.contextmanager
+def _locked(path: Path, watch: Watch) -> Iterator[None]:
+    """Hold the lock file `path` (flock(2)): between threads too, since each has opened it for itself."""
+    with path.open("ab") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if watch.cancelled():
+                    raise CancelledError(f"waiting for {path.name}") from None
+                time.sleep(PAUSE)
+        yield

@@ -1,0 +1,133 @@
+"""Why a transfer from a git host failed, as an error for users (pure).
+
+The status code of the last HTTP answer decides where there is one. What is left (ssh, connections that never were)
+git tells in words alone, its exit status being 128 for all of it; those words are compared in the C locale, and what
+they decide is at most which name the failure gets and whether it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from devpi_forkbuilder.errors import ForkbuilderError, SourceError
+from devpi_forkbuilder.pipeline.git import Transfer
+
+BROKEN = "repository-broken"
+SILENT = (b"Operation too slow", b"timed out", b"Timeout")
+UNREACHABLE = (
+    b"Could not resolve host",
+    b"Failed to connect",
+    b"Couldn't connect",
+    b"Connection refused",
+    b"Connection reset",
+    b"Connection closed",
+    b"Network is unreachable",
+    b"No route to host",
+    b"Empty reply from server",
+    b"SSL ",
+    b"server certificate",
+    b"RPC failed",
+    b"early EOF",
+    b"hung up unexpectedly",
+)
+NO_LOGIN = (b"Permission denied", b"Too many authentication failures")
+NO_HOST_KEY = (b"Host key verification failed",)
+NO_REPOSITORY = (b"does not appear to be a git repository", b"epository not found", b"could not be found")
+UNSOUND = (b"fsck error",)
+
+
+def certain(url: str, transfer: Transfer) -> SourceError | None:
+    """The failure of `transfer`, or None when it may be about the one commit that was asked for."""
+    statuses = transfer.statuses
+    if statuses and statuses[-1] >= 300:
+        return _by_status(url, statuses[-1])
+    return _by_words(url, transfer.finished.tail)
+
+
+def unclear(url: str) -> SourceError:
+    """The failure of a transfer that has no better name: what came is not a repository, or a damaged one."""
+    what = f"What {url} answered is not a sound git repository."
+    return SourceError(BROKEN, what, next_step="Try 'git clone' with this URL; the log has git's own words.")
+
+
+def is_unclear(error: ForkbuilderError) -> bool:
+    """Whether `error` may also be the fault of an older copy of the repository on this server."""
+    return error.reference == BROKEN
+
+
+def unreachable(url: str, how: str = "could not be reached") -> SourceError:
+    """The host does not answer, or breaks off."""
+    step = "Check the host, the network and the proxy; it is tried again by itself."
+    return SourceError("host-unreachable", f"The git host {host(url)} {how}.", next_step=step, retryable=True)
+
+
+def missing_repository(url: str) -> SourceError:
+    """No repository under this URL."""
+    step = "Check the URL; a private repository may also look missing to who has no credentials for it."
+    return SourceError("repository-missing", f"There is no git repository at {url}.", next_step=step)
+
+
+def missing_commit(url: str, commit: str) -> SourceError:
+    """A sound repository without the commit."""
+    what = f"The commit {commit} is not in {url}."
+    step = "It may have been forced away or belong to another fork: push it to a branch, or pin a commit that is there."
+    return SourceError("commit-missing", what, next_step=step)
+
+
+def host(url: str) -> str:
+    """The host of `url`, for messages."""
+    return urlsplit(url).hostname or url
+
+
+def _by_status(url: str, status: int) -> SourceError:
+    if status in {401, 403}:
+        return _no_login(url)
+    if status in {404, 410}:
+        return missing_repository(url)
+    if status < 400:
+        step = "Pin the URL that it redirects to: redirects are not followed, so that a host cannot send us elsewhere."
+        return SourceError("redirect-refused", f"{url} redirects to another URL ({status}).", next_step=step)
+    if status == 429 or status >= 500:
+        return unreachable(url, f"answered {status}")
+    what = f"The git host {host(url)} answered {status} for {url}."
+    return SourceError("repository-refused", what, next_step="Check the URL, the credentials and the proxy.")
+
+
+def _by_words(url: str, words: bytes) -> SourceError | None:
+    for parts, fault in BY_WORDS:
+        if any(part in words for part in parts):
+            return fault(url)
+    return None
+
+
+def _unsafe(url: str) -> SourceError:
+    what = f"The repository {url} has objects that could do harm when checked out."
+    return SourceError("repository-unsafe", what, next_step="The log names them; remove them from the fork.")
+
+
+def _silent(url: str) -> SourceError:
+    what = f"The git host {host(url)} stopped answering."
+    return SourceError("host-silent", what, next_step="It is tried again by itself.", retryable=True)
+
+
+def _unknown_host_key(url: str) -> SourceError:
+    step = "Add the host's key to the file that --forkbuilder-known-hosts names (ssh-keyscan prints it)."
+    return SourceError("host-key-unknown", f"The ssh key of {host(url)} is not a known one.", next_step=step)
+
+
+def _no_login(url: str) -> SourceError:
+    option = "--forkbuilder-ssh-key" if urlsplit(url).scheme == "ssh" else "--forkbuilder-credentials"
+    step = f"Give the server credentials that may read it ({option}); some hosts say this of missing repositories too."
+    return SourceError("credentials-refused", f"{host(url)} does not let this server read {url}.", next_step=step)
+
+
+BY_WORDS: tuple[tuple[tuple[bytes, ...], Callable[[str], SourceError]], ...] = (
+    (UNSOUND, _unsafe),
+    (SILENT, _silent),
+    (NO_HOST_KEY, _unknown_host_key),
+    (NO_LOGIN, _no_login),
+    (UNREACHABLE, unreachable),
+    (NO_REPOSITORY, missing_repository),
+)
+"""What git, curl and ssh say, most telling first."""
