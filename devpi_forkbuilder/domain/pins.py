@@ -24,7 +24,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # packaging.py
 DIRECTORY = re.compile(r"[A-Za-z0-9_.+@ -]+(?:/[A-Za-z0-9_.+@ -]+)*")
 SYNTAX = "git+URL@COMMIT#egg=NAME[==VERSION][&subdirectory=DIR]"
 KEYS = ("egg", "subdirectory")
-USER_INFO = re.compile(r"//[^/\s]*@")
+USER_INFO = re.compile(r"//[^/\s@:]*:(?!\d+/)[^\s@]*@|//[^/\s]*@")  # the first form: a password may hold a slash
 
 
 def redacted(text: str) -> str:
@@ -189,7 +189,16 @@ def _parse_egg(egg: str, faults: list[tuple[str, str]]) -> dict[str, str]:
     try:
         Version(version)
     except InvalidVersion:
-        faults.append((f"{version!r} is not a version", "write a PEP 440 version such as 1.0.2 or 1.0.2+local"))
+        faults.append((f"{version!r} is not a version", _mend_version(version)))
     if version != version.strip():
         faults.append((f"white space around {version!r}", "remove it"))
     return {"project": name, "version": version}
+
+
+def _mend_version(version: str) -> str:
+    public, _, local = version.partition("-")
+    try:
+        offer = str(Version(f"{public}+{local}"))
+    except InvalidVersion:
+        return "write a PEP 440 version such as 1.0.2 or 1.0.2+local"
+    return f"write {offer}, or leave the version out if the fork calls itself otherwise"

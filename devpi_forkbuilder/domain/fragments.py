@@ -1,0 +1,103 @@
+"""A git URL's fragment as people write it, mended to the form a pin has.
+
+Mended with a note: `#NAME==1.0` without `egg=`, one `=` for two, extras in the egg, `NAME-dev` and `NAME-1.0` (the
+egg naming of old setuptools) where the repository is called NAME. All else is left for `pins` to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from packaging.utils import canonicalize_name
+
+from devpi_forkbuilder.domain.pins import KEYS, NAME
+from devpi_forkbuilder.domain.urls import Problem
+
+EGG = re.compile(r"(?P<name>[^\[=]*)(?:\[(?P<extras>[^\]]*)\])?(?:(?P<equals>=+)(?P<version>.*))?", re.DOTALL)
+OLD_EGG = re.compile(r"(?P<name>.+?)-(?:dev|[0-9].*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """`mended` is the fragment as a pin has it; `notes` say what was mended, `problems` what could not be."""
+
+    mended: str
+    extras: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Egg:
+    """An egg's name, extras and `==VERSION` (or nothing)."""
+
+    name: str
+    extras: tuple[str, ...] = ()
+    version: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_fragment(text: str, repository: str, named: str | None = None) -> Fragment:
+    """The fragment `text` of a URL whose repository is called `repository`; `named` is the name before an `@`."""
+    parts = [unquote(part) for part in text.split("&") if part]
+    notes: list[str] = []
+    if parts and not parts[0].startswith(tuple(f"{key}=" for key in KEYS)) and _is_egg(parts[0], parts):
+        notes.append(f"#{parts[0]} has no egg=: read as #egg={parts[0]}")
+        parts[0] = f"egg={parts[0]}"
+    eggs = [part.removeprefix("egg=") for part in parts if part.startswith("egg=")]
+    others = [part for part in parts if not part.startswith("egg=")]
+    if not eggs and named is None:
+        return Fragment("&".join(["egg=unnamed", *others]), problems=(_nameless(repository),))
+    read = [_read_egg(egg, repository, old_names=named is None) for egg in eggs] or [Egg(named or "")]
+    problems = () if named is None else tuple(_other_name(egg, named) for egg in read if not _same(egg.name, named))
+    return Fragment(
+        mended="&".join([*(f"egg={named or egg.name}{egg.version}" for egg in read), *others]),
+        extras=tuple(extra for egg in read for extra in egg.extras),
+        notes=(*notes, *(note for egg in read for note in egg.notes)),
+        problems=problems,
+    )
+
+
+def extra_names(text: str | None) -> tuple[str, ...]:
+    """The names between the brackets of `[a, b]`."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _is_egg(part: str, parts: list[str]) -> bool:
+    """Whether the first part is a name, perhaps with a version, that only lacks its `egg=`."""
+    found = EGG.fullmatch(part)
+    has_egg = any(other.startswith("egg=") for other in parts)
+    return not has_egg and bool(found and NAME.fullmatch(found["name"]) and found["equals"] in {None, "=="})
+
+
+def _read_egg(text: str, repository: str, *, old_names: bool) -> Egg:
+    found = EGG.fullmatch(text)
+    if found is None:
+        return Egg(text)
+    name, version, notes = found["name"].strip(), "", list[str]()
+    if found["equals"]:
+        version = (
+            f"=={found['version'].strip()}" if found["equals"] in {"=", "=="} else found["equals"] + found["version"]
+        )
+    if found["equals"] == "=":
+        notes.append(f"one '=' in {text!r}: read as {name}{version}")
+    old = OLD_EGG.fullmatch(name) if old_names and not version else None
+    if old and _same(old["name"], repository):
+        notes.append(f"{name!r} is the egg naming of old setuptools: read as project {old['name']!r}")
+        name = old["name"]
+    return Egg(name, extra_names(found["extras"]), version, tuple(notes))
+
+
+def _same(name: str, other: str) -> bool:
+    return canonicalize_name(name) == canonicalize_name(other)
+
+
+def _other_name(egg: Egg, named: str) -> Problem:
+    return f"{named!r} before the @ and egg={egg.name} name two projects", "keep the name before the @"
+
+
+def _nameless(repository: str) -> Problem:
+    guess = repository if NAME.fullmatch(repository) else "NAME"
+    return "no project name", f"add #egg={guess} (the name the project is published under)"
