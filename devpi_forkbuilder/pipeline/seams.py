@@ -78,9 +78,9 @@ class Sandbox(Protocol):
     def name(self) -> str:
         """The tier, as shown in the status and in each file's provenance."""
 
-    def box(self, work: Path, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()) -> Box:
-        """A box in which `work` and `writable` can be written and, beside the system, only `readable` can be read.
+    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
+        """A box in which `work` is writable and, beside the system, only `readable` can be read.
 
-        `readable` and `writable` keep their own paths in the box. Boxes of one work folder give it the same name.
+        `readable` keeps its own paths in the box. Boxes of one work folder give it the same name.
         Raises InfrastructureError when the box cannot be made.
         """

@@ -27,12 +27,6 @@ class NoSandbox:
 
     name = "none"
 
-    def box(
-        self,
-        work: Path,  # noqa: ARG002  (everything can be written)
-        *,
-        readable: tuple[Path, ...] = (),  # noqa: ARG002  (everything can be read)
-        writable: tuple[Path, ...] = (),  # noqa: ARG002  (everything can be written)
-    ) -> OpenBox:
+    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> OpenBox:  # noqa: ARG002  (everything is readable)
         """A box without walls."""
         return OpenBox()
