@@ -70,5 +70,5 @@ def tail(path: Path, n_bytes: int) -> bytes:
 
 def _safe(part: str) -> str:
     """`part` as the name of a file or folder: a request may say anything, so nothing may leave the folder of logs."""
-    quoted = quote(part, safe="")
+    quoted = quote(part, safe="") or "%00"  # an empty part would make the path absolute
     return quoted.replace(".", "%2E") if quoted.startswith(".") else quoted

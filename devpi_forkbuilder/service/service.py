@@ -143,7 +143,7 @@ class ForkService:
 
     def sweep(self) -> int:
         """Remove log files that no record names; how many. Raises InfrastructureError and OSError."""
-        # In this order: a run is recorded before it opens its log, so no file found here can be missing from the second.
+        # In this order: a run is recorded before it opens its log, so no log of a run can be found and not be named.
         found = self._logs.names()
         left = set(found) - self._records.logs()
         self._logs.remove(left)
