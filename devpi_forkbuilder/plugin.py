@@ -1,3 +1,53 @@
-"""Hook implementations for devpi-server, and the one place where the object graph is put together."""
+"""Hook implementations for devpi-server; each unpacks, calls and returns."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from pluggy import HookimplMarker
+
+from devpi_forkbuilder.assembly import ServiceThread, assemble, make_builder
+from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
+from devpi_forkbuilder.devpi.index import ForkbuilderIndex
+from devpi_forkbuilder.devpi.settings import INDEX_TYPE
+from devpi_forkbuilder.options import Options, add_options
+from devpi_forkbuilder.web.context import REGISTRY
+from devpi_forkbuilder.web.metrics import metrics_of
+
+hookimpl = HookimplMarker("devpiserver")
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # pluggy's marker is not typed for mypy's strict mode here
+def devpiserver_add_parser_options(parser: Any) -> None:
+    """The group "forkbuilder" of options."""
+    add_options(parser)
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_get_stage_customizer_classes() -> list[tuple[str, type]]:
+    """The index type."""
+    return [(INDEX_TYPE, ForkbuilderIndex)]
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_get_features() -> set[str]:
+    """What `/+api` tells clients."""
+    return {"forkbuilder"}
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
+    """Routes and tweens, and the service that is started and stopped with the server."""
+    xom = pyramid_config.registry["xom"]
+    options = Options.read(config.args, config.server_path)
+    context, service = assemble(xom, options, make_builder(options))
+    pyramid_config.registry[REGISTRY] = context
+    xom.thread_pool.register(ServiceThread(service))
+    pyramid_config.include("devpi_forkbuilder.web.routes")
+    stop_on_sigterm()
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_metrics(request: Any) -> list[tuple[str, str, float]]:
+    """Figures for `/+status`."""
+    return metrics_of(request.registry[REGISTRY])

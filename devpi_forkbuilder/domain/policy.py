@@ -48,7 +48,8 @@ class PinPolicy:
 
 def prefix_fault(prefix: str) -> str | None:
     """Why `prefix` cannot be an allowed URL prefix, or None. `https://host/` and `file:///` are fine."""
-    probe = prefix.removeprefix("git+").rstrip("/") + "/x"
+    plain = prefix.removeprefix("git+")
+    probe = f"{plain}x" if plain.endswith("/") else f"{plain}/x"
     faults = url_faults(probe)
     return f"{faults[0][0]}: {faults[0][1]}" if faults else None
 

@@ -1,0 +1,103 @@
+"""The one place where the parts are put together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Built
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.logfile import BuildLog
+from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.records import Records
+from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.web.context import Context, Waiting
+from devpi_forkbuilder.web.seats import Seats
+
+log = logging.getLogger(__name__)
+
+
+class Unable:
+    """A builder on a server that cannot build: every order fails with the reason."""
+
+    def __init__(self, reason: ForkbuilderError) -> None:
+        self._reason = reason
+        self.identity = f"unable: {reason.reference}"
+
+    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
+        """Raises the reason."""
+        raise self._reason
+
+
+class ServiceThread:
+    """The service under devpi's thread pool: started and stopped with the server.
+
+    An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
+    """
+
+    def __init__(self, service: ForkService) -> None:
+        self._service = service
+        self._over = threading.Event()
+
+    def thread_run(self) -> None:
+        """Start the workers and wait for the end."""
+        try:
+            self._service.start()
+        except Exception:
+            log.exception("the build service did not start")
+        self._over.wait()
+
+    def thread_shutdown(self) -> None:
+        """Stop the workers: running builds are ended and will be wanted again."""
+        self._service.stop()
+        self._over.set()
+
+
+def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
+    """The context of the web layer, and the service behind it, not started yet."""
+    options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    service = ForkService(
+        builder=builder,
+        publisher=Releases(xom),
+        records=Records(options.folder / "records.sqlite"),
+        logs=options.folder / "logs",
+        open_log=BuildLog,
+        clock=SystemClock(),
+        workers=options.workers,
+    )
+    context = Context(
+        keyfs=xom.keyfs,
+        lookup=Lookup(xom, own_url(xom.config.args)),
+        builds=service,
+        policy=options.policy,
+        seats=Seats(max(1, xom.config.args.threads // 2)),
+        waiting=Waiting(options.hold, options.wait),
+        cached_only=options.cached_only,
+    )
+    return context, service
+
+
+def own_url(args: Any) -> str:
+    """How this server's own builds reach it, from devpi's arguments: loopback where it listens there."""
+    if args.listen:
+        address = str(args.listen[0])
+        host, _, port = address.rpartition(":")
+    else:
+        host, port = str(args.host), str(args.port)
+    if host.strip("[]") in {"localhost", "0.0.0.0", "", "*"}:  # noqa: S104  (compared with, not bound to)
+        host = "127.0.0.1"
+    elif host.strip("[]") == "::":
+        host = "[::1]"
+    return f"http://{host}:{port}"
+
+
+def make_builder(options: Options) -> Builder:
+    """The pipeline, or a builder that says why there is none."""
+    return Unable(InfrastructureError("no-pipeline", f"Builds below {options.folder} are not possible yet."))

@@ -1,0 +1,46 @@
+"""Logging for a person at a terminal: builds and warnings on the console, everything in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FILE_BYTES = 20 * 1024 * 1024
+
+
+def write_configuration(folder: Path) -> Path:
+    """Write a `logging.config.dictConfig` file for devpi's `--logger-cfg` into `folder`; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "logging.json"
+    path.write_text(json.dumps(configuration(folder / "server.log"), indent=2), encoding="utf-8")
+    return path
+
+
+def configuration(log_file: Path) -> dict[str, object]:
+    """The configuration: devpi's own lines go to `log_file`, its warnings and our lines to the console as well."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "full": {"format": "%(asctime)s %(levelname)-5.5s %(message)s"},
+            "console": {"format": "%(asctime)s  %(message)s", "datefmt": "%H:%M:%S"},
+        },
+        "handlers": {
+            "file": {
+                "class": "logging.handlers.RotatingFileHandler",
+                "formatter": "full",
+                "filename": str(log_file),
+                "maxBytes": FILE_BYTES,
+                "backupCount": 3,
+                "encoding": "utf-8",
+            },
+            "warnings": {"class": "logging.StreamHandler", "formatter": "console", "level": "WARNING"},
+            "builds": {"class": "logging.StreamHandler", "formatter": "console", "level": "INFO"},
+        },
+        "root": {"level": "INFO", "handlers": ["file", "warnings"]},
+        "loggers": {
+            "devpi_forkbuilder": {"level": "INFO", "handlers": ["file", "builds"], "propagate": False},
+            "httpx": {"level": "ERROR"},
+            "httpcore": {"level": "ERROR"},
+        },
+    }

@@ -1,0 +1,125 @@
+"""`devpi-forkbuilder up`: a server with an index of forks, in one command. Running it again changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from devpi_forkbuilder.commands.consolelog import write_configuration
+from devpi_forkbuilder.commands.passwords import Passwords
+from devpi_forkbuilder.commands.pinfiles import merged, read_pins
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.errors import RefusedError
+from devpi_forkbuilder.options import FOLDER, Options
+
+DEFAULT_DIR = "~/.devpi/forkbuilder"
+DEFAULT_INDEX = "main/forks"
+THREADS = 256
+USAGE = """\
+examples:
+  devpi-forkbuilder up -r github.txt
+  devpi-forkbuilder up -r github.txt --index team/forks --port 4141 --forkbuilder-allow-url https://github.com/our-org
+
+Options that are not listed here are handed to devpi-server (see: devpi-server --help).
+The pins of a project in FILE replace the project's pins on the index; other projects' pins stay.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "up",
+        help="start a server with an index of forks",
+        description="Start a devpi server with an index that builds pinned forks when they are asked for.",
+        epilog=USAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pin FILE's git lines")
+    parser.add_argument("--index", default=DEFAULT_INDEX, metavar="USER/NAME", help=f"default: {DEFAULT_INDEX}")
+    parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
+    parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
+    parser.add_argument("--port", default=3141, type=int, metavar="N", help="port to listen on; default: 3141")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
+    """Make what is missing, pin the files, serve until SIGINT or SIGTERM."""
+    from devpi_forkbuilder.devpi import bootstrap  # noqa: PLC0415  (the extra `server` may not be installed)
+
+    started = time.time()
+    owner = _owner(arguments.index)
+    pins = read_pins(arguments.requirement)
+    server_path = Path(arguments.serverdir).expanduser().absolute()
+    folder = server_path / FOLDER
+    passwords = Passwords(folder / "passwords")
+    made = not bootstrap.exists(server_path)
+    if made:
+        bootstrap.create(server_path, passwords.make("root"))
+
+    def prepare(xom: Any) -> None:
+        bootstrap.without_name_list(xom)
+        bootstrap.ensure_index(xom, arguments.index, passwords.make)
+        policy = Options.read(xom.config.args, server_path).policy
+        changes = _pin(bootstrap, xom, arguments.index, pins, policy)
+        print(_welcome(arguments, server_path, passwords, changes), flush=True)
+
+    return bootstrap.serve(_devpi_arguments(arguments, server_path, owner, more), started, prepare)
+
+
+def _owner(index: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.@-]+/[A-Za-z0-9_.@-]+", index):
+        raise RefusedError("index-name", f"{index!r} is not an index.", next_step="Write USER/NAME, as in main/forks.")
+    return index.split("/", maxsplit=1)[0]
+
+
+def _pin(bootstrap: Any, xom: Any, index: str, pins: Sequence[Pin], policy: PinPolicy) -> list[str]:
+    """Store the pins; a line for each change. Raises PinsRefusedError for what the server's rules do not allow."""
+    before = bootstrap.pins_of_index(xom, index)
+    after = merged(before, pins)
+    new = [line for line in after if line not in before]
+    faults = policy.faults(Pin.parse(line) for line in new)
+    if faults:
+        raise RefusedError("pins-refused", "\n".join(faults))
+    if after != before:
+        bootstrap.set_pins(xom, index, after)
+    return [f"+ {line}" for line in new] + [f"- {line}" for line in before if line not in after]
+
+
+def _devpi_arguments(arguments: argparse.Namespace, server_path: Path, owner: str, more: Sequence[str]) -> list[str]:
+    given = {word.partition("=")[0] for word in more}
+    listed = ["--serverdir", str(server_path), "--host", arguments.host, "--port", str(arguments.port)]
+    for name in dict.fromkeys(("root", owner)):
+        listed += ["--forkbuilder-allow-user", name]
+    if "--threads" not in given:
+        listed += ["--threads", str(THREADS)]
+    if "--enable-core-metadata" not in given:
+        listed += ["--enable-core-metadata"]
+    if not given & {"--logger-cfg", "--debug"}:
+        listed += ["--logger-cfg", str(write_configuration(server_path / FOLDER))]
+    return [*listed, *more]
+
+
+def _welcome(arguments: argparse.Namespace, server_path: Path, passwords: Passwords, changes: Sequence[str]) -> str:
+    """What to do now, in lines that can be copied."""
+    root = f"http://{arguments.host}:{arguments.port}"
+    url = f"{root}/{arguments.index}/+simple/"
+    owner = arguments.index.split("/")[0]
+    changed = "".join(f"  {line}\n" for line in changes)
+    return f"""\
+devpi-forkbuilder serves the index {arguments.index} from {server_path}
+{changed}
+pip   pip install --index-url {url} NAME
+      for good:  pip config set global.index-url {url}
+uv    uv pip install --default-index {url} NAME
+      for good, in uv.toml:  [[index]]
+                             url = "{url}"
+                             default = true
+devpi devpi use {root}/{arguments.index} && devpi login {owner} --password "$(cat {passwords.path(owner)})"
+
+States of all forks: {root}/{arguments.index}/+forks    Log: {server_path / FOLDER / "server.log"}
+Stop with Ctrl-C."""

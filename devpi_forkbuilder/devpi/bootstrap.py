@@ -1,0 +1,119 @@
+"""A devpi-server that runs in this process: made when it is not there, repaired when it crashed, then served."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from devpi_server.config import get_pluginmanager, parseoptions
+from devpi_server.init import init
+from devpi_server.log import configure_logging
+from devpi_server.main import CommandRunner, xom_from_config
+
+from devpi_forkbuilder.devpi import storage
+from devpi_forkbuilder.devpi.settings import INDEX_TYPE
+from devpi_forkbuilder.errors import InfrastructureError
+
+PUBLIC = "root/pypi"
+
+
+def exists(server_path: Path) -> bool:
+    """Whether `server_path` is a server directory already."""
+    return (server_path / ".nodeinfo").exists()
+
+
+def create(server_path: Path, root_password: str, more: Sequence[str] = ()) -> None:
+    """Make a server directory (devpi-init); raises InfrastructureError when devpi refuses."""
+    status = init(argv=["devpi-init", "--serverdir", str(server_path), "--root-passwd", root_password, *more])
+    if status:
+        raise InfrastructureError("init-failed", f"devpi-init could not make {server_path}.", retryable=False)
+
+
+def serve(arguments: Sequence[str], started: float, prepare: Callable[[Any], None]) -> int:
+    """Run devpi-server with `arguments` until it is told to stop; its exit status.
+
+    `prepare` is called with devpi's `xom` before the first request, on a server that has recovered from a crash.
+    `started` (seconds since the epoch): older temporary files are a crash's and are removed.
+    """
+    with CommandRunner() as runner:
+        config = parseoptions(get_pluginmanager(), ["devpi-server", *arguments])
+        configure_logging(config.args)
+        if config.args.storage == "sqlite":
+            storage.repair(config.server_path)
+        xom = xom_from_config(config)
+        xom.keyfs  # noqa: B018  (made on first use: devpi finishes what a crash left unfinished)
+        storage.sweep(config.server_path, started)
+        prepare(xom)
+        stop_on_sigterm()
+        status = xom.main()
+        runner.return_code = status if isinstance(status, int) else 0  # after serving, devpi-server 6 gives an object
+    return int(runner.return_code or 0)
+
+
+def stop_on_sigterm() -> None:
+    """End on SIGTERM as on Ctrl-C: devpi has no handler, so builds would not be told.
+
+    Does nothing outside the main thread, or when somebody else handles the signal.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signal handler's contract)
+    raise KeyboardInterrupt
+
+
+def without_name_list(xom: Any) -> bool:
+    """Keep the public mirror from reading the list of all names in the world; whether anything was changed.
+
+    It has more than 900,000 entries, and with devpi-web each is indexed: minutes of CPU for nothing.
+    """
+    with xom.keyfs.read_transaction():
+        stage = xom.model.getstage(PUBLIC)
+        done = stage is None or stage.ixconfig.get("mirror_no_project_list") is True
+    if done:
+        return False
+    with xom.keyfs.write_transaction():
+        xom.model.getstage(PUBLIC).modify(mirror_no_project_list=True)
+    return True
+
+
+def ensure_index(xom: Any, name: str, password: Callable[[str], str]) -> bool:
+    """Make the index `user/name` and its user unless they are there; whether anything was made.
+
+    `password` is asked for a new user's password. Raises InfrastructureError when the index has another type.
+    """
+    user, index = name.split("/")
+    with xom.keyfs.read_transaction():
+        stage = xom.model.getstage(name)
+        kind = None if stage is None else stage.ixconfig["type"]
+    if kind == INDEX_TYPE:
+        return False
+    if kind is not None:
+        raise InfrastructureError(
+            "index-of-other-type",
+            f"The index {name} exists and is of type {kind}.",
+            next_step="Choose another name with --index.",
+            retryable=False,
+        )
+    with xom.keyfs.write_transaction():
+        owner = xom.model.get_user(user) or xom.model.create_user(user, password(user))
+        bases = [PUBLIC] if xom.model.getstage(PUBLIC) is not None else []
+        owner.create_stage(index, type=INDEX_TYPE, bases=bases, volatile=False)
+    return True
+
+
+def pins_of_index(xom: Any, name: str) -> list[str]:
+    """The pin lines of an index."""
+    with xom.keyfs.read_transaction():
+        return list(xom.model.getstage(name).ixconfig["forks"])
+
+
+def set_pins(xom: Any, name: str, lines: Sequence[str]) -> None:
+    """Store the pin lines of an index; raises devpi's InvalidIndexconfig when they are not valid."""
+    with xom.keyfs.write_transaction():
+        xom.model.getstage(name).modify(forks=list(lines))

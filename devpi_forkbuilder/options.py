@@ -1,0 +1,133 @@
+"""The server's options (group "forkbuilder"), read once into one value."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentTypeError, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
+
+PREFIX = "--forkbuilder-"
+TIERS = ("auto", "bwrap", "uid", "landlock", "none")
+FOLDER = ".forkbuilder"
+
+
+def add_options(parser: Any) -> None:
+    """Add the group to devpi-server's parser (hook `devpiserver_add_parser_options`)."""
+    group = parser.addgroup("forkbuilder")
+
+    def add(name: str, **settings: Any) -> None:
+        group.addoption(PREFIX + name, **settings)
+
+    add("dir", metavar="DIR", help="folder for queue, logs and git mirrors; default: <serverdir>/.forkbuilder")
+    add("workers", type=positive, metavar="NUM", default=os.cpu_count() or 1, help="builds at once; default: CPUs")
+    add(
+        "hold",
+        type=seconds,
+        default=3.0,
+        metavar="SECONDS",
+        help="wait without a byte before newlines go out; default: 3",
+    )
+    add("wait", type=seconds, default=900.0, metavar="SECONDS", help="longest time a request is held; default: 900")
+    add("build-timeout", type=seconds, default=1800.0, metavar="SECONDS", help="longest build; default: 1800")
+    add(
+        "silence-timeout",
+        type=seconds,
+        default=600.0,
+        metavar="SECONDS",
+        help="longest silent time of a build; default: 600",
+    )
+    add(
+        "allow-url",
+        type=url_prefix,
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="fetch only from URLs that begin with PREFIX (repeatable); default: any https or ssh host",
+    )
+    add("credentials", metavar="FILE", help="credentials for git hosts, in git-credential-store format, mode 600")
+    add("ssh-key", metavar="FILE", help="private key for ssh URLs")
+    add("known-hosts", metavar="FILE", help="host keys for ssh URLs; a host that is not in it is not connected to")
+    add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
+    add(
+        "allow-user",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="user whose indexes may have pins (repeatable); default: root. To pin is to run code on this server",
+    )
+    add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options as values; times in seconds."""
+
+    folder: Path
+    workers: int
+    hold: float
+    wait: float
+    build_timeout: float
+    silence_timeout: float
+    policy: PinPolicy
+    credentials: Path | None
+    ssh_key: Path | None
+    known_hosts: Path | None
+    sandbox: str
+    cached_only: bool
+
+    @classmethod
+    def read(cls, args: Namespace, server_path: Path) -> Options:
+        """The options in devpi-server's parsed arguments."""
+
+        def option(name: str) -> Any:
+            return getattr(args, "forkbuilder_" + name)
+
+        users = frozenset(option("allow_user") or ["root"])
+        return cls(
+            folder=Path(option("dir") or server_path / FOLDER).expanduser().absolute(),
+            workers=option("workers"),
+            hold=option("hold"),
+            wait=option("wait"),
+            build_timeout=option("build_timeout"),
+            silence_timeout=option("silence_timeout"),
+            policy=PinPolicy(users, tuple(option("allow_url"))),
+            credentials=_path(option("credentials")),
+            ssh_key=_path(option("ssh_key")),
+            known_hosts=_path(option("known_hosts")),
+            sandbox=option("sandbox"),
+            cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
+        )
+
+
+def positive(text: str) -> int:
+    """A whole number above zero; raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, zero or more; raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number
+
+
+def url_prefix(text: str) -> str:
+    """The beginning of allowed URLs; raises ArgumentTypeError."""
+    fault = prefix_fault(text)
+    if fault is not None:
+        raise ArgumentTypeError(f"{text!r}: {fault}")
+    return text.removeprefix("git+")
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
