@@ -91,7 +91,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), handler)
         self.port: int = self.server_address[1]
         self._accepting = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name=f"{type(self).__name__}-{self.port}"
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, name=f"{type(self).__name__}-{self.port}"
         )
 
     def process_request(self, request: Any, client_address: Any) -> None:
