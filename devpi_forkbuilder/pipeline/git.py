@@ -25,8 +25,15 @@ SETTINGS = (
     "core.protectHFS=true",
     "core.protectNTFS=true",
     "core.attributesFile=/dev/null",
-    "core.longpaths=true",
+    "core.logAllRefUpdates=false",
+    "protocol.version=2",
     "fetch.fsckObjects=true",
+    # Old histories have these, they harm nobody, and index-pack counts warnings as errors (git-fsck(1)).
+    "fetch.fsck.zeroPaddedFilemode=ignore",
+    "fetch.fsck.badTimezone=ignore",
+    "fetch.fsck.missingSpaceBeforeDate=ignore",
+    "fetch.fsck.missingNameBeforeEmail=ignore",
+    "fetch.fsck.missingEmail=ignore",
     "transfer.bundleURI=false",
     "http.followRedirects=false",
     "submodule.recurse=false",
@@ -94,12 +101,18 @@ class Git:
         stdin: bytes = b"",
         capture_limit: int = 64 * MEBIBYTE,
         protocols: tuple[str, ...] = (),
+        settings: tuple[str, ...] = (),
     ) -> Finished:
-        """Run git in `folder` without network and without credentials; standard output is captured."""
+        """Run git in `folder` without network and without credentials; standard output is captured.
+
+        `settings` (`KEY=VALUE`) come after, and so override, those of this module.
+        """
         env = environment.git_environment(
             self.base, self._home(), protocols or ("none",), config=[("credential.helper", "")]
         )
-        command = self._command(folder, arguments, env, stdin=stdin, capture=True, capture_limit=capture_limit)
+        command = self._command(
+            folder, arguments, env, extra=settings, stdin=stdin, capture=True, capture_limit=capture_limit
+        )
         return process.run(command, log=watch.log, cancelled=watch.cancelled)
 
     def network(self, folder: Path, url: str, *arguments: str, watch: Watch) -> Transfer:

@@ -119,6 +119,24 @@ class Mirror:
         self.discard()
         self.need(commit, history=history)
 
+    def read(self, *names: str, limit: int = 16 * MEBIBYTE) -> list[bytes | None]:
+        """The content of each object (`COMMIT:path` or an id), None where there is none; `limit` in bytes for all.
+
+        Raises LimitsError (`output-too-large`).
+        """
+        if not names:
+            return []
+        asked = "".join(f"{name}\n" for name in names).encode()
+        answer = self.ask("cat-file", "--batch", stdin=asked, limit=limit)
+        return list(_contents(answer))
+
+    def ask(self, *arguments: str, stdin: bytes = b"", limit: int = 64 * MEBIBYTE) -> bytes:
+        """What a git command prints about this mirror; raises SourceError (`repository-broken`) when it fails."""
+        done = self._git.local(self.folder, *arguments, watch=self._watch, stdin=stdin, capture_limit=limit)
+        if done.returncode != 0:
+            raise refusal.unclear(self.url)
+        return done.stdout
+
     def discard(self) -> None:
         """Throw the mirror away."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -227,6 +245,21 @@ def init_arguments(commit: str, *, bare: bool) -> tuple[str, ...]:
     """Arguments that make a repository for ids such as `commit`, without the templates of whoever installed git."""
     length = "sha1" if len(commit) == 40 else "sha256"
     return ("init", "--quiet", "--template=", f"--object-format={length}", *(["--bare"] if bare else []))
+
+
+def _contents(answer: bytes) -> Iterator[bytes | None]:
+    """The objects that `git cat-file --batch` printed: `ID TYPE SIZE`, content, line end; or `NAME missing`."""
+    position = 0
+    while position < len(answer):
+        end = answer.index(b"\n", position)
+        words = answer[position:end].rsplit(b" ", 2)
+        if words[-1] == b"missing":
+            yield None
+            position = end + 1
+        else:
+            size = int(words[-1])
+            yield answer[end + 1 : end + 1 + size]
+            position = end + 2 + size
 
 
 @contextlib.contextmanager
