@@ -84,17 +84,22 @@ class Board:
     def record(self, key: OrderKey) -> Record | None:
         """The latest snapshot. Raises InfrastructureError."""
         with self._lock:
-            flight = self._live.get(key)
-            return flight.record if flight else _landed(self._unsaved.get(key) or self._records.get(key))
+            if key in self._live:
+                return self._live[key].record
+            record = self._unsaved.get(key) or self._records.get(key)
+        # Nobody is at it: if it says otherwise, its run was cut short.
+        return record if record is None or record.state.ended else interrupted(record)
 
     def records_of(self, index: str, project: str | None) -> tuple[Record, ...]:
         """The latest snapshots of an index, or of one project on it. Raises InfrastructureError."""
+        # Without the lock, since a large index takes a while; what was under way meanwhile is looked at one by one.
+        stored = self._records.of_index(index) if project is None else self._records.of_project(index, project)
+        looked = (record if record.state.ended else self.record(record.key) for record in stored)
+        latest = {record.key: record for record in looked if record is not None}
         with self._lock:
-            stored = self._records.of_index(index) if project is None else self._records.of_project(index, project)
-            latest = {record.key: _settled(record) for record in stored}
-            newer = (*self._unsaved.values(), *(flight.record for flight in self._live.values()))
-            latest |= {x.key: x for x in newer if x.key.index == index and project in {None, x.key.project}}
-            return tuple(latest.values())
+            unsaved = [record for key, record in self._unsaved.items() if key not in self._live]
+        latest |= {x.key: x for x in unsaved if x.key.index == index and project in {None, x.key.project}}
+        return tuple(latest.values())
 
     def forget(self, index: str) -> None:
         """`index` is gone; its running flights end as they do. Raises InfrastructureError."""
@@ -110,12 +115,3 @@ class Board:
             self._unsaved[record.key] = record
         else:
             self._unsaved.pop(record.key, None)
-
-
-def _settled(record: Record) -> Record:
-    """A stored record that nobody is at: if it says otherwise, its run was cut short."""
-    return record if record.state.ended else interrupted(record)
-
-
-def _landed(record: Record | None) -> Record | None:
-    return None if record is None else _settled(record)

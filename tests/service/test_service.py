@@ -225,7 +225,7 @@ def test_built__is_not_built_again_when_its_files_are_there(world: World) -> Non
 
 
 def test_built__but_for_another_target(world: World) -> None:
-    world.publisher.covers = lambda _order: False  # type: ignore[method-assign]  # a wheel that serves nobody
+    world.publisher.covers = lambda order: order is None  # type: ignore[method-assign]  # serves nobody
     service = world.open()
     record = finish(service, order(python="3.12"))
     assert record.error is not None
@@ -262,13 +262,15 @@ def test_records_of__live_ones_as_they_are(world: World) -> None:
     service = world.open()
     finish(service, order("done"))
     service.ask(order("runs"))
-    gate.next(), gate.next()
+    gate.next()
+    gate.next()
     service.ask(order("waits"))
     states = {record.key.project: record.state for record in service.records_of("main/forks")}
     assert states == {"done": State.BUILT, "runs": State.BUILDING, "waits": State.QUEUED}
     assert [record.state for record in service.records_of("main/forks", "runs")] == [State.BUILDING]
     assert service.records_of("other/x") == ()
-    gate.open("runs"), gate.open("waits")
+    gate.open("runs")
+    gate.open("waits")
 
 
 def test_changes__beginning_and_end_are_announced(world: World) -> None:
