@@ -1,0 +1,155 @@
+"""A build front end (PEP 517) in two steps: the environment first, then the project's code in it, without network.
+
+The wheel is built from the checkout. A source distribution, where one is wanted, is made from a second copy of it, so
+that neither sees what the other left; when it fails, that is said in the log and the wheel counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from devpi_forkbuilder.errors import BuildError, LimitsError
+from devpi_forkbuilder.pipeline import hook
+from devpi_forkbuilder.pipeline.backend import BuildSystem, read_build_system
+from devpi_forkbuilder.pipeline.bench import Bench
+from devpi_forkbuilder.pipeline.supplies import Supplies, supply
+
+WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
+LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
+# What these answer does not depend on the project: their source says so, and has since their first release.
+ASK_FOR_NOTHING = frozenset({"poetry.core.masonry.api", "uv_build"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too."""
+
+    project: Path
+    constraints: tuple[str, ...] = ()
+    index_url: str = ""
+    sdist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the build left: the folder with its wheel, that with its source distribution (None: there is none), and
+    what the environment held, as sorted `name==version`. What is in the folders is whatever the project put there.
+    """
+
+    wheel: Path
+    sdist: Path | None
+    held: tuple[str, ...]
+
+
+def build(bench: Bench, wanted: Wanted) -> Left:
+    """Build the project's wheel.
+
+    When this returns or raises, none of the build's processes is left. Raises BuildError (those of
+    `read_build_system` and `supply`, `hook-failed`, `build-failed`), LimitsError (`timeout`, `silence`),
+    InfrastructureError and CancelledError.
+    """
+    system = read_build_system(wanted.project)
+    copy = _copied(bench, wanted)
+    try:
+        supplies = Supplies(system.requires, wanted.constraints, wanted.index_url)
+        supplies, held = _equip(bench, system, supplies, wanted.project)
+        wheel = _build_wheel(bench, wanted.project)
+        sdist = None if copy is None else _try_sdist(bench, system, supplies, copy)
+    finally:
+        bench.end()
+    return Left(wheel, sdist, held)
+
+
+def _copied(bench: Bench, wanted: Wanted) -> Path | None:
+    if not wanted.sdist:
+        return None
+    source, target = bench.folder.source, bench.folder.box / "sdist-src"
+    shutil.copytree(source, target, symlinks=True)
+    return target / wanted.project.relative_to(source)
+
+
+def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path) -> tuple[Supplies, tuple[str, ...]]:
+    """The environment with what the table and then the back end require; when more is asked for, it is made anew:
+    the back end's code has run in the first one and could have changed it.
+    """
+    held = supply(bench, supplies)
+    if system.backend in ASK_FOR_NOTHING and not system.in_tree:
+        return supplies, held
+    asked = _ask(bench, system, project, WHEEL_HOOK)
+    if _all_held(asked, held):
+        return supplies, held
+    supplies = replace(supplies, requires=(*supplies.requires, *asked))
+    return supplies, supply(bench, supplies)
+
+
+def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
+    script = bench.folder.fresh(bench.folder.box / "hook") / "hook.py"
+    shutil.copyfile(hook.__file__, script)
+    arguments = (bench.inside(script), name, system.backend, *system.backend_path)
+    answered = bench.boxed_python(arguments, project, f"the back end's {name}", capture=True)
+    if answered.returncode:
+        what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
+        raise BuildError("hook-failed", what, next_step=LOOK)
+    return _requirements(answered.stdout, name)
+
+
+def _requirements(answer: bytes, name: str) -> tuple[str, ...]:
+    """The hook's answer comes from the project's code: anything may be in it."""
+    try:
+        found = json.loads(answer)
+        if not isinstance(found, list):
+            raise TypeError
+        return tuple(str(Requirement(line)) for line in found)
+    except (ValueError, TypeError, AttributeError, RecursionError, InvalidRequirement):
+        what = f"The fork's build back end answers {name} with something that is not a list of requirements."
+        raise BuildError("hook-failed", what, next_step=LOOK) from None
+
+
+def _all_held(asked: tuple[str, ...], held: tuple[str, ...]) -> bool:
+    versions = dict(pair.split("==", 1) for pair in held)
+    return all(_is_held(Requirement(line), versions) for line in asked)
+
+
+def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
+    """Whether an environment with `versions` surely meets `wanted`; extras, markers and URLs are left to uv."""
+    if wanted.extras or wanted.marker or wanted.url:
+        return False
+    version = versions.get(canonicalize_name(wanted.name))
+    return version is not None and wanted.specifier.contains(version, prereleases=True)
+
+
+def _build_wheel(bench: Bench, project: Path) -> Path:
+    out = bench.folder.fresh(bench.folder.box / "out")
+    done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
+    if done.returncode:
+        what = f"The fork's build ended with status {done.returncode}."
+        raise BuildError("build-failed", what, next_step=LOOK)
+    return out
+
+
+def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path) -> Path | None:
+    out = bench.folder.fresh(bench.folder.box / "sdist-out")
+    try:
+        asked = _ask(bench, system, project, SDIST_HOOK)
+        if asked:
+            supply(bench, replace(supplies, requires=(*supplies.requires, *asked)))
+        done = bench.boxed_uv(_arguments(bench, "--sdist", project, out), "The build of the source distribution")
+        failed = f"status {done.returncode}" if done.returncode else ""
+    except (BuildError, LimitsError) as error:
+        failed = error.what
+    if failed:
+        bench.watch.log.say(f"no source distribution: {failed}")
+    return None if failed else out
+
+
+def _arguments(bench: Bench, kind: str, project: Path, out: Path) -> tuple[str, ...]:
+    """`--force-pep517`: the back end that was installed builds, not the one that uv has inside."""
+    options = ("--force-pep517", "--no-build-isolation", "--no-create-gitignore", "--offline")
+    where = ("--python", bench.inside(bench.folder.environment), "--out-dir", bench.inside(out))
+    return ("build", kind, *options, *where, bench.inside(project))

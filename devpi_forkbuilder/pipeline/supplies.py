@@ -1,0 +1,143 @@
+"""The environment that a project's own code will run in: made anew, filled from an index, listed.
+
+uv states how it failed by its exit status: 1 when requirements cannot be met, 2 when it could not do its work (its
+manual, "Exit codes").
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from devpi_forkbuilder.domain.pins import NAME
+from devpi_forkbuilder.errors import BuildError, InfrastructureError
+from devpi_forkbuilder.pipeline.bench import Bench
+from devpi_forkbuilder.pipeline.command import Finished
+
+UNMET = 1
+LISTED = 500
+HINT = "fork_build_constraints can hold a requirement back, for example to an older release that still fits."
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What an environment gets: PEP 508 lines, constraint lines, and the simple index (empty: the public one)."""
+
+    requires: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    index_url: str = ""
+
+
+def refused(requires: Iterable[str]) -> list[str]:
+    """Those of `requires` (valid PEP 508 lines) that must not reach uv.
+
+    uv takes requirements from other places than an index: of these only https URLs of wheels are let through, since
+    a file could be one of another project on this server. It puts environment variables into URLs, and those may
+    hold a proxy's password.
+    """
+    urls = ((line, Requirement(line).url) for line in requires)
+    return [line for line, url in urls if "$" in line or (url is not None and not url.startswith("https://"))]
+
+
+def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
+    """Make the environment with `supplies` in it; returns what it holds, as sorted `name==version`.
+
+    Raises BuildError (`requirement-refused`, `requirements-unresolvable`), InfrastructureError (`index-unreachable`,
+    `environment-failed`), and what `process.run` raises.
+    """
+    bad = refused(supplies.requires)
+    if bad:
+        what = f"The build requires {bad[0]!r}, which comes from neither an index nor an https URL."
+        raise BuildError("requirement-refused", what, next_step="Require a released project in the fork.")
+    _make(bench)
+    if supplies.requires:
+        _fill(bench, supplies)
+    return _listed(bench)
+
+
+def _make(bench: Bench) -> None:
+    folder = bench.folder
+    bench.end()
+    folder.fresh(folder.environment)
+    # Relocatable: scripts find their interpreter from where they are, since the box gives the folder another name.
+    options = ("--quiet", "--no-project", "--relocatable", "--allow-existing")
+    python = str(bench.interpreter.executable)
+    made = bench.supply(("venv", *options, "--python", python, str(folder.environment)), "uv venv")
+    if made.returncode:
+        what = f"No environment for Python {bench.interpreter.version} could be made (status {made.returncode})."
+        raise InfrastructureError("environment-failed", what, next_step="The log shows what uv says.")
+
+
+def _fill(bench: Bench, supplies: Supplies) -> None:
+    log = bench.watch.log
+    log.say(f"installing {', '.join(supplies.requires)}")
+    folder = bench.folder
+    constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
+    arguments = _arguments(supplies, str(folder.environment), constraints and str(constraints))
+    done = bench.supply((*arguments, "--only-binary", ":all:", "--", *supplies.requires), "uv pip install")
+    if done.returncode == UNMET:
+        log.say("no set of wheels meets these requirements: building the rest from source, in the box")
+        done = _fill_from_source(bench, supplies)
+    _judge(done, supplies)
+
+
+def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
+    """As pip would do it. This runs code of the requirements: in the box, and with a cache that ends with it."""
+    folder = bench.folder
+    constraints = _constraints(supplies, folder.fresh(folder.box / "supplies"))
+    inside = bench.inside(folder.environment)
+    arguments = _arguments(supplies, inside, constraints and bench.inside(constraints))
+    try:
+        return bench.boxed_uv((*arguments, "--", *supplies.requires), "uv pip install", network=True)
+    finally:
+        bench.end()
+
+
+def _constraints(supplies: Supplies, folder: Path) -> Path | None:
+    if not supplies.constraints:
+        return None
+    path = folder / "constraints.txt"
+    path.write_text("".join(f"{line}\n" for line in supplies.constraints))
+    return path
+
+
+def _arguments(supplies: Supplies, environment: str, constraints: str | None) -> tuple[str, ...]:
+    index = ("--default-index", supplies.index_url) if supplies.index_url else ()
+    held_back = ("--constraints", constraints) if constraints else ()
+    return ("pip", "install", "--python", environment, *index, *held_back)
+
+
+def _judge(done: Finished, supplies: Supplies) -> None:
+    if done.returncode == 0:
+        return
+    if done.returncode == UNMET:
+        what = f"What the build requires cannot be installed: {', '.join(supplies.requires)}."
+        raise BuildError("requirements-unresolvable", what, next_step=HINT)
+    what = f"uv could not install what the build requires (status {done.returncode})."
+    raise InfrastructureError("index-unreachable", what, next_step="The log shows which host or file failed.")
+
+
+def _listed(bench: Bench) -> tuple[str, ...]:
+    """From folder names (binary distribution format, `.dist-info`), so that nothing of the environment has to run.
+
+    A requirement that was built from source may have put anything there: what is no name and version is left out.
+    """
+    found = itertools.islice(bench.folder.environment.glob("lib/*/site-packages/*.dist-info"), LISTED)
+    pairs = (path.name.removesuffix(".dist-info").rpartition("-") for path in found)
+    return tuple(
+        sorted({f"{canonicalize_name(name)}=={version}" for name, _, version in pairs if _sane(name, version)})
+    )
+
+
+def _sane(name: str, version: str) -> bool:
+    try:
+        Version(version)
+    except InvalidVersion:
+        return False
+    return NAME.fullmatch(name) is not None and version == version.strip()
