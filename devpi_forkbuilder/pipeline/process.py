@@ -107,6 +107,7 @@ class _Child:
             self._signal(signal.SIGKILL)
             self._drain(HELD)
             self._reap()
+            self._await_group(HELD)
         finally:
             self._close()
 
@@ -204,6 +205,14 @@ class _Child:
         except subprocess.TimeoutExpired:  # uninterruptible sleep: the kernel ends it when it can
             self.log.say(f"{self.command.label} (process {self.process.pid}) cannot be ended")
             raise InfrastructureError("process-stuck", f"{self.command.label} could not be stopped.") from None
+
+    def _await_group(self, seconds: float) -> None:
+        """Until what was killed has ended. Bounded: where nobody reaps orphans, their number stays taken."""
+        until = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            while time.monotonic() < until:
+                os.killpg(self.process.pid, 0)
+                time.sleep(0.002)
 
     def _close(self) -> None:
         self.selector.close()
