@@ -30,13 +30,17 @@ LIMITS = TreeLimits()
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Files of a commit: the repository's `root`, the `project` in it, commit and tree ids, commit time in seconds."""
+    """Files of a commit: the repository's `root`, the `project` in it, commit and tree ids, commit time in seconds.
+
+    `untagged`: the project takes its version from tags, and no tag leads to the commit.
+    """
 
     root: Path
     project: Path
     commit: str
     tree: str
     commit_time: int
+    untagged: bool = False
 
 
 def checkout(
@@ -60,7 +64,7 @@ def checkout(
     if not project.is_dir() or not _inside(project, into):
         what = f"There is no folder {pin.subdirectory} in {pin.url} at {pin.commit7}."
         raise SourceError("subdirectory-missing", what, next_step="Mend the pin's subdirectory.")
-    return Checkout(into, project, commit, tree_id, seconds)
+    return Checkout(into, project, commit, tree_id, seconds, work.untagged)
 
 
 class _Work:
@@ -74,6 +78,7 @@ class _Work:
         self.scheme = scheme
         self.tally = Tally()
         self.links: list[Path] = []
+        self.untagged = False
 
     def place(self, url: str, commit: str, into: Path, folder: str = "", depth: int = 0) -> tuple[str, str, int]:
         """Put `commit` of `url` and its submodules into `into`; commit id, tree id, commit time in seconds."""
@@ -110,6 +115,8 @@ class _Work:
         entries, tally = self._judge_tree(mirror, commit)
         modules = list(self._modules(mirror, commit, entries))
         known = self._fill(mirror, commit, into, tags)
+        if tags:  # git-describe(1) fails when there is no tag
+            self.untagged = self._local(into, "describe", "--tags", commit).returncode != 0
         self.tally = tally
         self.links += [into / os.fsdecode(entry.path) for entry in entries if entry.mode == tree.SYMLINK]
         lfs.judge_pointers(into, entries)

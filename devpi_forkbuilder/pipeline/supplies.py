@@ -79,7 +79,7 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     log.say(f"installing {', '.join(supplies.requires)}")
     folder = bench.folder
     constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
-    arguments = _arguments(supplies, str(folder.environment), constraints and str(constraints))
+    arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
     done = bench.supply((*arguments, "--only-binary", ":all:", "--", *supplies.requires), "uv pip install")
     if done.returncode == UNMET:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
@@ -92,7 +92,7 @@ def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
     folder = bench.folder
     constraints = _constraints(supplies, folder.fresh(folder.box / "supplies"))
     inside = bench.inside(folder.environment)
-    arguments = _arguments(supplies, inside, constraints and bench.inside(constraints))
+    arguments = _arguments(supplies, inside, bench.inside(constraints) if constraints else "")
     try:
         return bench.boxed_uv((*arguments, "--", *supplies.requires), "uv pip install", network=True)
     finally:
@@ -107,7 +107,7 @@ def _constraints(supplies: Supplies, folder: Path) -> Path | None:
     return path
 
 
-def _arguments(supplies: Supplies, environment: str, constraints: str | None) -> tuple[str, ...]:
+def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[str, ...]:
     index = ("--default-index", supplies.index_url) if supplies.index_url else ()
     held_back = ("--constraints", constraints) if constraints else ()
     return ("pip", "install", "--python", environment, *index, *held_back)
