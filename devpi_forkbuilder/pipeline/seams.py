@@ -65,10 +65,20 @@ class Box(Protocol):
         """What `inside`, a path at or below the box's work folder, is called by processes in the box."""
 
     def wrap(self, command: Command, *, network: bool) -> Command:
-        """`command` so that it runs in the box; its argv and env use the names that `path` gives."""
+        """`command` so that it runs in the box; its argv and env use the names that `path` gives.
+
+        `cwd` stays a path of the server's. To be called when the command is about to be run, with no other command
+        of the box running: a box with a user of its own gives it the work folder here. From then until `end` what is
+        in the folder may belong to that user. `network` False: no way out, not to this machine either.
+        Raises InfrastructureError.
+        """
 
     def end(self) -> None:
-        """Kill whatever of the build still runs; then nothing writes to the work folder any more. Never raises."""
+        """Kill what is left of the box's commands; when this returns, nothing is, and the folder belongs to the server.
+
+        To be called before anybody looks at what was made, and in any case in the end; a second call does nothing,
+        and after it the box runs nothing any more. Raises InfrastructureError (`processes-remain`).
+        """
 
 
 class Sandbox(Protocol):

@@ -1,32 +1,52 @@
-"""No confinement: only when asked for. The build sees what the server's user sees."""
+"""No confinement: only when asked for. The build sees what the server's user sees; limits are kept."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.sandbox import folder, launch, sweep
+from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 
 class OpenBox:
     """A box without walls."""
+
+    def __init__(self, sandbox: NoSandbox, work: Path) -> None:
+        self.sandbox = sandbox
+        self.work = work
+        self.mark = sweep.new_mark()
 
     def path(self, inside: Path) -> str:
         """The path itself."""
         return str(inside)
 
     def wrap(self, command: Command, *, network: bool) -> Command:  # noqa: ARG002  (no walls, no network rule)
-        """The command itself."""
-        return command
+        """The command with limits and a mark."""
+        limits = self.sandbox.limits.resources()
+        plan = {"parent": os.getpid(), "limits": limits, "shared_user": True}
+        return self.sandbox.launcher.wrap(command, plan, self.mark)
 
     def end(self) -> None:
-        """Nothing to do: `run` ends each command's process group, and nothing else is known of a build here."""
+        """See `Box.end`; a process that has dropped its mark is not found."""
+        sweep.until_gone(sweep.carries(self.mark))
+        folder.reclaim(self.work, os.geteuid(), os.getegid())
 
 
+@dataclass(frozen=True, slots=True)
 class NoSandbox:
     """The tier `none`."""
 
-    name = "none"
+    limits: Limits = field(default_factory=Limits)
+    launcher: launch.Launcher = field(default_factory=launch.Launcher)
+
+    @property
+    def name(self) -> str:
+        """The tier."""
+        return "none"
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> OpenBox:  # noqa: ARG002  (everything is readable)
         """A box without walls."""
-        return OpenBox()
+        return OpenBox(self, work)

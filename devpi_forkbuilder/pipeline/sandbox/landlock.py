@@ -1,0 +1,82 @@
+"""The tier `landlock`: files, TCP, signals and other programs' memory are fenced off by the kernel, without any right.
+
+For servers in containers that allow no namespaces. Beside the tier `uid` it lacks: a user of its own (a build can
+change modes and times of the server's files, though neither read nor write them, and counts against the same limit of
+processes), /dev/shm and local sockets in steps without network, and before Linux 6.12 a guard that the build cannot
+evade.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.sandbox import folder, launch, seccomp, sweep, walls
+from devpi_forkbuilder.pipeline.sandbox.limits import Limits
+
+MINIMUM = 3
+"""Before version 3 (Linux 6.2) Landlock cannot keep a build from cutting off the server's files: truncate(2)."""
+NO_FAMILY: tuple[int, ...] = ()
+PATIENCE = 2.0
+"""Seconds the guard gets to do its work after the command has ended; it takes milliseconds."""
+
+
+class LandlockBox:
+    """A box whose walls are Landlock's."""
+
+    def __init__(self, sandbox: LandlockSandbox, work: Path, readable: tuple[Path, ...]) -> None:
+        self.sandbox = sandbox
+        self.work = work
+        self.readable = readable
+        self.mark = sweep.new_mark()
+
+    def path(self, inside: Path) -> str:
+        """The path itself."""
+        return str(inside)
+
+    def wrap(self, command: Command, *, network: bool) -> Command:
+        """`command` behind Landlock."""
+        plan = {
+            "parent": os.getpid(),
+            "limits": self.sandbox.limits.resources(),
+            "shared_user": True,
+            "guard": True,
+            "landlock": walls.landlock((self.work,), self.readable, minimum=MINIMUM, network=network),
+            # The server's user may talk to local sockets such as an ssh agent's, and Landlock knows no rule for that.
+            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else NO_FAMILY),
+        }
+        return self.sandbox.launcher.wrap(command, plan, self.mark)
+
+    def end(self) -> None:
+        """See `Box.end`."""
+        sweep.until_gone(sweep.carries(self.mark), patience=PATIENCE)
+        folder.reclaim(self.work, os.geteuid(), os.getegid())
+
+
+@dataclass(frozen=True, slots=True)
+class LandlockSandbox:
+    """The tier `landlock`."""
+
+    limits: Limits
+    launcher: launch.Launcher = field(default_factory=launch.Launcher)
+
+    @property
+    def name(self) -> str:
+        """The tier."""
+        return "landlock"
+
+    @classmethod
+    def find(cls, limits: Limits) -> LandlockSandbox:
+        """Raises InfrastructureError (`is-root`) for a server that runs as root."""
+        if os.geteuid() == 0:
+            what = "Landlock alone does not hold a build that runs as root: the limit of processes is not kept."
+            next_step = "Start the server as another user."
+            raise InfrastructureError("is-root", what, next_step=next_step, retryable=False)
+        return cls(limits)
+
+    def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> LandlockBox:
+        """A box."""
+        return LandlockBox(self, work, readable)

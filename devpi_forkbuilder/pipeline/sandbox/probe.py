@@ -1,0 +1,143 @@
+"""Which tier works on this machine: found out by running something in it, not by looking for programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.process import run
+from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
+from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
+from devpi_forkbuilder.pipeline.sandbox.limits import Limits
+from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
+from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
+from devpi_forkbuilder.pipeline.seams import Sandbox
+
+AUTO, NONE = "auto", "none"
+TIERS = ("bwrap", "uid", "landlock")
+"""From strongest to weakest."""
+
+CONFINED, LEAKY, USELESS = 0, 41, 42
+SCRIPT = f"""
+if read -r line < "$CANARY"; then exit {LEAKY}; fi
+if true > "$OUTSIDE"; then exit {LEAKY}; fi
+if true > written; then exit {CONFINED}; fi
+exit {USELESS}
+"""
+SECONDS = 10.0
+NEXT_STEP = "`devpi-forkbuilder doctor` shows what each tier lacks here; --forkbuilder-sandbox none goes without."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe has shown of a tier; `reason` says why it does not work and what to do, empty when it does."""
+
+    tier: str
+    ok: bool
+    reason: str
+
+
+class _Lines:
+    """Keeps the little that a probe prints."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, data: bytes) -> None:
+        self.text = (self.text + data.decode(errors="replace"))[-500:]
+
+    def say(self, line: str) -> None:
+        self.write(f"{line}\n".encode())
+
+
+def choose(wanted: str, *, scratch: Path, limits: Limits | None = None, search_path: str | None = None) -> Sandbox:
+    """The sandbox for `wanted`: `auto`, a tier, or `none`.
+
+    `scratch` is the folder that work folders will be in; `search_path` where bwrap is looked for (default: PATH).
+    Raises InfrastructureError, not retryable: `no-sandbox` when no tier works, `sandbox-unusable` when the wanted one
+    does not; both name the cause.
+    """
+    limits = limits or Limits()
+    if wanted == NONE:
+        log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
+        return NoSandbox(limits)
+    findings = []
+    for tier in TIERS if wanted == AUTO else (wanted,):
+        sandbox, finding = _tried(tier, scratch, limits, search_path)
+        if sandbox is not None:
+            log.info("builds are confined by the tier %s", tier)
+            return sandbox
+        findings.append(finding)
+    raise _refusal(wanted, findings)
+
+
+def report(
+    *, scratch: Path, limits: Limits | None = None, search_path: str | None = None
+) -> list[tuple[str, bool, str]]:
+    """Tier, whether it works, and if not why and what to do; strongest first."""
+    findings = [_tried(tier, scratch, limits or Limits(), search_path)[1] for tier in TIERS]
+    return [(finding.tier, finding.ok, finding.reason) for finding in findings]
+
+
+def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
+    reasons = " ".join(f"{finding.tier}: {finding.reason}" for finding in findings)
+    if wanted == AUTO:
+        what = f"Builds cannot be confined on this machine, so none is run. {reasons}"
+        return InfrastructureError("no-sandbox", what, next_step=NEXT_STEP, retryable=False)
+    what = f"The tier {wanted} does not work on this machine. {reasons}"
+    return InfrastructureError("sandbox-unusable", what, next_step=NEXT_STEP, retryable=False)
+
+
+def _tried(tier: str, scratch: Path, limits: Limits, search_path: str | None) -> tuple[Sandbox | None, Finding]:
+    finders: dict[str, Callable[[], Sandbox]] = {
+        "bwrap": lambda: BwrapSandbox.find(limits, os.environ.get("PATH", "") if search_path is None else search_path),
+        "uid": lambda: UidSandbox.find(limits, scratch),
+        "landlock": lambda: LandlockSandbox.find(limits),
+    }
+    if tier not in finders:
+        names = ", ".join((AUTO, *TIERS, NONE))
+        what = f"There is no sandbox tier {tier!r}; there are {names}."
+        raise InfrastructureError("sandbox-unknown", what, retryable=False)
+    try:
+        sandbox = finders[tier]()
+        reason = _fault(sandbox, scratch)
+    except ForkbuilderError as error:
+        return None, Finding(tier, ok=False, reason=error.message)
+    except OSError as error:
+        return None, Finding(tier, ok=False, reason=f"The probe could not be made: {error}.")
+    return (None if reason else sandbox), Finding(tier, ok=not reason, reason=reason)
+
+
+def _fault(sandbox: Sandbox, scratch: Path) -> str:
+    """What is wrong with a tier; empty when it confines."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as name:
+        work, canary = Path(name, "work"), Path(name, "canary")
+        work.mkdir()
+        canary.touch(mode=0o600)
+        canary.write_text("seen\n")
+        lines = _Lines()
+        status = _status(sandbox, work, {"CANARY": str(canary), "OUTSIDE": str(canary.with_name("outside"))}, lines)
+        written = (work / "written").exists()
+    if status == CONFINED and written:
+        return ""
+    if status == LEAKY:
+        return "A command in it could reach a file outside."
+    return f"A command in it ended with status {status}: {' '.join(lines.text.split()) or 'no output'}."
+
+
+def _status(sandbox: Sandbox, work: Path, env: dict[str, str], lines: _Lines) -> int:
+    box = sandbox.box(work)
+    try:
+        command = Command(("/bin/sh", "-c", SCRIPT), env, work, SECONDS, f"sandbox probe {sandbox.name}")
+        return run(box.wrap(command, network=False), log=lines, cancelled=lambda: False).returncode
+    finally:
+        box.end()

@@ -1,0 +1,58 @@
+"""User ids for builds: two builds at once never have the same one, on the whole machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+from dataclasses import dataclass, field
+
+from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.sandbox import sweep
+
+FIRST = 61000
+"""In a range that systemd's list of user ids calls unused (60578 to 61183), and below 65536: containers have these."""
+COUNT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A user id that is ours until it is released; nothing else on the machine runs under it."""
+
+    uid: int
+    lock: socket.socket = field(repr=False, compare=False)
+
+    def release(self) -> None:
+        """Hand it back; once more does no harm."""
+        self.lock.close()
+
+
+def take(first: int = FIRST, count: int = COUNT) -> Slot:
+    """A free user id. Raises InfrastructureError (`no-free-uid`) when there is none."""
+    for uid in range(first, first + count):
+        if not _named(uid) and (lock := _lock(uid)):
+            sweep.until_gone(sweep.belongs_to(uid))
+            return Slot(uid, lock)
+    what = f"All user ids for builds ({first} to {first + count - 1}) are in use."
+    raise InfrastructureError("no-free-uid", what, next_step="Lower --forkbuilder-workers.")
+
+
+def _named(uid: int) -> bool:
+    if uid == os.geteuid():
+        return True
+    with contextlib.suppress(KeyError):
+        pwd.getpwuid(uid)
+        return True
+    return False
+
+
+def _lock(uid: int) -> socket.socket | None:
+    """An abstract socket name (unix(7)): one holder on the machine, and free when its server dies."""
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        lock.bind(f"\0devpi-forkbuilder-uid-{uid}")
+    except OSError:
+        lock.close()
+        return None
+    return lock
