@@ -26,6 +26,8 @@ from tests.surroundings import clean_environment
 ROOT_PASSWORD = "of-root"
 START = 60.0  # seconds until a server that does not answer is given up
 STOP = 30.0  # seconds between SIGTERM and the end
+QUICK = ("--argon2-memory-cost", "8", "--argon2-time-cost", "1", "--argon2-parallelism", "1")
+"""devpi derives its key from the secret by seconds of work on purpose; with these, a start takes a fifth of it."""
 INIT = "from devpi_server.init import init; raise SystemExit(init())"
 
 
@@ -134,6 +136,17 @@ class DevpiServer:
         self.stop()
         return self.start()
 
+    def serial(self) -> int:
+        """The number of the last change that this server knows."""
+        return int(self.api("GET", "+api").check().headers["x-devpi-serial"])
+
+    def wait_for(self, other: DevpiServer, timeout: float = START) -> None:
+        """Wait until this replica knows every change that `other`, its primary, knows now."""
+        wanted, deadline = other.serial(), time.monotonic() + timeout
+        while self.serial() < wanted:
+            assert time.monotonic() < deadline, f"serial {wanted} did not come within {timeout} s:\n{self.log_text()}"
+            time.sleep(0.05)  # only a replica's own answers tell how far it is
+
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
@@ -209,17 +222,8 @@ class DevpiServer:
 
     def _command(self) -> list[str]:
         place = ["--serverdir", str(self.serverdir), "--secretfile", str(self.serverdir / "secret")]
-        return [
-            sys.executable,
-            "-m",
-            "devpi_server",
-            *place,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            *self.options,
-        ]
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        return [sys.executable, "-m", "devpi_server", *place, *address, *QUICK, *self.options]
 
     def _surroundings(self) -> dict[str, str]:
         return clean_environment(self.folder, **self._environment)

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -420,8 +419,18 @@ def test_devpi_server__replica_follows_its_primary(devpi_server: Callable[..., D
     primary = devpi_server("--role", "primary")
     replica = devpi_server(primary=primary)
     primary.create_user("main")
-    serial = primary.api("GET", "+api").headers["x-devpi-serial"]
-    deadline = time.monotonic() + 30
-    while replica.api("GET", "+api").headers["x-devpi-serial"] != serial and time.monotonic() < deadline:
-        time.sleep(0.1)
+    replica.wait_for(primary)
     assert "main" in replica.api("GET", "").check().result
+
+
+@pytest.mark.network
+def test_cases__real_back_ends_come_through_the_mirror(
+    devpi_server: Callable[..., DevpiServer], uv: Uv, repositories: Repositories, tmp_path: Path
+) -> None:
+    server = devpi_server("--request-timeout", "30", mirror=True)
+    forks = [repositories.make(case) for case in sorted(set(CASES) - set(INLINE))]
+    urls = [f"{made.project} @ git+{made.file_url}@{made.commit}" for made in forks]
+    uv.install(server.index_url("root/pypi"), *urls, target=tmp_path / "target").check()
+    installed = {path.name for path in (tmp_path / "target").glob("*.dist-info")}
+    assert installed == {f"{made.project.replace('-', '_')}-{made.version}.dist-info" for made in forks}
+    assert "/root/pypi/+simple/hatchling/" in server.log_text()
