@@ -89,6 +89,11 @@ class Bench:
         """What `path`, in the box's folder, is called by commands in the box."""
         return self._opened().path(path)
 
+    def fresh(self, name: str) -> Path:
+        """An empty folder `name` in the box's, made while nothing runs that could put something else in its place."""
+        self.end()
+        return self.folder.fresh(self.folder.box / name)
+
     def end(self) -> None:
         """End everything that commands in the box left running; the next one gets a new box."""
         box, self._box = self._box, None

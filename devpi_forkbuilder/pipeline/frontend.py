@@ -89,7 +89,7 @@ def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path)
 
 
 def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
-    script = bench.folder.fresh(bench.folder.box / "hook") / "hook.py"
+    script = bench.fresh("hook") / "hook.py"
     shutil.copyfile(hook.__file__, script)
     arguments = (bench.inside(script), name, system.backend, *system.backend_path)
     answered = bench.boxed_python(arguments, project, f"the back end's {name}", capture=True)
@@ -125,7 +125,7 @@ def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
 
 
 def _build_wheel(bench: Bench, project: Path) -> Path:
-    out = bench.folder.fresh(bench.folder.box / "out")
+    out = bench.fresh("out")
     done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
     if done.returncode:
         what = f"The fork's build ended with status {done.returncode}."
@@ -134,7 +134,7 @@ def _build_wheel(bench: Bench, project: Path) -> Path:
 
 
 def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path) -> Path | None:
-    out = bench.folder.fresh(bench.folder.box / "sdist-out")
+    out = bench.fresh("sdist-out")
     try:
         asked = _ask(bench, system, project, SDIST_HOOK)
         if asked:

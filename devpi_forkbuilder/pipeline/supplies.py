@@ -62,13 +62,11 @@ def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
 
 
 def _make(bench: Bench) -> None:
-    folder = bench.folder
-    bench.end()
-    folder.fresh(folder.environment)
+    environment = bench.fresh(bench.folder.environment.name)
     # Relocatable: scripts find their interpreter from where they are, since the box gives the folder another name.
     options = ("--quiet", "--no-project", "--relocatable", "--allow-existing")
     python = str(bench.interpreter.executable)
-    made = bench.supply(("venv", *options, "--python", python, str(folder.environment)), "uv venv")
+    made = bench.supply(("venv", *options, "--python", python, str(environment)), "uv venv")
     if made.returncode:
         what = f"No environment for Python {bench.interpreter.version} could be made (status {made.returncode})."
         raise InfrastructureError("environment-failed", what, next_step="The log shows what uv says.")
@@ -90,7 +88,7 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
 def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
     """As pip would do it. This runs code of the requirements: in the box, and with a cache that ends with it."""
     folder = bench.folder
-    constraints = _constraints(supplies, folder.fresh(folder.box / "supplies"))
+    constraints = _constraints(supplies, bench.fresh("supplies"))
     inside = bench.inside(folder.environment)
     arguments = _arguments(supplies, inside, bench.inside(constraints) if constraints else "")
     try:

@@ -1,0 +1,147 @@
+"""The pipeline put together: from an order to checked files, in a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devpi_forkbuilder import __version__
+from devpi_forkbuilder.domain.orders import Order, Versions
+from devpi_forkbuilder.domain.results import Artefact, Built
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.versions import stamp
+from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline import frontend
+from devpi_forkbuilder.pipeline.agreement import agree
+from devpi_forkbuilder.pipeline.artefacts import collect, the_one
+from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
+from devpi_forkbuilder.pipeline.checkout import Checkout, checkout
+from devpi_forkbuilder.pipeline.command import MEBIBYTE
+from devpi_forkbuilder.pipeline.frontend import Left, Wanted
+from devpi_forkbuilder.pipeline.git import Watch
+from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
+from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
+from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.stamp import stamp_wheel
+from devpi_forkbuilder.pipeline.told import told_version
+from devpi_forkbuilder.pipeline.tools import Tools
+from devpi_forkbuilder.pipeline.wheel import artefact_of, read_wheel
+from devpi_forkbuilder.pipeline.workfolder import FLOOR, WorkFolder, check_space, owner_of, sweep_leftovers, work_folder
+
+ARTEFACT_LIMIT = 1024 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Builds orders (the protocol `Builder`), several at once if asked to.
+
+    `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts.
+    """
+
+    work: Path
+    tools: Tools
+    interpreters: Interpreters
+    mirrors: Mirrors
+    equipment: Equipment
+    limits: BuildLimits = field(default_factory=BuildLimits)
+    free_floor: int = FLOOR
+
+    @property
+    def identity(self) -> str:
+        """Tools and tier; a remembered failure may be tried again when it changes."""
+        return f"{self.tools.identity}, sandbox {self.equipment.sandbox.name}"
+
+    def sweep(self) -> tuple[Path, ...]:
+        """Remove what builds of a server that crashed have left; returns what was removed."""
+        return sweep_leftovers(self.work)
+
+    @contextlib.contextmanager
+    def build(self, order: Order, progress: Progress) -> Iterator[Built]:
+        """See `Builder.build`."""
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
+                built = self._make(order, progress, folder)
+            except OSError as error:
+                what = f"A file of the build could not be read or written: {error.strerror}."
+                raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+            yield built
+
+    def _make(self, order: Order, progress: Progress, folder: WorkFolder) -> Built:
+        interpreter = self.interpreters.find(order.python)
+        progress.enter(State.FETCHING)
+        check_space(folder.root, self.free_floor)
+        source = checkout(self.mirrors, order.pin, folder.source, progress.log, progress.cancelled)
+        progress.commit_time(source.commit_time)
+        progress.enter(State.BUILDING)
+        check_space(folder.root, self.free_floor)
+        left = self._build(order, progress, folder, source, interpreter)
+        progress.enter(State.CHECKING)
+        return _checked(order, progress, folder, source, left, self._provenance(source, interpreter, left))
+
+    def _build(
+        self, order: Order, progress: Progress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
+    ) -> Left:
+        progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
+        told = told_version(order.pin) if source.untagged else ()
+        if told:
+            progress.log.say(f"no tag leads to this commit: the back end is told {order.pin.version}")
+        circumstances = Circumstances(interpreter, source.commit_time, (*told, *order.recipe.env))
+        watch = Watch(progress.log, progress.cancelled)
+        bench = Bench(folder, self.equipment, circumstances, Deadline(self.limits), watch)
+        wanted = Wanted(
+            project=source.project,
+            constraints=order.recipe.constraints,
+            index_url=order.requirements_url,
+            sdist=order.versions is Versions.PLAIN,
+        )
+        return frontend.build(bench, wanted)
+
+    def _provenance(self, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
+        return {
+            "commit": source.commit,
+            "tree": source.tree,
+            "python": _called(interpreter),
+            "uv": self.tools.uv.version,
+            "git": self.tools.git.version,
+            "sandbox": self.equipment.sandbox.name,
+            "requires": " ".join(left.held),
+            "plugin": __version__,
+        }
+
+
+def _called(interpreter: Interpreter) -> str:
+    return f"{interpreter.implementation} {interpreter.version}"
+
+
+def _checked(
+    order: Order, progress: Progress, folder: WorkFolder, source: Checkout, left: Left, provenance: dict[str, str]
+) -> Built:
+    """What the build left, copied out of its reach, judged, and given its version."""
+    pin = order.pin
+    collected = folder.fresh(folder.root / "collected")
+    wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
+    agree(wheel, pin)
+    path = wheel.path
+    if order.versions is Versions.STAMPED:
+        version = stamp(wheel.version, source.commit_time, pin.commit)
+        path = stamp_wheel(path, version, folder.fresh(folder.root / "stamped"), source.commit_time)
+    artefacts = (artefact_of(path, pin), *_sdists(order, progress, folder, source, left))
+    known = {**provenance, "url": pin.url, "built_version": str(wheel.version)}
+    return Built(artefacts, source.commit_time, known)
+
+
+def _sdists(order: Order, progress: Progress, folder: WorkFolder, source: Checkout, left: Left) -> tuple[Artefact, ...]:
+    if left.sdist is None:
+        return ()
+    suffix = ".tar.gz"
+    collected = folder.fresh(folder.root / "collected-sdist")
+    found = collect(left.sdist, collected, suffix=suffix, limit=ARTEFACT_LIMIT)
+    repacked = repack_sdist(the_one(found, suffix=suffix), folder.fresh(folder.root / "repacked"), source.commit_time)
+    progress.log.say(f"source distribution {repacked.name}")
+    return (artefact_of_sdist(repacked, order.pin),)
