@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from devpi_forkbuilder.pipeline.archive import Member, chunks
 from devpi_forkbuilder.pipeline.metadata import with_version
+from devpi_forkbuilder.pipeline.placing import placed
 from devpi_forkbuilder.pipeline.record import SIGNATURES, Row, write_record
 from devpi_forkbuilder.pipeline.wheel import Wheel, read_wheel
 
@@ -29,19 +30,15 @@ def stamp_wheel(path: Path, version: Version, into: Path, epoch: int) -> Path:
     """Write the wheel at `path` with `version` into the folder `into`; a wheel that has it already is copied as it is.
 
     `epoch`: the date of all members, seconds since the epoch. `into` is not the folder of `path`.
-    Raises what `read_wheel` raises, and OSError when the file cannot be written; then nothing is left behind.
+    Raises what `read_wheel` raises, and InfrastructureError when the file cannot be written; then nothing is left.
     """
     wheel = read_wheel(path)
     target = into / (path.name if wheel.version == version else _filename(path.name, version))
-    part = into / f".{target.name}.part"
-    try:
+    with placed(target) as part:
         if wheel.version == version:
             shutil.copyfile(path, part)
         else:
             _rewrite(wheel, version, part, date_of(epoch))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
