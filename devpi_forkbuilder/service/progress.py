@@ -72,7 +72,7 @@ class Run:
 
     def cancelled(self) -> bool:
         """Whether the build should end now."""
-        return self._stopping.is_set() or self.flight.done
+        return self._stopping.is_set()
 
     def built(self) -> bool:
         """The end: the index has the files. False when it had ended before."""

@@ -206,6 +206,17 @@ def test_failure__is_tried_again_after_growing_pauses(world: World, error: Excep
     assert finish(service, order()).state is State.BUILT
 
 
+def test_failure__what_was_learned_of_the_commit_holds(world: World) -> None:
+    world.builder = FakeBuilder(Breaks(BuildError("no-wheel", "No wheel.")))
+    service = world.open()
+    assert finish(service, order()).commit_time == 1_700_000_000
+    world.builder.on_enter = Breaks(SourceError("host-down", "No\nroute\x1b.", retryable=True))
+    record = landed(service.ask(order(), force=True))
+    assert record.commit_time == 1_700_000_000
+    assert record.error is not None
+    assert record.error.message == "No\\nroute\\x1b."
+
+
 def test_built__is_built_again_when_its_files_are_gone(world: World) -> None:
     service = world.open()
     finish(service, order())

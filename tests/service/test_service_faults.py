@@ -75,6 +75,7 @@ def test_run__clean_up_fails_after_the_result_is_out(world: World, caplog: pytes
     assert finish(service, order("alpha")).state is State.BUILT
     assert finish(service, order("beta")).state is State.BUILT
     assert "scratch is busy" in caplog.text
+    assert b"Failed" not in service.tail(order("alpha").key, 1000)
 
 
 PUTS = ["queued", "begin", "log", "fetching", "commit time", "building", "checking", "publishing", "built"]

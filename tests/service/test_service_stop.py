@@ -14,7 +14,7 @@ from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError
 from devpi_forkbuilder.pipeline.seams import Progress
-from devpi_forkbuilder.service.records import Records
+from devpi_forkbuilder.service.records import Record, Records
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import PATIENCE, FakeBuilder, Gate, order
 
@@ -165,6 +165,68 @@ def test_stop__a_builder_that_does_not_listen(world: World) -> None:
     assert found is not None
     assert found.state is State.WANTED
     assert world.publisher.published == set()
+
+
+def test_stop__a_publisher_that_does_not_listen(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def deaf(_order: Order) -> None:
+        arrived.set()
+        assert go_on.wait(PATIENCE)
+
+    arrived, go_on = threading.Event(), threading.Event()
+    world.publisher.before_covers = deaf
+    service = world.open()
+    flight = service.ask(order())
+    arrived.wait(PATIENCE)
+    service.stop(0)
+    go_on.set()
+    service.stop(PATIENCE)
+    assert world.builder.builds == []
+    assert service.record(order().key) == flight.record
+    assert flight.record.log == ""
+    assert caplog.text == ""
+
+
+def test_stop__who_waits_for_the_queue_need_not_wait_for_the_workers(world: World) -> None:
+    def deaf(_order: Order, _progress: Progress) -> None:
+        arrived.set()
+        assert go_on.wait(PATIENCE)
+
+    arrived, go_on = threading.Event(), threading.Event()
+    world.builder = FakeBuilder(deaf)
+    service = world.open()
+    service.ask(order())
+    arrived.wait(PATIENCE)
+    queued = service.ask(order("beta"))
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(service.stop, PATIENCE)
+        assert queued.wait(PATIENCE / 4)
+        assert not stopped.done()
+        go_on.set()
+        stopped.result(PATIENCE)
+
+
+def test_start__keeps_what_was_asked_for_before(world: World) -> None:
+    gate = Gate()
+    world.builder = FakeBuilder(gate)
+    service = world.open(start=False)
+    flights = [service.ask(order(name)) for name in ("alpha", "beta")]
+    assert service.start() == ()
+    gate.next()
+    stored = world.opened[0].get(order("beta").key)
+    assert stored is not None
+    assert stored.state is State.QUEUED
+    gate.open("alpha")
+    gate.open("beta")
+    assert {landed(flight).state for flight in flights} == {State.BUILT}
+
+
+def test_record__of_a_run_that_was_cut_short(world: World) -> None:
+    world.records = Records(world.folder / "records.sqlite")
+    world.records.put(Record(order().key, State.BUILDING, started_at=1.0, attempts=1, seconds={"fetch": 1.0}))
+    service = world.open(start=False)
+    record = service.record(order().key)
+    assert record == Record(order().key, State.WANTED)
+    assert service.records_of("main/forks") == (record,)
 
 
 @pytest.mark.parametrize("stage", ["on_enter", "work", "on_exit", "publish"])
