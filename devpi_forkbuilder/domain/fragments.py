@@ -39,21 +39,26 @@ class Egg:
     notes: tuple[str, ...] = ()
 
 
-def read_fragment(text: str, repository: str, named: str | None = None) -> Fragment:
-    """The fragment `text` of a URL whose repository is called `repository`; `named` is the name before an `@`."""
+def read_fragment(text: str, repository: str, named: str = "") -> Fragment:
+    """The fragment `text` of a URL whose repository is called `repository`; `named` is what stands before an `@`."""
     parts = [unquote(part) for part in text.split("&") if part]
     notes: list[str] = []
+    named, equals, version = (named or "").partition("==")
+    if equals:
+        notes.append(
+            f"a name before the @ has no version, pip refuses {named}=={version}: read as {named}, version {version}"
+        )
     if parts and not parts[0].startswith(tuple(f"{key}=" for key in KEYS)) and _is_egg(parts[0], parts):
         notes.append(f"#{parts[0]} has no egg=: read as #egg={parts[0]}")
         parts[0] = f"egg={parts[0]}"
     eggs = [part.removeprefix("egg=") for part in parts if part.startswith("egg=")]
     others = [part for part in parts if not part.startswith("egg=")]
-    if not eggs and named is None:
+    if not eggs and not named:
         return Fragment("&".join(["egg=unnamed", *others]), problems=(_nameless(repository),))
-    read = [_read_egg(egg, repository, old_names=named is None) for egg in eggs] or [Egg(named or "")]
-    problems = () if named is None else tuple(_other_name(egg, named) for egg in read if not _same(egg.name, named))
+    read = [_read_egg(egg, repository, old_names=not named) for egg in eggs] or [Egg(named)]
+    problems = tuple(_other_name(egg, named) for egg in read if named and not _same(egg.name, named))
     return Fragment(
-        mended="&".join([*(f"egg={named or egg.name}{egg.version}" for egg in read), *others]),
+        mended="&".join([*(f"egg={named or egg.name}{egg.version or equals + version}" for egg in read), *others]),
         extras=tuple(extra for egg in read for extra in egg.extras),
         notes=(*notes, *(note for egg in read for note in egg.notes)),
         problems=problems,

@@ -38,18 +38,18 @@ def frozen(file: RequirementsFile, releases: Mapping[GitLine, Release]) -> str:
     pieces, end = [], 0
     for line in file.git_lines:
         begin, after = line.place.span
-        pieces += [text[end:begin], requirement(line, releases[line], newline)]
+        pieces += [text[end:begin], requirement(line, releases[line], newline, extras=not file.constraint)]
         end = after
     return "".join([*pieces, text[end:]])
 
 
-def requirement(line: GitLine, release: Release, newline: str = "\n") -> str:
-    """The line that installs `release` in place of the git line."""
-    extras = f"[{','.join(line.extras)}]" if line.extras else ""
+def requirement(line: GitLine, release: Release, newline: str = "\n", *, extras: bool = True) -> str:
+    """The line that installs `release` in place of the git line; pip takes no `extras` in a constraints file."""
+    names = f"[{','.join(line.extras)}]" if line.extras and extras else ""
     marker = f" ; {line.marker}" if line.marker else ""
     hashes = [f"--hash=sha256:{digest}" for digest in dict.fromkeys(release.sha256)]
     separator = f" \\{newline}    " if len(hashes) > 1 else " "
-    return separator.join([f"{line.project}{extras}=={release.version}{marker}", *hashes])
+    return separator.join([f"{line.project}{names}=={release.version}{marker}", *hashes])
 
 
 def _faults(line: GitLine, release: Release | None) -> Iterable[Fault]:

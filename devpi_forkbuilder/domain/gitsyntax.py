@@ -45,7 +45,7 @@ def read_git_line(
     parts = PARTS.fullmatch(OPTIONS.sub("", named["rest"] if named else body).strip())
     if parts is None:
         return place.faults([("something follows the URL", f"write {SYNTAX}, and a marker after ' ; '")])
-    location, ref, fragment = _split(parts["url"], named["name"] if named else None)
+    location, ref, fragment = _split(parts["url"], named["name"] if named else "")
     extras = (*extra_names(named["extras"] if named else None), *fragment.extras)
     written = Written(
         location=location,
@@ -66,7 +66,7 @@ def expand(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[str, ...]]
     return VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], text), unset
 
 
-def _split(url: str, named: str | None) -> tuple[str, str | None, Fragment]:
+def _split(url: str, named: str) -> tuple[str, str | None, Fragment]:
     before, _, fragment = url.partition("#")
     location, ref = split_ref(before)
     return location, ref, read_fragment(fragment, repository_name(plain_url(location)[0]), named)

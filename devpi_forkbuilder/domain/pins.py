@@ -24,7 +24,9 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # packaging.py
 DIRECTORY = re.compile(r"[A-Za-z0-9_.+@ -]+(?:/[A-Za-z0-9_.+@ -]+)*")
 SYNTAX = "git+URL@COMMIT#egg=NAME[==VERSION][&subdirectory=DIR]"
 KEYS = ("egg", "subdirectory")
-USER_INFO = re.compile(r"//[^/\s@:]*:(?!\d+/)[^\s@]*@|//[^/\s]*@")  # the first form: a password may hold a slash
+USER_INFO = re.compile(
+    r"//[^/\s@:]*:(?!\d+/)[^\s@]*@(?:[^/\s]*@)?|//[^/\s]*@"
+)  # the first form: a password may hold a slash
 
 
 def redacted(text: str) -> str:

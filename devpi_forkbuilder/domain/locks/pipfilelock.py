@@ -37,4 +37,4 @@ def _take(gathered: Gathered, project: str, entry: Table) -> None:
         marker=word(entry.get("markers")),
         editable=entry.get("editable") is True,
     )
-    gathered.take(written, gathered.place(f"{project}: git {url}", f'"{project}"', project))
+    gathered.take(written, gathered.place(f"{project}: git {url}", f'"{project}": {{', project))

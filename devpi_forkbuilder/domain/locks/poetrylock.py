@@ -27,4 +27,4 @@ def _take(gathered: Gathered, package: Table, source: Table) -> None:
         marker=word(package.get("markers")),
         editable=package.get("develop") is True,
     )
-    gathered.take(written, gathered.place(f"{project}: git {url}", f'name = "{project}"', url))
+    gathered.take(written, gathered.place(f"{project}: git {url}", f'\nname = "{project}"', url))

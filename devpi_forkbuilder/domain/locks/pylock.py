@@ -20,7 +20,7 @@ def read_pylock(text: str, name: str) -> Requirements:
 def _take(gathered: Gathered, package: Table, vcs: Table) -> None:
     project, url = word(package.get("name")) or "", word(vcs.get("url"))
     commit = word(vcs.get("commit-id"))
-    place = gathered.place(f"{project}: git {url or word(vcs.get('path')) or ''}", f'name = "{project}"', project)
+    place = gathered.place(f"{project}: git {url or word(vcs.get('path')) or ''}", f'\nname = "{project}"', project)
     if url is None:
         gathered.keep(
             place.faults([("a repository on a local path, without URL", "lock it from a URL that servers reach")])

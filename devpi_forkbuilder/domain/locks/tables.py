@@ -34,8 +34,8 @@ class Gathered:
     faults: list[Fault] = field(default_factory=list)
 
     def place(self, shown: str, *needles: str) -> Place:
-        """Where the first of `needles` that is in the text stands; `shown` is what a message quotes."""
-        found = next((at for needle in needles if needle and (at := self.text.find(needle)) >= 0), 0)
+        """Where the first of `needles` (its last line) is in the text; `shown` is what a message quotes."""
+        found = next((at + len(needle) for needle in needles if needle and (at := self.text.find(needle)) >= 0), 0)
         number = self.text.count("\n", 0, found) + 1
         return Place(self.file, number, number, shown)
 

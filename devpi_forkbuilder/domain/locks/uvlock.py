@@ -26,4 +26,4 @@ def _take(gathered: Gathered, package: Table, source: str) -> None:
     asked = {key: values[-1] for key, values in parse_qs(query).items()}
     ref = commit or asked.get("rev") or asked.get("tag") or asked.get("branch")
     written = Written(url, ref, fragment(project, word(package.get("version")), asked.get("subdirectory")))
-    gathered.take(written, gathered.place(f"{project}: git {source}", f'name = "{project}"', source))
+    gathered.take(written, gathered.place(f"{project}: git {source}", f'\nname = "{project}"', source))
