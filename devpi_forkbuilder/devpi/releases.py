@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devpi_server.filestore import get_hashes
 from devpi_server.log import thread_pop_log, thread_push_log
 from devpi_server.model import Rel
 
@@ -135,7 +136,8 @@ def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
         break
     else:
         with artefact.path.open("rb") as content:
-            link = stage.store_releasefile(project, artefact.version, artefact.filename, content)
+            hashes = get_hashes(content)
+            link = stage.store_releasefile(project, artefact.version, artefact.filename, content, hashes=hashes)
     if link.hashes.get("sha256") != artefact.sha256:
         raise InfrastructureError(
             "stored-differently", f"{artefact.filename} changed while it was stored.", next_step="Check the disk."

@@ -1,0 +1,156 @@
+"""devpi-server's WSGI application with the plugin, in this process, around a builder that tests hold in their hands."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from devpi_server.config import get_pluginmanager, parseoptions
+from devpi_server.main import XOM, init_default_indexes, set_state_version
+from packaging.version import Version
+from webob import Request
+
+import devpi_forkbuilder.plugin
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Artefact, Built
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.versions import stamp
+from devpi_forkbuilder.errors import ForkbuilderError
+from devpi_forkbuilder.pipeline.seams import Progress
+
+COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
+OTHER = "2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e"
+COMMIT_TIME = 1_763_634_153  # 2025-11-20 10:22:33 UTC
+PIP = 'pip/26.3 {"installer":{"name":"pip","version":"26.3"}}'
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+PASSWORD = "secret"
+CHEAP_HASHES = ("--argon2-memory-cost", "8", "--argon2-parallelism", "1", "--argon2-time-cost", "1")
+
+
+def pin(project: str = "alpha", commit: str = COMMIT, version: str | None = "1.0", more: str = "") -> str:
+    wanted = f"=={version}" if version else ""
+    return f"git+https://git.example.com/org/{project}.git@{commit}#egg={project}{wanted}{more}"
+
+
+class HeldBuilder:
+    """Writes a small wheel; waits in `building` for `gate` unless it is open; raises `failure` if there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.identity = "held 1"
+        self.folder = folder
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failure: ForkbuilderError | None = None
+        self.orders: list[Order] = []
+        self.pure = True
+
+    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+        return self._build(order, progress)
+
+    @contextmanager
+    def _build(self, order: Order, progress: Progress) -> Iterator[Built]:
+        self.orders.append(order)
+        progress.enter(State.FETCHING)
+        progress.commit_time(COMMIT_TIME)
+        progress.enter(State.BUILDING)
+        progress.log.write(b"compiling <script>alert(1)</script>\n")
+        while not self.gate.wait(0.02):
+            if progress.cancelled():
+                break
+        if self.failure is not None:
+            raise self.failure
+        progress.enter(State.CHECKING)
+        version = stamp(Version(order.pin.version or "1.0"), COMMIT_TIME, order.pin.commit)
+        path = make_wheel(self.folder, order.pin.name, str(version))
+        content = path.read_bytes()
+        metadata: dict[str, str | list[str]] = {"requires_python": ">=3.8", "summary": "a fork"}
+        artefact = Artefact(
+            path, path.name, hashlib.sha256(content).hexdigest(), len(content), str(version), self.pure, metadata
+        )
+        yield Built((artefact,), COMMIT_TIME, {"uv": "0.0", "python": "3.11"})
+
+
+def plugins() -> Any:
+    """devpi's plugins without devpi-web, whose search engine warns at import; real processes have it loaded."""
+    manager = get_pluginmanager(load_entrypoints=False)
+    for name in ("devpi-web", "devpi-web-whoosh"):
+        manager.set_blocked(name)
+    manager.load_setuptools_entrypoints("devpi_server")
+    return manager
+
+
+def make_wheel(folder: Path, name: str, version: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+class App:
+    """The application; requests are made as root unless `user` is None."""
+
+    def __init__(self, folder: Path, builder: HeldBuilder, options: tuple[str, ...]) -> None:
+        serverdir = folder / "server"
+        arguments = ["--serverdir", str(serverdir), "--threads", "8", *CHEAP_HASHES, *options]
+        config = parseoptions(plugins(), ["devpi-server", *arguments])
+        config.args.root_passwd, config.args.no_root_pypi = PASSWORD, True  # options of devpi-init
+        set_state_version(config)
+        config.init_nodeinfo()
+        self.builder = builder
+        self.xom = XOM(config)
+        init_default_indexes(self.xom)
+        self.wsgi = self.xom.create_app()
+        self.context = self.wsgi.app.registry["forkbuilder"]
+        self.xom.thread_pool.start()
+
+    def close(self) -> None:
+        self.xom.thread_pool.kill()
+
+    def request(self, method: str, path: str, body: object = None, *, user: str | None = "root", **headers: str) -> Any:
+        request = Request.blank(path, method=method, base_url="http://devpi.example.com")
+        request.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        if body is not None:
+            request.body = json.dumps(body).encode()
+            request.content_type = "application/json"
+        if user is not None:
+            token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
+            request.headers["Authorization"] = f"Basic {token}"
+        return request.get_response(self.wsgi)
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.request("GET", path, user=None, **{"User_Agent": "curl/8", **headers})
+
+    def page(self, path: str, **headers: str) -> Any:
+        return self.get(path, **{"User_Agent": PIP, "Accept": SIMPLE_JSON, **headers})
+
+    def files(self, path: str, **headers: str) -> list[dict[str, Any]]:
+        answer = self.page(path, **headers)
+        assert answer.status_int == 200, answer.text
+        files: list[dict[str, Any]] = json.loads(answer.text)["files"]
+        return files
+
+    def make_index(self, name: str = "root/forks", *pins: str, **settings: object) -> Any:
+        body = {"type": "forkbuilder", "bases": [], "forks": list(pins), **settings}
+        return self.request("PUT", f"/{name}", body)
+
+    def pin(self, *pins: str, name: str = "root/forks") -> Any:
+        return self.request("PATCH", f"/{name}", ["forks=" + "\n".join(pins)])
+
+    def config(self, name: str = "root/forks") -> dict[str, Any]:
+        config: dict[str, Any] = self.request("GET", f"/{name}", Accept="application/json").json["result"]
+        return config
+
+
+def plug_in(patch: Any, builder: HeldBuilder) -> None:
+    patch.setattr(devpi_forkbuilder.plugin, "make_builder", lambda _options: builder)
