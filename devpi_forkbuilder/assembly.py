@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,10 +12,18 @@ from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.bench import Equipment
+from devpi_forkbuilder.pipeline.git import Access, Git
+from devpi_forkbuilder.pipeline.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
+from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.tools import Tools
+from devpi_forkbuilder.pipeline.workshop import Workshop
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.service import ForkService
@@ -99,5 +108,25 @@ def own_url(args: Any) -> str:
 
 
 def make_builder(options: Options) -> Builder:
-    """The pipeline, or a builder that says why there is none."""
-    return Unable(InfrastructureError("no-pipeline", f"Builds below {options.folder} are not possible yet."))
+    """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
+    folder = options.folder
+    try:
+        tools = Tools.find(os.environ.get("PATH", os.defpath))
+        work = folder / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        sandbox = choose(options.sandbox, scratch=work)
+        access = Access(options.credentials, options.ssh_key, options.known_hosts)
+        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout)
+        workshop = Workshop(
+            work=work,
+            tools=tools,
+            interpreters=Interpreters(tools.uv.path, os.environ),
+            mirrors=Mirrors(folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None),
+            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ),
+            limits=BuildLimits(options.build_timeout, options.silence_timeout),
+        )
+        workshop.sweep()
+    except ForkbuilderError as reason:
+        log.error("No fork can be built: %s", reason)
+        return Unable(reason)
+    return workshop
