@@ -173,13 +173,12 @@ def _read_local(file: BinaryIO, faults: Faults) -> tuple[_Header, int] | None:
     _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = LOCAL.unpack(data)
     name = file.read(name_size)
     wide = _zip64(file.read(extra_size), faults, name)
-    if SENTINEL in (packed, size):
-        # written so by programs that did not know the size beforehand: legal if the 64-bit sizes say the same
-        if wide is None or len(wide) != 16 or (packed, size) != (SENTINEL, SENTINEL):
+    if wide is not None:
+        # written by programs that did not know the size beforehand: legal if both places say the same
+        sizes = struct.unpack("<2Q", wide) if len(wide) == 16 else (-1, -1)
+        if size not in (SENTINEL, sizes[0]) or packed not in (SENTINEL, sizes[1]):
             return None
-        size, packed = struct.unpack("<2Q", wide)
-    elif wide is not None:
-        return None
+        size, packed = sizes
     return _Header(name, flags, method, crc, packed, size), LOCAL.size + name_size + extra_size
 
 
