@@ -1,0 +1,105 @@
+"""Real benches and workshops for tests: uv, git and interpreters of the machine, without a sandbox's walls."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
+from devpi_forkbuilder.pipeline.git import Git, Watch
+from devpi_forkbuilder.pipeline.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
+from devpi_forkbuilder.pipeline.seams import Sandbox
+from devpi_forkbuilder.pipeline.tools import Tools
+from devpi_forkbuilder.pipeline.workfolder import WorkFolder
+from devpi_forkbuilder.pipeline.workshop import Workshop
+from tests.pipeline.watching import Lines, never
+
+EPOCH = 1_767_315_845
+
+
+@cache
+def tools() -> Tools:
+    return Tools.find(os.environ["PATH"])
+
+
+def equipment(folder: Path, sandbox: Sandbox | None = None) -> Equipment:
+    return Equipment(tools().uv.path, folder / "uv-cache", sandbox or NoSandbox(), dict(os.environ))
+
+
+class Clock:
+    """Monotonic seconds that go on when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def bench(
+    folder: Path,
+    *,
+    limits: BuildLimits | None = None,
+    extra: tuple[tuple[str, str], ...] = (),
+    python: str = "",
+    cancelled: Callable[[], bool] = never,
+    clock: Callable[[], float] = time.monotonic,
+) -> Bench:
+    """A bench over the new work folder `folder / "work"`; its log is a `Lines`."""
+    work = WorkFolder(folder / "work")
+    work.source.mkdir(parents=True)
+    interpreter = Interpreters(tools().uv.path, os.environ).find(python)
+    deadline = Deadline(limits or BuildLimits(), clock)
+    circumstances = Circumstances(interpreter, EPOCH, extra)
+    return Bench(work, equipment(folder), circumstances, deadline, Watch(Lines(), cancelled))
+
+
+def workshop(
+    folder: Path, *, limits: BuildLimits | None = None, sandbox: Sandbox | None = None, free_floor: int = 0
+) -> Workshop:
+    """A workshop that keeps all it has below `folder`."""
+    return Workshop(
+        work=folder / "builds",
+        tools=tools(),
+        interpreters=Interpreters(tools().uv.path, os.environ),
+        mirrors=Mirrors(folder / "mirrors", Git(folder / "git-home", dict(os.environ))),
+        equipment=equipment(folder, sandbox),
+        limits=limits or BuildLimits(),
+        free_floor=free_floor,
+    )
+
+
+class Follower:
+    """A Progress that remembers."""
+
+    def __init__(self, cancelled: Callable[[], bool] = never) -> None:
+        self.lines = Lines()
+        self.states: list[State] = []
+        self.time: int | None = None
+        self._cancelled = cancelled
+
+    @property
+    def log(self) -> Lines:
+        return self.lines
+
+    def enter(self, state: State) -> None:
+        self.states.append(state)
+
+    def commit_time(self, seconds: int) -> None:
+        self.time = seconds
+
+    def cancelled(self) -> bool:
+        return self._cancelled()
+
+
+def order(line: str, **more: object) -> Order:
+    return Order("root/forks", Pin.parse(line), **more)  # type: ignore[arg-type]  # a test names Order's own fields

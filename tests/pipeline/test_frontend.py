@@ -1,0 +1,325 @@
+"""The two steps of a build: what is run where, what is installed, and what each failure is called."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError
+from devpi_forkbuilder.pipeline import hook
+from devpi_forkbuilder.pipeline.frontend import Wanted, build
+from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.supplies import Supplies, refused, supply
+from tests.pipeline.benches import EPOCH, Clock, bench
+from tests.repositories import FORKS
+
+NOWHERE = "http://127.0.0.1:9/simple/"
+
+BACKEND = """\
+import json, os, sys, zipfile
+from pathlib import Path
+
+{more}
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    before_wheel()
+    name = "demo-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(Path(wheel_directory) / name, "w") as archive:
+        archive.writestr("environment.json", json.dumps(dict(os.environ)))
+        archive.writestr("path.json", json.dumps(sys.path))
+    return name
+"""
+
+
+def project(folder: Path, more: str = "def before_wheel(): pass", requires: str = "", backend: str = BACKEND) -> Path:
+    """A project with an in-tree back end, at the place of the bench's checkout."""
+    source = folder / "work" / "box" / "src"
+    (source / "backend.py").write_text(backend.format(more=more))
+    (source / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = [{requires}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    return source
+
+
+def wheel_member(folder: Path, member: str) -> object:
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return json.loads(archive.read(member))
+
+
+def test_build__in_tree_back_end_needs_no_index(tmp_path):
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path), index_url=NOWHERE))
+    assert [path.name for path in left.wheel.iterdir()] == ["demo-1.0-py3-none-any.whl"]
+    assert left.held == ()
+    assert left.sdist is None
+
+
+def test_build__environment_is_a_short_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.invalid:1")
+    monkeypatch.setenv("UV_INDEX_URL", NOWHERE)
+    desk = bench(tmp_path, extra=(("EXTRA_FLAG", "on"),))
+    left = build(desk, Wanted(project(tmp_path)))
+    found = wheel_member(left.wheel, "environment.json")
+    assert "hunter2" not in json.dumps(found)
+    assert "UV_INDEX_URL" not in found
+    assert found["SOURCE_DATE_EPOCH"] == str(EPOCH)
+    assert found["EXTRA_FLAG"] == "on"
+    assert Path(found["HOME"]).is_relative_to(desk.folder.box)
+    assert Path(found["TMPDIR"]).is_relative_to(desk.folder.box)
+    assert not Path(found["UV_CACHE_DIR"]).is_relative_to(tmp_path / "uv-cache")
+
+
+def test_build__source_tree_gets_no_bytecode(tmp_path):
+    desk = bench(tmp_path)
+    source = project(tmp_path)
+    build(desk, Wanted(source))
+    assert not list(source.rglob("*.pyc"))
+
+
+@pytest.mark.parametrize(
+    ("more", "reference", "said"),
+    [
+        ("def before_wheel(): raise SystemExit(7)", "build-failed", "ended with status"),
+        ("raise ImportError('no frobnicator')", "hook-failed", "failed in get_requires_for_build_wheel"),
+        ("def get_requires_for_build_wheel(c): raise SystemExit(3)", "hook-failed", "with status 3"),
+        ("def get_requires_for_build_wheel(c): return ['--index-url=x']", "hook-failed", "not a list of requirements"),
+        ("def get_requires_for_build_wheel(c): return [1]", "hook-failed", "not a list of requirements"),
+        ("def get_requires_for_build_wheel(c): os._exit(0)", "hook-failed", "not a list of requirements"),
+        ("def get_requires_for_build_wheel(c): return ['x @ file:///etc/x.whl']", "requirement-refused", "file:///etc"),
+    ],
+)
+def test_build__failures_of_the_project(tmp_path, more, reference, said):
+    desk = bench(tmp_path)
+    with pytest.raises(BuildError) as caught:
+        build(desk, Wanted(project(tmp_path, more), index_url=NOWHERE))
+    assert caught.value.reference == reference
+    assert said in caught.value.what
+    assert caught.value.next_step
+
+
+def test_build__hook_output_goes_to_the_log_not_into_the_answer(tmp_path):
+    more = (
+        "def before_wheel(): pass\n"
+        "def get_requires_for_build_wheel(c):\n"
+        "    print('from python'); os.system('echo from a child'); os.write(1, b'from the descriptor')\n"
+        "    return []"
+    )
+    desk = bench(tmp_path)
+    build(desk, Wanted(project(tmp_path, more)))
+    for said in ("from python", "from a child", "from the descriptor"):
+        assert said in desk.watch.log.text
+
+
+def test_build__back_end_from_elsewhere_than_backend_path(tmp_path):
+    desk = bench(tmp_path)
+    source = project(tmp_path)
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "json"\nbackend-path = ["."]\n'
+    )
+    with pytest.raises(BuildError) as caught:
+        build(desk, Wanted(source))
+    assert caught.value.reference == "hook-failed"
+    assert "is not in backend-path" in desk.watch.log.text
+
+
+def test_build__silence_and_time(tmp_path):
+    more = "import threading\ndef before_wheel(): threading.Event().wait()"
+    desk = bench(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
+    with pytest.raises(LimitsError) as caught:
+        build(desk, Wanted(project(tmp_path, more)))
+    assert caught.value.reference == "silence"
+
+
+def test_deadline__is_one_for_all_commands():
+    clock = Clock()
+    deadline = Deadline(BuildLimits(timeout=10), clock)
+    clock.now += 9
+    assert deadline.left() == 1
+    clock.now += 1
+    with pytest.raises(LimitsError) as caught:
+        deadline.left()
+    assert caught.value.reference == "timeout"
+
+
+def test_build__time_spent_is_time_gone(tmp_path):
+    clock = Clock()
+    desk = bench(tmp_path, limits=BuildLimits(timeout=10), clock=clock)
+    clock.now += 11
+    with pytest.raises(LimitsError) as caught:
+        build(desk, Wanted(project(tmp_path)))
+    assert caught.value.reference == "timeout"
+
+
+def test_build__failing_sdist_leaves_the_wheel(tmp_path):
+    more = "def before_wheel(): pass\ndef build_sdist(d, c=None): raise SystemExit('no sources to give')"
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path, more), sdist=True))
+    assert left.sdist is None
+    assert list(left.wheel.glob("*.whl"))
+    assert any(line.startswith("no source distribution: ") for line in desk.watch.log.said)
+
+
+def test_build__sdist_comes_from_an_untouched_copy(tmp_path):
+    more = (
+        "def before_wheel(): Path('left-by-the-wheel').touch()\n"
+        "def build_sdist(d, c=None):\n"
+        "    Path(d, 'demo-1.0.tar.gz').write_text(str(Path('left-by-the-wheel').exists()))\n"
+        "    return 'demo-1.0.tar.gz'"
+    )
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path, more), sdist=True))
+    assert (left.sdist / "demo-1.0.tar.gz").read_text() == "False"
+
+
+def test_build__a_hook_cannot_trap_the_output_folder(tmp_path):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    trap = f"os.symlink({str(target)!r}, '../out')"
+    more = f"def before_wheel(): pass\ndef get_requires_for_build_wheel(c): {trap}; return []"
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path, more)))
+    assert not list(target.iterdir())
+    assert not left.wheel.is_symlink()
+    assert list(left.wheel.glob("*.whl"))
+
+
+def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    desk = bench(tmp_path)
+    with pytest.raises(InfrastructureError) as caught:
+        supply(desk, Supplies(("setuptools",), index_url=NOWHERE))
+    assert caught.value.reference == "index-unreachable"
+    assert caught.value.retryable
+
+
+def test_supply__not_while_the_projects_code_may_run(tmp_path):
+    desk = bench(tmp_path)
+    desk.inside(desk.folder.source)
+    with pytest.raises(RuntimeError):
+        desk.supply(("--version",), "uv")
+
+
+def local_index(folder: Path) -> str:
+    """A simple index on disk with one wheel, `helper` 1.0."""
+    page = folder / "index" / "helper"
+    page.mkdir(parents=True)
+    name = "helper-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(page / name, "w") as archive:
+        archive.writestr("helper.py", "VALUE = 1\n")
+        archive.writestr("helper-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: helper\nVersion: 1.0\n")
+        archive.writestr(
+            "helper-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(
+            "helper-1.0.dist-info/RECORD",
+            "helper.py,,\nhelper-1.0.dist-info/METADATA,,\nhelper-1.0.dist-info/WHEEL,,\nhelper-1.0.dist-info/RECORD,,\n",
+        )
+    (page / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{name}</a>')
+    return (folder / "index").as_uri()
+
+
+def test_supply__lists_what_the_environment_holds(tmp_path):
+    desk = bench(tmp_path)
+    assert supply(desk, Supplies(("helper",), index_url=local_index(tmp_path))) == ("helper==1.0",)
+
+
+def test_supply__unmet(tmp_path):
+    desk = bench(tmp_path)
+    with pytest.raises(BuildError) as caught:
+        supply(desk, Supplies(("helper>=2",), index_url=local_index(tmp_path)))
+    assert caught.value.reference == "requirements-unresolvable"
+    assert "helper>=2" in caught.value.what
+
+
+def test_supply__constraints_hold(tmp_path):
+    desk = bench(tmp_path)
+    with pytest.raises(BuildError) as caught:
+        supply(desk, Supplies(("helper",), constraints=("helper<1",), index_url=local_index(tmp_path)))
+    assert caught.value.reference == "requirements-unresolvable"
+
+
+def test_supply__cache_and_environment_share_no_file(tmp_path):
+    desk = bench(tmp_path)
+    supply(desk, Supplies(("helper",), index_url=local_index(tmp_path)))
+    (installed,) = desk.folder.environment.rglob("helper.py")
+    assert installed.stat().st_nlink == 1
+
+
+def test_build__what_the_hook_asks_for_is_there_in_an_environment_made_anew(tmp_path):
+    more = (
+        "def get_requires_for_build_wheel(c):\n"
+        "    (Path(sys.prefix) / 'left-by-the-hook').touch()\n"
+        "    return ['helper']\n"
+        "def before_wheel():\n"
+        "    import helper\n"
+        "    assert not (Path(sys.prefix) / 'left-by-the-hook').exists()"
+    )
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path, more), index_url=local_index(tmp_path)))
+    assert left.held == ("helper==1.0",)
+
+
+def test_build__what_the_hook_asks_for_and_is_there_already_is_not_installed_twice(tmp_path):
+    more = "def get_requires_for_build_wheel(c): return ['helper>=1']\ndef before_wheel(): import helper"
+    desk = bench(tmp_path)
+    build(desk, Wanted(project(tmp_path, more, requires='"helper"'), index_url=local_index(tmp_path)))
+    assert desk.watch.log.text.count("+ helper==1.0") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "yes"),
+    [
+        ("setuptools>=64", False),
+        ("x @ https://host/x-1.0-py3-none-any.whl", False),
+        ("x @ https://host/${HTTPS_PROXY}/x-1.0-py3-none-any.whl", True),
+        ("x @ file:///srv/devpi/x-1.0-py3-none-any.whl", True),
+        ("x @ http://169.254.169.254/x-1.0-py3-none-any.whl", True),
+        ("x @ git+https://host/x", True),
+    ],
+)
+def test_refused(line, yes):
+    assert refused([line]) == ([line] if yes else [])
+
+
+def test_hook__runs_on_every_interpreter_from_3_6():
+    """No syntax or module that a build environment's old interpreter does not know."""
+    ast.parse(Path(hook.__file__).read_text(), feature_version=(3, 6))
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("case", ["pure-setuptools", "hatchling", "flit", "poetry"])
+def test_build__usual_back_ends(tmp_path, case):
+    desk = bench(tmp_path)
+    source = desk.folder.source
+    shutil.copytree(FORKS / case, source, dirs_exist_ok=True)
+    left = build(desk, Wanted(source, sdist=True))
+    assert len(list(left.wheel.glob("*.whl"))) == 1
+    assert len(list(left.sdist.glob("*.tar.gz"))) == 1
+    assert left.held
+
+
+@pytest.mark.network
+def test_build__requirement_without_a_wheel_is_built_in_the_box(tmp_path):
+    more = "def get_requires_for_build_wheel(c): return ['docopt']\ndef before_wheel(): import docopt"
+    desk = bench(tmp_path)
+    left = build(desk, Wanted(project(tmp_path, more)))
+    assert [pair for pair in left.held if pair.startswith("docopt==")]
+
+
+@pytest.mark.network
+def test_build__constrained_old_setuptools(tmp_path):
+    desk = bench(tmp_path)
+    source = desk.folder.source
+    (source / "setup.py").write_text("from setuptools import setup\nsetup(name='old', version='1.0', py_modules=[])\n")
+    left = build(desk, Wanted(source, constraints=("setuptools<58",)))
+    assert [pair for pair in left.held if pair.startswith("setuptools==57.")]
+    assert [pair for pair in left.held if pair.startswith("wheel==")]
+    assert sys.version_info[:2] == tuple(map(int, desk.interpreter.version.split(".")[:2]))
