@@ -52,7 +52,7 @@ class Runner:
                 try:
                     self._fly(order, run, stack)
                 except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder is no reason to end a worker
-                    self._fell(run, error)
+                    self._fell(run, error, stack)
         except BaseException as error:  # noqa: BLE001 - what goes wrong on the way down must not leave waiters hanging
             report(error, f"ending the run of {flight.key.project}")
             self._crashed(flight, error)
@@ -88,7 +88,7 @@ class Runner:
                 next_step="Look at the tags of its files; `fork_pythons` says for which interpreters to build.",
             )
 
-    def _fell(self, run: Run, error: BaseException) -> None:
+    def _fell(self, run: Run, error: BaseException, stack: ExitStack) -> None:
         if run.flight.done:
             self._too_late(run, error)
         elif self._stopping.is_set():
@@ -97,14 +97,14 @@ class Runner:
             if self._board.interrupt(run.flight):
                 self._counts.count(tally.CANCELLED)
         else:
-            self._failed(run, error)
+            self._failed(run, error, stack)
 
     def _too_late(self, run: Run, error: BaseException) -> None:
         """The result is out, or `stop` gave the run up: nothing of it changes."""
         if not isinstance(error, CancelledError):
             report(error, f"cleaning up after {run.flight.key.project}")
 
-    def _failed(self, run: Run, error: BaseException) -> None:
+    def _failed(self, run: Run, error: BaseException, stack: ExitStack) -> None:
         told = explained(error)
         if told is not error:
             report(error, f"building {run.flight.key.project} at {run.flight.key.commit}")
@@ -112,6 +112,8 @@ class Runner:
         run.log.say(f"Failed while {stage.value}: {printable(told.what)}")
         run.log.say(f"Whose: {told.whose}.")
         run.log.say(f"Next step: {printable(told.next_step) or 'see the lines above.'}")
+        # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
+        stack.close()
         again = retry_at(told, run.record.attempts, self._clock.now())
         if run.failed(failure_of(told, stage), again):
             self._counts.count(tally.FAILED[told.kind])

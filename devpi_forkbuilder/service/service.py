@@ -105,13 +105,16 @@ class ForkService:
         return b"" if path is None else tail(path, n_bytes)
 
     def start(self) -> tuple[OrderKey, ...]:
-        """Start the workers. The keys of what an earlier stop or crash left undone, the oldest first: it is built when
-        it is asked for again. Raises InfrastructureError when the records cannot be used.
+        """Start the workers, once. The keys of what an earlier stop or crash left undone, the oldest first: it is
+        built when it is asked for again. There are none when the records cannot be used.
         """
-        left = self._board.recover()
         for worker in self._workers:
             worker.start()
-        return left
+        try:
+            return self._board.recover()
+        except Exception as error:  # noqa: BLE001 - a service without workers would let everybody wait for nothing
+            report(error, "looking for what was left undone")
+            return ()
 
     def stop(self, timeout: float = 10) -> None:
         """End it: runs are cancelled, they and what is queued are `wanted` again, their waiters and those of `changes`
@@ -132,7 +135,7 @@ class ForkService:
 
     def stats(self) -> Mapping[str, int | float]:
         """Figures for metrics: `queued` and `running` now; since the start `built_total`, `covered_total` (served by
-        another target's build), `cancelled_total`, `failed_total_KIND`, and `seconds_total_STEP` of all ended runs.
+        another target's build), `cancelled_total`, `failed_KIND_total`, and `STEP_seconds_total` of all ended runs.
         """
         queued, running = self._backlog.sizes()
         return {"queued": queued, "running": running, **self._counts.numbers()}

@@ -11,8 +11,8 @@ from devpi_forkbuilder.errors import Kind
 BUILT = "built_total"
 COVERED = "covered_total"
 CANCELLED = "cancelled_total"
-FAILED = {kind: f"failed_total_{kind.value}" for kind in Kind}
-SPENT = {name: f"seconds_total_{name}" for name in SECONDS.values()}
+FAILED = {kind: f"failed_{kind.value}_total" for kind in Kind}
+SPENT = {name: f"{name}_seconds_total" for name in SECONDS.values()}
 
 
 class Tally:

@@ -10,7 +10,7 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, InfrastructureError, Kind, MismatchError, SourceError
 from devpi_forkbuilder.pipeline.seams import Progress
 from tests.service.conftest import World, finish, landed
-from tests.service.fakes import COMMIT, PATIENCE, FakeBuilder, FakePublisher, Gate, order, with_recipe
+from tests.service.fakes import COMMIT, PATIENCE, FakeBuilder, FakePublisher, FileLog, Gate, order, with_recipe
 
 
 class Breaks:
@@ -310,8 +310,8 @@ def test_stats__figures(world: World) -> None:
     finish(service, order("good"))
     finish(service, order("bad"))
     stats = service.stats()
-    assert (stats["built_total"], stats["failed_total_build"], stats["failed_total_source"]) == (1, 1, 0)
-    assert (stats["seconds_total_build"], stats["seconds_total_publish"]) == (6.0, 0.0)
+    assert (stats["built_total"], stats["failed_build_total"], stats["failed_source_total"]) == (1, 1, 0)
+    assert (stats["build_seconds_total"], stats["publish_seconds_total"]) == (6.0, 0.0)
     assert stats["queued"] == 0
 
 
@@ -347,6 +347,21 @@ def test_log__ends_with_the_failure(world: World) -> None:
         "# Whose: the repository, the commit or the credentials for it.",
         "# Next step: Push it.",
     ]
+
+
+def test_log__is_closed_before_the_failure_is_told(world: World) -> None:
+    class HoldingBack(FileLog):
+        def close(self) -> None:
+            self.write(b"held back\n")
+            told.append(service.ask(order()).done)
+            super().close()
+
+    told: list[bool] = []
+    world.builder = FakeBuilder(Breaks(BuildError("x", "x")))
+    service = world.open(open_log=HoldingBack)
+    finish(service, order())
+    assert told == [False]
+    assert service.tail(order().key, 10) == b"held back\n"
 
 
 def test_log__live_while_building(world: World) -> None:

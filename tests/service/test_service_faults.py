@@ -10,6 +10,7 @@ from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, Kind
 from devpi_forkbuilder.pipeline.seams import CancelledError, Progress
+from devpi_forkbuilder.service.records import Record
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import COMMIT, FakeBuilder, FaultyRecords, FileLog, order
 
@@ -173,6 +174,16 @@ def test_ask__records_cannot_be_read(world: World) -> None:
     assert record.error is not None
     assert record.error.reference == "records-unusable"
     assert record.retry_at == world.clock.now() + 5
+
+
+def test_start__records_cannot_be_written(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.records = records = FaultyRecords(world.folder / "records.sqlite")
+    records.put(Record(order("old").key, State.BUILDING))
+    records.error, records.at = InfrastructureError("records-unusable", "Full."), 2
+    service = world.open(start=False)
+    assert service.start() == ()
+    assert "Full." in caplog.text
+    assert finish(service, order("beta")).state is State.BUILT
 
 
 def test_report__no_text_passes_for_a_line_of_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
