@@ -21,7 +21,7 @@ ELSEWHERE = re.compile(r"(?:^|[\s\"'=@])git\+(?:[a-z]+:|git@)")
 OPTIONS = re.compile(r"(?<!\s)\s+--?[A-Za-z].*", re.DOTALL)
 PARTS = re.compile(r"(?P<url>[^\s;]+)\s*(?:;\s*(?P<marker>.*))?", re.DOTALL)
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
-LOGIN_BY_VARIABLE = re.compile(r"(?P<scheme>https?://)(?P<login>[^/\s@]*\$\{[A-Z0-9_]+\}[^/\s@]*)@")
+LOGIN = re.compile(r"(?P<scheme>https?://)(?P<login>[^/\s@]+)@")
 SYNTAX = "git+URL@COMMIT#egg=NAME or NAME @ git+URL@COMMIT"
 
 
@@ -74,12 +74,12 @@ def _split(url: str, named: str) -> tuple[str, str | None, Fragment]:
 
 def _without_login(text: str) -> tuple[str, tuple[str, ...]]:
     """`text` without user info that comes from variables: a pin has no credentials, so their values are not read."""
-    found = LOGIN_BY_VARIABLE.search(text)
-    if found is None:
+    found = LOGIN.search(text)
+    names = ", ".join(VARIABLE.findall(found["login"])) if found else ""
+    if not names:
         return text, ()
-    names = ", ".join(VARIABLE.findall(found["login"]))
     note = f"user info from {names} left out: the server has its own credentials (--forkbuilder-credentials)"
-    return LOGIN_BY_VARIABLE.sub(r"\g<scheme>", text, count=1), (note,)
+    return LOGIN.sub(r"\g<scheme>", text, count=1), (note,)
 
 
 def _unquoted(text: str) -> str:

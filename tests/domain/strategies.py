@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from devpi_forkbuilder.domain.pins import Pin
 
-quick = settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def texts(alphabet: str, most: int) -> st.SearchStrategy[str]:
