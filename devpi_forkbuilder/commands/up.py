@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,11 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     folder = server_path / FOLDER
     passwords = Passwords(folder / "passwords")
     made = not bootstrap.exists(server_path)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logging = write_configuration(folder)
     if made:
-        bootstrap.create(server_path, passwords.make("root"))
+        server_path.chmod(0o700)  # password hashes are in there
+        bootstrap.create(server_path, passwords.make("root"), ["--logger-cfg", str(logging)])
 
     def prepare(xom: Any) -> None:
         bootstrap.without_name_list(xom)
@@ -68,7 +71,13 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         changes = _pin(bootstrap, xom, arguments.index, pins, policy)
         print(_welcome(arguments, server_path, passwords, changes), flush=True)
 
-    return bootstrap.serve(_devpi_arguments(arguments, server_path, owner, more), started, prepare)
+    defaults = {
+        "--threads": str(THREADS),
+        "--enable-core-metadata": None,
+        "--logger-cfg": str(logging),
+        "--secretfile": str(passwords.secret()),
+    }
+    return bootstrap.serve(_devpi_arguments(arguments, server_path, owner, defaults, more), started, prepare)
 
 
 def _owner(index: str) -> str:
@@ -78,7 +87,7 @@ def _owner(index: str) -> str:
 
 
 def _pin(bootstrap: Any, xom: Any, index: str, pins: Sequence[Pin], policy: PinPolicy) -> list[str]:
-    """Store the pins; a line for each change. Raises PinsRefusedError for what the server's rules do not allow."""
+    """Store the pins; a line for each change. Raises RefusedError for what the server's rules do not allow."""
     before = bootstrap.pins_of_index(xom, index)
     after = merged(before, pins)
     new = [line for line in after if line not in before]
@@ -90,17 +99,21 @@ def _pin(bootstrap: Any, xom: Any, index: str, pins: Sequence[Pin], policy: PinP
     return [f"+ {line}" for line in new] + [f"- {line}" for line in before if line not in after]
 
 
-def _devpi_arguments(arguments: argparse.Namespace, server_path: Path, owner: str, more: Sequence[str]) -> list[str]:
+def _devpi_arguments(
+    arguments: argparse.Namespace,
+    server_path: Path,
+    owner: str,
+    defaults: Mapping[str, str | None],
+    more: Sequence[str],
+) -> list[str]:
+    """devpi-server's command line: ours, then `defaults` (option to value) that `more` does not give, then `more`."""
     given = {word.partition("=")[0] for word in more}
     listed = ["--serverdir", str(server_path), "--host", arguments.host, "--port", str(arguments.port)]
     for name in dict.fromkeys(("root", owner)):
         listed += ["--forkbuilder-allow-user", name]
-    if "--threads" not in given:
-        listed += ["--threads", str(THREADS)]
-    if "--enable-core-metadata" not in given:
-        listed += ["--enable-core-metadata"]
-    if not given & {"--logger-cfg", "--debug"}:
-        listed += ["--logger-cfg", str(write_configuration(server_path / FOLDER))]
+    for option, value in defaults.items():
+        if option not in given:
+            listed += [option] if value is None else [option, value]
     return [*listed, *more]
 
 

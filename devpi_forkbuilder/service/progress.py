@@ -10,6 +10,7 @@ from devpi_forkbuilder.domain.states import SECONDS, State, may_follow
 from devpi_forkbuilder.pipeline.seams import LogSink
 from devpi_forkbuilder.service.board import Board
 from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.records import Failure, Record
 from devpi_forkbuilder.service.seams import Clock
 
@@ -64,6 +65,7 @@ class Run:
         """
         self._board.advance(self.flight, self._moved(state))
         self._since = self._clock.monotonic()
+        tell(self.record)
 
     def commit_time(self, seconds: int) -> None:
         """The commit's time is known. Raises CancelledError when the run was ended, InfrastructureError."""
@@ -83,7 +85,10 @@ class Run:
         return self._ended(replace(self._moved(State.FAILED), error=failure, retry_at=retry_at))
 
     def _ended(self, record: Record) -> bool:
-        return self._board.conclude(self.flight, replace(record, finished_at=self._clock.now()))
+        ended = self._board.conclude(self.flight, replace(record, finished_at=self._clock.now()))
+        if ended:
+            tell(self.record)
+        return ended
 
     def _moved(self, state: State) -> Record:
         record = self.record

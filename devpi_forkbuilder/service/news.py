@@ -1,0 +1,24 @@
+"""A line for whoever watches the server: builds begin, go on and end."""
+
+from __future__ import annotations
+
+import logging
+
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.service.failures import printable
+from devpi_forkbuilder.service.records import Record
+
+log = logging.getLogger(__name__)
+
+
+def tell(record: Record) -> None:
+    """Log the state that `record` has just reached. Never raises."""
+    key = record.key
+    python = f" for Python {key.python}" if key.python else ""
+    what = f"{key.index}  {' '.join(filter(None, (key.project, key.version)))} ({key.commit[:7]}){python}"
+    if record.state is State.FAILED and record.error is not None:
+        log.warning("%s  failed while %s: %s", what, record.error.stage.value, printable(record.error.message))
+    elif record.state is State.BUILT:
+        log.info("%s  built in %.1f s", what, sum(record.seconds.values()))
+    else:
+        log.info("%s  %s", what, record.state.value)
