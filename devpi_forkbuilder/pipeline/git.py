@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from devpi_forkbuilder.domain.pins import redacted
+from devpi_forkbuilder.domain.urls import url_faults
+from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.pipeline import environment, process
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.seams import LogSink
@@ -116,7 +119,13 @@ class Git:
         return process.run(command, log=watch.log, cancelled=watch.cancelled)
 
     def network(self, folder: Path, url: str, *arguments: str, watch: Watch) -> Transfer:
-        """Run git in `folder` with the network, only with the transport of `url`, and with the credentials."""
+        """Run git in `folder` with the network, only with the transport of `url`, and with the credentials.
+
+        Raises RefusedError (`url-refused`) for a `url` that is none of ours: `ext::COMMAND` has a scheme, too.
+        """
+        faults = url_faults(url)
+        if faults:
+            raise RefusedError("url-refused", f"git is not run on {redacted(url)!r}: {faults[0][0]}.")
         scheme = urlsplit(url).scheme
         with self._trace() as trace:
             env = environment.git_environment(
