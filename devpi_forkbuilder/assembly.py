@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.releases import Releases
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
@@ -51,14 +52,15 @@ class ServiceThread:
     An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
     """
 
-    def __init__(self, service: ForkService) -> None:
+    def __init__(self, service: ForkService, context: Context) -> None:
         self._service = service
+        self._context = context
         self._over = threading.Event()
 
     def thread_run(self) -> None:
-        """Start the workers and wait for the end."""
+        """Start the workers, ask again for what was under way when the server ended, and wait for the end."""
         try:
-            self._service.start()
+            resume(self._context, self._service.start())
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -67,6 +69,16 @@ class ServiceThread:
         """Stop the workers: running builds are ended and will be wanted again."""
         self._service.stop()
         self._over.set()
+
+
+def resume(context: Context, keys: Iterable[OrderKey]) -> None:
+    """Ask for the orders of `keys` that are still pinned and not built."""
+    with context.keyfs.read_transaction():
+        for key in keys:
+            user, index = key.index.split("/")
+            for one in context.lookup.of_index(user, index, key.project, key.python) or ():
+                if one.order.key == key and one.missing and not context.cached_only:
+                    context.builds.ask(one.order)
 
 
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:

@@ -42,7 +42,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     options = Options.read(config.args, config.server_path)
     context, service = assemble(xom, options, make_builder(options))
     pyramid_config.registry[REGISTRY] = context
-    xom.thread_pool.register(ServiceThread(service))
+    xom.thread_pool.register(ServiceThread(service, context))
     pyramid_config.include("devpi_forkbuilder.web.routes")
     stop_on_sigterm()
 

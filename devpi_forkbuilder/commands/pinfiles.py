@@ -40,12 +40,3 @@ def _text(name: str) -> str:
 def _read(path: Path) -> str:
     with path.open(encoding="utf-8-sig", newline="") as file:
         return file.read()
-
-
-def merged(before: Sequence[str], pins: Sequence[Pin]) -> list[str]:
-    """The pin lines of an index after `pins` replaced those of the projects they name; the order stays."""
-    named = {pin.name for pin in pins}
-    kept = [line for line in before if Pin.parse(line).name not in named]
-    same = [line for line in before if Pin.parse(line) in pins]
-    new = [str(pin) for pin in pins if str(pin) not in same]
-    return [line for line in before if line in kept or line in same] + new

@@ -11,7 +11,8 @@ from typing import Any
 
 from devpi_forkbuilder.commands.consolelog import write_configuration
 from devpi_forkbuilder.commands.passwords import Passwords
-from devpi_forkbuilder.commands.pinfiles import merged, read_pins
+from devpi_forkbuilder.commands.pinfiles import read_pins
+from devpi_forkbuilder.domain.moves import moves
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.errors import RefusedError
@@ -26,7 +27,7 @@ examples:
   devpi-forkbuilder up -r github.txt --index team/forks --port 4141 --forkbuilder-allow-url https://github.com/our-org
 
 Options that are not listed here are handed to devpi-server (see: devpi-server --help).
-The pins of a project in FILE replace the project's pins on the index; other projects' pins stay.
+A pin in FILE replaces the index's pin of the same project and version, or moves the project's only pin; others stay.
 """
 
 
@@ -89,7 +90,7 @@ def _owner(index: str) -> str:
 def _pin(bootstrap: Any, xom: Any, index: str, pins: Sequence[Pin], policy: PinPolicy) -> list[str]:
     """Store the pins; a line for each change. Raises RefusedError for what the server's rules do not allow."""
     before = bootstrap.pins_of_index(xom, index)
-    after = merged(before, pins)
+    after = [str(pin) for pin in moves([Pin.parse(line) for line in before], pins).pins]
     new = [line for line in after if line not in before]
     faults = policy.faults(Pin.parse(line) for line in new)
     if faults:

@@ -19,7 +19,7 @@ from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.settings import IndexSettings
-from devpi_forkbuilder.errors import InfrastructureError, MismatchError, RefusedError
+from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
 WHAT = "build"
@@ -100,7 +100,7 @@ class Releases:
     def publish(self, order: Order, built: Built) -> None:
         """Store all files of a build in one transaction; either all of them are visible, or none.
 
-        Raises RefusedError when the pin is gone by now, MismatchError when another commit's file has the name.
+        Raises InfrastructureError when the pin is gone by now, MismatchError when another commit's file has the name.
         """
         tag = f"[forkbuilder {order.index} {order.pin.name}]"
         thread_push_log(tag)
@@ -115,7 +115,8 @@ class Releases:
     def _pinned_stage(self, order: Order) -> Any:
         stage = self._xom.model.getstage(order.index)
         if stage is None or not is_forkbuilder(stage) or order.pin not in settings_of(stage).pins_of(order.pin.name):
-            raise RefusedError(
+            # not a fault of the fork, and not to be remembered: the same pin may come back
+            raise InfrastructureError(
                 "pin-gone",
                 f"The index no longer pins {order.pin.project} at {order.pin.commit7}: the build was not published.",
                 next_step="Nothing needs to be done.",
