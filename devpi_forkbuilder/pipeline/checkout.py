@@ -128,7 +128,10 @@ class _Work:
             listing = mirror.ask("ls-tree", "-r", "-z", "-l", "--full-tree", commit, limit=limit)
         except LimitsError as error:
             raise (tree.too_many_files(self.limits) if error.reference == "output-too-large" else error) from None
-        entries = list(tree.read_listing(listing))
+        try:
+            entries = list(tree.read_listing(listing))
+        except ValueError:
+            raise refusal.unclear(mirror.url) from None
         tally = tree.count(entries, self.tally, self.limits)
         links = [entry for entry in entries if entry.mode == tree.SYMLINK]
         targets = mirror.read(*(entry.object_id for entry in links), limit=limit)

@@ -64,7 +64,7 @@ def shown(path: bytes) -> str:
 
 
 def read_listing(listing: bytes) -> Iterator[Entry]:
-    """The entries of `git ls-tree -r -z -l`."""
+    """The entries of `git ls-tree -r -z -l`; raises ValueError where it says `BAD` for the size of a lost object."""
     for line in listing.split(b"\0"):
         if line:
             head, _, path = line.partition(b"\t")
