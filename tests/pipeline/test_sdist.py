@@ -111,6 +111,20 @@ def test_read_sdist__no_info(tmp_path):
     assert refused(write_sdist(tmp_path, members)).reference == "sdist-info"
 
 
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_read_sdist__content_where_none_can_be(tmp_path, kind):
+    # some readers skip it, others take it for the next header
+    error = refused(with_member(tmp_path, f"{TOP}/x", b"x" * 512, type=kind, linkname="setup.py"))
+    assert error.reference == "tar-member"
+
+
+def test_read_sdist__info_too_large(tmp_path):
+    members = [member for member in sdist_members() if not member[0].name.endswith("PKG-INFO")]
+    text = METADATA.format(name="sample_fork", version="1.0.2") + "x" * (4 * 1024 * 1024)
+    members.append(tar_member(f"{TOP}/PKG-INFO", text.encode()))
+    assert isinstance(refused(write_sdist(tmp_path, members)), LimitsError)
+
+
 @pytest.mark.parametrize(("name", "version"), [("other", "1.0.2"), ("sample-fork", "1.0.3")])
 def test_read_sdist__info_of_another(tmp_path, name, version):
     members = [member for member in sdist_members() if not member[0].name.endswith("PKG-INFO")]

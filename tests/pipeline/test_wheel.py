@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import struct
@@ -216,6 +217,21 @@ def test_read_wheel__comment(tmp_path):
     assert refused(path).reference == "zip-end"
 
 
+def test_read_wheel__comment_that_is_not_there(tmp_path):
+    path = write_wheel(tmp_path)
+    path.write_bytes(path.read_bytes()[:-2] + b"\5\0")
+    assert refused(path).reference == "zip-end"
+
+
+def test_read_wheel__directory_points_elsewhere(tmp_path):
+    path = write_wheel(tmp_path)
+    data = bytearray(path.read_bytes())
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 1)
+    data[second + 42] ^= 1  # where its local header begins
+    path.write_bytes(data)
+    assert refused(path).reference == "zip-gap"
+
+
 def test_read_wheel__damaged_data(tmp_path):
     pairs = with_info("sample_fork/stored.txt", b"stored as it is", compress_type=zipfile.ZIP_STORED)
     path = write_zip(tmp_path / NAME, pairs)
@@ -243,6 +259,16 @@ def test_chunks__never_more_than_the_size(tmp_path):
     (member,) = (member for member in wheel.members if member.name == "zeros")
     with path.open("rb") as file:
         assert max(map(len, chunks(file, member))) <= 256 * 1024
+
+
+def test_chunks__stops_at_the_size(tmp_path):
+    path = write_zip(tmp_path / NAME, members_of(extra={"zeros": b"\0" * 10_000_000}))
+    (member,) = (member for member in read_wheel(path).members if member.name == "zeros")
+    got = 0
+    with path.open("rb") as file, pytest.raises(MismatchError):  # noqa: PT012  (what came before the error counts)
+        for block in chunks(file, dataclasses.replace(member, size=1_000_000)):
+            got += len(block)
+    assert 0 < got <= 1_000_000
 
 
 def test_read_wheel__limits(tmp_path):
@@ -311,6 +337,7 @@ def test_read_wheel__other_spelling_of_the_name(tmp_path, name):
         ("Name: {name}", "Name: {name}\nName: {name}", "metadata-invalid"),
         ("Version: {version}", "Version: {version}\nversion: 9", "metadata-invalid"),
         ("Version: {version}", "Version: {version}\n folded", "metadata-invalid"),
+        ("Version: {version}", "Version: {version}\n  ", "metadata-invalid"),
         ("Version: {version}", "Version: one", "metadata-invalid"),
         ("Name: {name}", "Name: a b", "metadata-invalid"),
         ("Summary:", "Content-Type: multipart/mixed; boundary=x\nSummary:", "metadata-invalid"),
@@ -514,7 +541,13 @@ def test_artefact_of__built_or_stamped(tmp_path, version):
 
 @pytest.mark.parametrize(
     "version",
-    ["1.0.2+20261120112233.gffffffffffff", "1.0.3+20261120112233.g1a2b3c4d5e6f", "1.0.2+g1a2b3c4d5e6f", "1.0.2+edx"],
+    [
+        "1.0.2+20261120112233.g1a2b3c4d5e6f.more",
+        "1.0.2+20261120112233.gffffffffffff",
+        "1.0.3+20261120112233.g1a2b3c4d5e6f",
+        "1.0.2+g1a2b3c4d5e6f",
+        "1.0.2+edx",
+    ],
 )
 def test_artefact_of__other_stamp(tmp_path, version):
     with pytest.raises(MismatchError):
