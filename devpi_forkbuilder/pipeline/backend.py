@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from devpi_forkbuilder.errors import BuildError
 
@@ -26,6 +27,11 @@ else:  # pragma: no cover  (goes when 3.10 does)
 KEYS = ("requires", "build-backend", "backend-path")
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 LEGACY_REQUIRES = ("setuptools",)
+SETUPTOOLS = ("setuptools.build_meta", LEGACY_BACKEND)
+NEEDS_NO_WHEEL = Version("70.1")
+"""The setuptools that makes wheels on its own; older ones ask for `wheel`."""
+# What these answer does not depend on the project: they return an empty list, and always have.
+ASK_FOR_NOTHING = ("poetry.core.masonry.api", "uv_build")
 BACKEND = re.compile(r"\w+(?:\.\w+)*(?::\w+(?:\.\w+)*)?")  # PEP 517, "importable_part:object_path"
 MEND = "Mend the [build-system] table in the fork and pin the new commit."
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -81,6 +87,30 @@ def judge(table: object) -> BuildSystem:
         backend=table.get("build-backend", LEGACY_BACKEND),
         backend_path=tuple(table.get("backend-path", ())),
     )
+
+
+def asks_for_nothing(system: BuildSystem, project: Path, setuptools: Version | None) -> bool:
+    """Whether `get_requires_for_build_wheel` is known to answer with nothing, so that it need not be run.
+
+    `setuptools` is the version in the environment. It asks for `setup_requires` only, which it takes from `setup.py`
+    and `setup.cfg` and not from `pyproject.toml` (its `Distribution`, `_install_setup_requires`).
+    """
+    if system.in_tree:
+        return False
+    if system.backend in ASK_FOR_NOTHING:
+        return True
+    if system.backend not in SETUPTOOLS or setuptools is None or setuptools < NEEDS_NO_WHEEL:
+        return False
+    return not (project / "setup.py").exists() and not _has_setup_requires(project / "setup.cfg")
+
+
+def _has_setup_requires(path: Path) -> bool:
+    try:
+        return re.search(rb"setup[-_]requires", path.read_bytes(), re.IGNORECASE) is not None
+    except FileNotFoundError:
+        return False
+    except OSError:  # not a file, or not to be read: let setuptools say so
+        return True
 
 
 def _read_pyproject(project: Path) -> dict[str, Any] | None:

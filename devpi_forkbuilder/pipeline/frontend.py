@@ -13,17 +13,16 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from devpi_forkbuilder.errors import BuildError, LimitsError
 from devpi_forkbuilder.pipeline import hook
-from devpi_forkbuilder.pipeline.backend import BuildSystem, read_build_system
+from devpi_forkbuilder.pipeline.backend import BuildSystem, asks_for_nothing, read_build_system
 from devpi_forkbuilder.pipeline.bench import Bench
 from devpi_forkbuilder.pipeline.supplies import Supplies, supply
 
 WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
 LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
-# What these answer does not depend on the project: their source says so, and has since their first release.
-ASK_FOR_NOTHING = frozenset({"poetry.core.masonry.api", "uv_build"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,8 @@ def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path)
     the back end's code has run in the first one and could have changed it.
     """
     held = supply(bench, supplies)
-    if system.backend in ASK_FOR_NOTHING and not system.in_tree:
+    setuptools = _versions(held).get("setuptools")
+    if asks_for_nothing(system, project, Version(setuptools) if setuptools else None):
         return supplies, held
     asked = _ask(bench, system, project, WHEEL_HOOK)
     if _all_held(asked, held):
@@ -112,8 +112,12 @@ def _requirements(answer: bytes, name: str) -> tuple[str, ...]:
 
 
 def _all_held(asked: tuple[str, ...], held: tuple[str, ...]) -> bool:
-    versions = dict(pair.split("==", 1) for pair in held)
+    versions = _versions(held)
     return all(_is_held(Requirement(line), versions) for line in asked)
+
+
+def _versions(held: tuple[str, ...]) -> dict[str, str]:
+    return dict(pair.split("==", 1) for pair in held)
 
 
 def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:

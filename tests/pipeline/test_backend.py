@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from packaging.version import Version
 
 from devpi_forkbuilder.errors import BuildError, Kind
-from devpi_forkbuilder.pipeline.backend import LEGACY_BACKEND, BuildSystem, judge, read_build_system
+from devpi_forkbuilder.pipeline.backend import (
+    LEGACY_BACKEND,
+    BuildSystem,
+    asks_for_nothing,
+    judge,
+    read_build_system,
+)
 
 IN_TREE = {"requires": [], "build-backend": "backend", "backend-path": ["."]}
 
@@ -151,3 +158,28 @@ def test_read__backend_path_inside(tmp_path, folder):
     (tmp_path / "link").symlink_to("a")
     write_backend_path(tmp_path, folder)
     assert read_build_system(tmp_path).backend_path == (folder,)
+
+
+@pytest.mark.parametrize(
+    ("backend", "path", "files", "setuptools", "yes"),
+    [
+        ("poetry.core.masonry.api", (), {}, None, True),
+        ("uv_build", (), {}, None, True),
+        ("uv_build", (".",), {}, None, False),
+        ("hatchling.build", (), {}, None, False),
+        ("flit_core.buildapi", (), {}, None, False),
+        ("setuptools.build_meta", (), {}, "84.0", True),
+        ("setuptools.build_meta", (), {"setup.cfg": "[metadata]\nname = a\n"}, "84.0", True),
+        (LEGACY_BACKEND, (), {"setup.cfg": "[metadata]\nname = a\n"}, "84.0", True),
+        ("setuptools.build_meta", (), {"setup.cfg": "[options]\nsetup_requires = pbr\n"}, "84.0", False),
+        ("setuptools.build_meta", (), {"setup.cfg": "[options]\nSetup-Requires = pbr\n"}, "84.0", False),
+        ("setuptools.build_meta", (), {"setup.py": ""}, "84.0", False),
+        ("setuptools.build_meta", (), {}, "70.0", False),
+        ("setuptools.build_meta", (), {}, None, False),
+    ],
+)
+def test_asks_for_nothing(tmp_path, backend, path, files, setuptools, yes):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    version = Version(setuptools) if setuptools else None
+    assert asks_for_nothing(BuildSystem((), backend, path), tmp_path, version) is yes

@@ -15,6 +15,7 @@ from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
 from devpi_forkbuilder.pipeline.limits import BuildLimits
+from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.seams import CancelledError
 from devpi_forkbuilder.pipeline.told import told_version
 from devpi_forkbuilder.pipeline.workfolder import discard, owner_of, sweep_leftovers, work_folder
@@ -98,6 +99,22 @@ def test_build__two_servers_make_the_same_bytes_with_usual_back_ends(tmp_path, r
             files.append([(artefact.filename, artefact.sha256) for artefact in built.artefacts])
     assert files[0] == files[1]
     assert files[0][0][0].endswith(".whl")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("tier", ["bwrap", "uid", "landlock"])
+def test_build__confined_makes_the_same_bytes_as_unconfined(tmp_path, repositories, tier):
+    try:
+        sandbox = choose(tier, scratch=tmp_path)
+    except InfrastructureError as error:
+        pytest.skip(error.what)
+    line = repositories.pin_line(repositories.make("pure-setuptools"))
+    digests = []
+    for name, walls in (("confined", sandbox), ("open", None)):
+        with workshop(tmp_path / name, sandbox=walls).build(order(line), Follower()) as built:
+            digests.append(built.artefacts[0].sha256)
+    assert digests[0] == digests[1]
+    assert leftovers(tmp_path / "confined") == []
 
 
 def test_build__over_http_with_subdirectory_and_submodule(tmp_path, repositories, git_server):
