@@ -21,6 +21,9 @@ from devpi_forkbuilder.options import FOLDER, Options
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
 THREADS = 256
+KEY_DERIVATION = {"--argon2-memory-cost": "8", "--argon2-parallelism": "1", "--argon2-time-cost": "1"}
+"""devpi stretches the server's secret at every start, which takes seconds and 512 MiB. The secret made here is 256
+random bits, which need no stretching. (Passwords of users are hashed with other, costly parameters.)"""
 USAGE = """\
 examples:
   devpi-forkbuilder up -r github.txt
@@ -77,6 +80,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         "--enable-core-metadata": None,
         "--logger-cfg": str(logging),
         "--secretfile": str(passwords.secret()),
+        **KEY_DERIVATION,
     }
     return bootstrap.serve(_devpi_arguments(arguments, server_path, owner, defaults, more), started, prepare)
 
