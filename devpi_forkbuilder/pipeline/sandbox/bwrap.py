@@ -66,7 +66,8 @@ class BwrapBox:
             self.slot = None
 
     def _end_processes(self, slot: slots.Slot | None) -> None:
-        sweep.until_gone(sweep.carries(self.mark), patience=PATIENCE)
+        marked, closing = sweep.carries(self.mark), sweep.closes("bwrap")
+        sweep.until_gone(lambda pid: marked(pid) or closing(pid), patience=PATIENCE)
         if slot:
             sweep.until_gone(sweep.belongs_to(slot.uid))
 

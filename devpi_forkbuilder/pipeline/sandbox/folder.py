@@ -13,7 +13,7 @@ ENTRY = 4096
 """Bytes that an entry counts at least: a million empty files fill a file system too."""
 
 
-def size(path: Path, limit: int) -> int:
+def folder_size(path: Path, limit: int) -> int:
     """Bytes on disk at and below `path`; counting ends as soon as `limit` is passed.
 
     Holes in sparse files do not count. What vanishes or cannot be read while we look is left out.

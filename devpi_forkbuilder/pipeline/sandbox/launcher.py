@@ -68,7 +68,7 @@ def main(plan: dict[str, Any]) -> NoReturn:
     check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     abi = landlock_abi()
     if abi >= SCOPES_SINCE:
-        enforce(ruleset(0, 0, ABSTRACT_SOCKETS | SIGNALS))
+        enforce(scope(files="landlock" in plan))
     if plan.get("guard") and parent is not None:
         leave_guard(parent, uid, abi)
     prefer_for_oom()
@@ -110,8 +110,7 @@ def set_limits(limits: dict[str, int], *, shared_user: bool) -> None:
 
 def running_threads(uid: int) -> int:
     """How many threads `uid` has on this machine: that is what RLIMIT_NPROC is compared with."""
-    names = filter(str.isdecimal, os.listdir("/proc"))  # noqa: PTH208  (no pathlib: it would double the start time)
-    return sum(threads(f"/proc/{name}", uid) for name in names)
+    return sum(threads(f"/proc/{name}", uid) for name in process_names())
 
 
 def threads(process: str, uid: int) -> int:
@@ -163,6 +162,18 @@ def ruleset(files: int, network: int, scopes: int) -> int:
     attributes = struct.pack("=QQQ", files, network, scopes)
     length = 24 if scopes else 16 if network else 8
     return check(LIBC.syscall(LANDLOCK_CREATE_RULESET, attributes, length, 0), "Landlock ruleset")
+
+
+def scope(*, files: bool) -> int:
+    """A ruleset for signals and abstract sockets alone. `files`: one for files will follow it.
+
+    Then this one has to allow everywhere what such rulesets deny even without handling it (landlock(7),
+    LANDLOCK_ACCESS_FS_REFER): to move a file to another folder. Alone it must not, or nothing can be mounted.
+    """
+    rules = ruleset(REFER if files else 0, 0, ABSTRACT_SOCKETS | SIGNALS)
+    if files:
+        allow(rules, ["/"], REFER)
+    return rules
 
 
 def enforce(descriptor: int) -> None:
@@ -252,6 +263,26 @@ def guard(leader: int, server: int, uid: int | None) -> None:
         proven = os.getresuid() == (uid, uid, uid) and uid != 0 and not reaches(1)
     if proven:
         os.kill(-1, signal.SIGKILL)
+        for pid in map(int, process_names()):
+            await_end(pid)
+
+
+def await_end(pid: int) -> None:
+    """Return when a process that is ours to signal has ended; at once for all others."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    if pid != os.getpid() and reaches(pid):
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        poll.poll()
+    os.close(handle)
+
+
+def process_names() -> list[str]:
+    """The process ids of this machine, as text."""
+    return [name for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208  (pathlib doubles the start time)
 
 
 def reaches(pid: int) -> bool:

@@ -14,7 +14,7 @@ class Limits:
 
     `cpu`, `memory` (address space), `file_size` and `open_files` hold for each process (getrlimit(2)), `processes`
     (threads count) for all processes of the build's user, so `memory` times `processes` is the bound that is certain.
-    `folder` is for the driver's watchdog, see `folder.size`; `tmp` and `shared_memory` size the private /tmp and
+    `folder` is for the driver's watchdog, see `folder.folder_size`; `tmp` and `shared_memory` size the private /tmp and
     /dev/shm of the tier bwrap.
     """
 

@@ -54,6 +54,21 @@ def belongs_to(uid: int) -> Predicate:
     return ours
 
 
+def closes(program: str) -> Predicate:
+    """Whether a process is the first of a process namespace, runs `program`, and is on its way out.
+
+    Its memory, and so its mark, is gone by then, while the kernel still ends the namespace's other processes; it
+    ends itself when that is done (pid_namespaces(7)).
+    """
+
+    def ours(pid: int) -> bool:
+        fields = _status(pid)
+        first = fields.get("NSpid", "").split()[1:][-1:] == ["1"]
+        return first and fields.get("Name") == program and "VmSize" not in fields and fields["State"][:1] not in "ZX"
+
+    return ours
+
+
 def abandoned(pid: int) -> bool:
     """Whether a process has the mark of a server that is not there any more."""
     prefix = f"{MARK}=".encode()
@@ -84,6 +99,11 @@ def until_gone(ours: Predicate, *, patience: float = 0.0) -> None:
                 os.close(handle)
 
 
+def end_abandoned() -> None:
+    """Kill what builds of servers that were killed have left on this machine; for the start of a server."""
+    until_gone(abandoned)
+
+
 def _remaining(count: int) -> InfrastructureError:
     what = f"{count} processes of a build could not be ended."
     return InfrastructureError("processes-remain", what, next_step="Look for a disk or file system that hangs.")
@@ -104,7 +124,7 @@ def _handles(ours: Predicate) -> list[int]:
 
 def _kill(handles: list[int]) -> None:
     for handle in handles:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # not ours to kill, only to wait for
             signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.sandbox import probe
+from devpi_forkbuilder.pipeline.sandbox.probe import choose, report
+from tests.pipeline.rooms import ROOT
+
+NO_NAMESPACE = "bwrap: No permissions to create new namespace"
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder that other users can get to; tmp_path's parents are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="forkbuilder-scratch-", dir="/var/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def stand_in(folder: Path, script: str) -> str:
+    """A PATH on which bwrap is `script`."""
+    folder.mkdir()
+    program = folder / "bwrap"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(folder)
+
+
+def test_choose__strongest_tier_that_works(scratch: Path) -> None:
+    assert choose("auto", scratch=scratch / "new").name == "bwrap"
+    assert list((scratch / "new").iterdir()) == []
+
+
+def test_choose__named_tier(scratch: Path) -> None:
+    assert choose("bwrap", scratch=scratch).name == "bwrap"
+
+
+def test_choose__next_tier_when_bwrap_is_missing(scratch: Path) -> None:
+    assert choose("auto", scratch=scratch, search_path="").name == ("uid" if ROOT else "landlock")
+
+
+def test_choose__named_tier_is_not_replaced_by_a_weaker_one(scratch: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"bwrap is not on PATH\. Install the package bubblewrap") as caught:
+        choose("bwrap", scratch=scratch, search_path="")
+    assert caught.value.reference == "sandbox-unusable"
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (f"echo '{NO_NAMESPACE}' >&2; exit 1", NO_NAMESPACE),
+        ('echo "bwrap: Can\'t mount proc on /newroot/proc: Operation not permitted" >&2; exit 1', "mount proc"),
+        (f"exit {probe.LEAKY}", "could reach a file outside"),
+        ("exit 0", "ended with status 0"),
+        ("kill -9 $$", "ended with status -9"),
+    ],
+)
+def test_choose__bwrap_that_is_there_and_does_not_work(scratch: Path, script: str, reason: str) -> None:
+    path = stand_in(scratch / "bin", script)
+    with pytest.raises(InfrastructureError, match=reason):
+        choose("bwrap", scratch=scratch, search_path=path)
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: to others landlock would be left")
+def test_choose__no_tier_works(tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError) as caught:
+        choose("auto", scratch=tmp_path, search_path="")
+    assert caught.value.reference == "no-sandbox"
+    assert not caught.value.retryable
+    for part in (
+        "bwrap: bwrap is not on PATH",
+        "uid: The user of a build cannot pass through",
+        "landlock: Landlock alone",
+    ):
+        assert part in caught.value.what
+
+
+def test_choose__none_is_said_aloud(scratch: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert choose("none", scratch=scratch).name == "none"
+    assert "not confined" in caplog.text
+
+
+def test_choose__auto_is_never_none(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
+    monkeypatch.setattr(probe, "TIERS", ("bwrap",))
+    with pytest.raises(InfrastructureError, match="none is run"):
+        choose("auto", scratch=scratch, search_path="")
+
+
+def test_choose__unknown_tier(scratch: Path) -> None:
+    with pytest.raises(InfrastructureError, match="there are auto, bwrap, uid, landlock, none"):
+        choose("firejail", scratch=scratch)
+
+
+def test_choose__scratch_that_cannot_be_made(scratch: Path) -> None:
+    (scratch / "file").touch()
+    with pytest.raises(InfrastructureError, match="The probe could not be made"):
+        choose("bwrap", scratch=scratch / "file" / "below")
+
+
+def test_report__every_tier_with_its_reason(scratch: Path) -> None:
+    tiers = report(scratch=scratch, search_path="")
+    assert [tier for tier, _, _ in tiers] == ["bwrap", "uid", "landlock"]
+    assert all(ok == (not reason) for _, ok, reason in tiers)
+    assert tiers[0][1:] == (False, "bwrap is not on PATH. Install the package bubblewrap (0.8 or newer).")
