@@ -472,6 +472,24 @@ class TestEnd:
             box.box.end()
             assert token not in cmdlines()
 
+    def test_end__daemon_of_a_command_that_killed_all_it_could_is_dead(self, room: Room) -> None:
+        token = f"daemon-of-{room.name}-{os.getpid()}"
+        killer = """
+            import os
+            for pid in map(int, filter(str.isdecimal, os.listdir('/proc'))):
+                if pid not in (1, os.getpid()):
+                    try:
+                        os.kill(pid, 9)
+                        print('killed', pid)
+                    except OSError:
+                        pass
+        """
+        with room.box() as box:
+            status, text = box.python(textwrap.dedent(killer) + DAEMON, token, "")
+            assert (status, text) == (0, "")
+            box.box.end()
+            assert token not in cmdlines()
+
     def test_end__daemon_of_a_command_that_was_stopped_is_dead(self, room: Room) -> None:
         token = f"daemon-of-{room.name}-{os.getpid()}"
         seen: list[bool] = []
