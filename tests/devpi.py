@@ -28,6 +28,15 @@ START = 60.0  # seconds until a server that does not answer is given up
 STOP = 30.0  # seconds between SIGTERM and the end
 QUICK = ("--argon2-memory-cost", "8", "--argon2-time-cost", "1", "--argon2-parallelism", "1")
 """devpi derives its key from the secret by seconds of work on purpose; with these, a start takes a fifth of it."""
+WITHOUT_PLUGIN = """\
+from devpi_server.config import get_pluginmanager
+from devpi_server.main import CommandRunner, _main
+manager = get_pluginmanager(load_entrypoints=False)
+manager.set_blocked("devpi-forkbuilder")
+manager.load_setuptools_entrypoints("devpi_server")
+with CommandRunner(pluginmanager=manager) as runner:
+    _main(manager)
+"""
 INIT = "from devpi_server.init import init; raise SystemExit(init())"
 
 
@@ -66,6 +75,8 @@ class DevpiServer:
     `template` is a directory made by `initialise`; copying it takes milliseconds where `devpi-init` takes seconds.
     `primary` makes this server its replica. `options` are handed to devpi-server.
     """
+
+    program: tuple[str, ...] = ("-m", "devpi_server")
 
     def __init__(
         self,
@@ -170,7 +181,7 @@ class DevpiServer:
             data = json.dumps(content).encode()
             given["Content-Type"] = "application/json"
         url = path if path.startswith("http") else f"{self.url}/{path.lstrip('/')}"
-        return _send(urllib.request.Request(url, data, given, method=method), timeout)
+        return send(urllib.request.Request(url, data, given, method=method), timeout)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, timeout: float = 60.0) -> Answer:
         """GET as nobody, with no wish about the content type unless `headers` name one."""
@@ -223,7 +234,7 @@ class DevpiServer:
     def _command(self) -> list[str]:
         place = ["--serverdir", str(self.serverdir), "--secretfile", str(self.serverdir / "secret")]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        return [sys.executable, "-m", "devpi_server", *place, *address, *QUICK, *self.options]
+        return [sys.executable, *self.program, *place, *address, *QUICK, *self.options]
 
     def _surroundings(self) -> dict[str, str]:
         return clean_environment(self.folder, **self._environment)
@@ -255,6 +266,12 @@ class DevpiServer:
             raise AssertionError(f"devpi-server did not stop within {STOP} s:\n{self.log_text()[-5000:]}") from error
 
 
+class PlainServer(DevpiServer):
+    """devpi-server as it is without the plugin: what it answers is what the plugin must not change."""
+
+    program = ("-c", WITHOUT_PLUGIN)
+
+
 def initialise(serverdir: Path, *options: str) -> Path:
     """`devpi-init` with root's password `ROOT_PASSWORD`, and a secret in it, so that logins outlive a restart."""
     serverdir.parent.mkdir(parents=True, exist_ok=True)
@@ -276,7 +293,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
 
-def _send(request: urllib.request.Request, timeout: float) -> Answer:
+def send(request: urllib.request.Request, timeout: float) -> Answer:
+    """The answer, whatever its status; redirects are not followed."""
     try:
         response = OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:

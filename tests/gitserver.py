@@ -237,8 +237,12 @@ class GitServer:
         """Everything that came in, oldest first, refused requests too."""
         return tuple(self._log)
 
+    def requests_for(self, name: str) -> tuple[Request, ...]:
+        """What came in for one repository, refused requests too."""
+        return tuple(request for request in self.requests if request.name == name)
+
     def count(self, name: str, kind: str) -> int:
-        return sum(1 for request in self.requests if (request.name, request.kind) == (name, kind))
+        return sum(1 for request in self.requests_for(name) if request.kind == kind)
 
     def fetches(self, name: str) -> int:
         """POST git-upload-pack that ask for objects: one for a fetch or clone into an empty repository.
