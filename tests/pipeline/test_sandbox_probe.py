@@ -46,6 +46,15 @@ def test_choose__next_tier_when_bwrap_is_missing(scratch: Path) -> None:
     assert choose("auto", scratch=scratch, search_path="").name == ("uid" if ROOT else "landlock")
 
 
+@pytest.mark.skipif(not ROOT, reason="needs root")
+def test_choose__tier_that_cannot_reach_an_interpreter(scratch: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.touch(mode=0o755)
+    with pytest.raises(InfrastructureError, match=r"uid: The user of a build cannot pass through .*chmod o\+x"):
+        choose("uid", scratch=scratch, readable=(tool,))
+    assert choose("auto", scratch=scratch, readable=(tool,)).name == "bwrap"
+
+
 def test_choose__named_tier_is_not_replaced_by_a_weaker_one(scratch: Path) -> None:
     with pytest.raises(InfrastructureError, match=r"bwrap is not on PATH\. Install the package bubblewrap") as caught:
         choose("bwrap", scratch=scratch, search_path="")

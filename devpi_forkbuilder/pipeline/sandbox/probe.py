@@ -17,7 +17,7 @@ from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
 from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.seams import Sandbox
+from devpi_forkbuilder.pipeline.seams import Box, Sandbox
 
 AUTO, NONE = "auto", "none"
 TIERS = ("bwrap", "uid", "landlock")
@@ -45,6 +45,14 @@ class Finding:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where builds will be, and what they will need."""
+
+    scratch: Path
+    readable: tuple[Path, ...]
+
+
 class _Lines:
     """Keeps the little that a probe prints."""
 
@@ -58,10 +66,18 @@ class _Lines:
         self.write(f"{line}\n".encode())
 
 
-def choose(wanted: str, *, scratch: Path, limits: Limits | None = None, search_path: str | None = None) -> Sandbox:
+def choose(
+    wanted: str,
+    *,
+    scratch: Path,
+    readable: tuple[Path, ...] = (),
+    limits: Limits | None = None,
+    search_path: str | None = None,
+) -> Sandbox:
     """The sandbox for `wanted`: `auto`, a tier, or `none`.
 
-    `scratch` is the folder that work folders will be in; `search_path` where bwrap is looked for (default: PATH).
+    `scratch` is the folder that work folders will be in, `readable` what boxes will be asked to let builds read (a tier
+    that cannot is not taken), `search_path` where bwrap is looked for (default: PATH).
     Raises InfrastructureError, not retryable: `no-sandbox` when no tier works, `sandbox-unusable` when the wanted one
     does not; both name the cause.
     """
@@ -71,7 +87,7 @@ def choose(wanted: str, *, scratch: Path, limits: Limits | None = None, search_p
         return NoSandbox(limits)
     findings = []
     for tier in TIERS if wanted == AUTO else (wanted,):
-        sandbox, finding = _tried(tier, scratch, limits, search_path)
+        sandbox, finding = _tried(tier, _Place(scratch, readable), limits, search_path)
         if sandbox is not None:
             log.info("builds are confined by the tier %s", tier)
             return sandbox
@@ -80,10 +96,15 @@ def choose(wanted: str, *, scratch: Path, limits: Limits | None = None, search_p
 
 
 def report(
-    *, scratch: Path, limits: Limits | None = None, search_path: str | None = None
+    *,
+    scratch: Path,
+    readable: tuple[Path, ...] = (),
+    limits: Limits | None = None,
+    search_path: str | None = None,
 ) -> list[tuple[str, bool, str]]:
     """Tier, whether it works, and if not why and what to do; strongest first."""
-    findings = [_tried(tier, scratch, limits or Limits(), search_path)[1] for tier in TIERS]
+    place = _Place(scratch, readable)
+    findings = [_tried(tier, place, limits or Limits(), search_path)[1] for tier in TIERS]
     return [(finding.tier, finding.ok, finding.reason) for finding in findings]
 
 
@@ -96,10 +117,10 @@ def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
     return InfrastructureError("sandbox-unusable", what, next_step=NEXT_STEP, retryable=False)
 
 
-def _tried(tier: str, scratch: Path, limits: Limits, search_path: str | None) -> tuple[Sandbox | None, Finding]:
+def _tried(tier: str, place: _Place, limits: Limits, search_path: str | None) -> tuple[Sandbox | None, Finding]:
     finders: dict[str, Callable[[], Sandbox]] = {
         "bwrap": lambda: BwrapSandbox.find(limits, os.environ.get("PATH", "") if search_path is None else search_path),
-        "uid": lambda: UidSandbox.find(limits, scratch),
+        "uid": lambda: UidSandbox.find(limits, place.scratch),
         "landlock": lambda: LandlockSandbox.find(limits),
     }
     if tier not in finders:
@@ -108,7 +129,7 @@ def _tried(tier: str, scratch: Path, limits: Limits, search_path: str | None) ->
         raise InfrastructureError("sandbox-unknown", what, retryable=False)
     try:
         sandbox = finders[tier]()
-        reason = _fault(sandbox, scratch)
+        reason = _fault(sandbox, place)
     except ForkbuilderError as error:
         return None, Finding(tier, ok=False, reason=error.message)
     except OSError as error:
@@ -116,16 +137,18 @@ def _tried(tier: str, scratch: Path, limits: Limits, search_path: str | None) ->
     return (None if reason else sandbox), Finding(tier, ok=not reason, reason=reason)
 
 
-def _fault(sandbox: Sandbox, scratch: Path) -> str:
+def _fault(sandbox: Sandbox, place: _Place) -> str:
     """What is wrong with a tier; empty when it confines."""
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as name:
+    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
         work, canary = Path(name, "work"), Path(name, "canary")
         work.mkdir()
         canary.touch(mode=0o600)
         canary.write_text("seen\n")
         lines = _Lines()
-        status = _status(sandbox, work, {"CANARY": str(canary), "OUTSIDE": str(canary.with_name("outside"))}, lines)
+        env = {"CANARY": str(canary), "OUTSIDE": str(canary.with_name("outside"))}
+        command = Command(("/bin/sh", "-c", SCRIPT), env, work, SECONDS, f"sandbox probe {sandbox.name}")
+        status = _status(sandbox.box(work, readable=place.readable), command, lines)
         written = (work / "written").exists()
     if status == CONFINED and written:
         return ""
@@ -134,10 +157,8 @@ def _fault(sandbox: Sandbox, scratch: Path) -> str:
     return f"A command in it ended with status {status}: {' '.join(lines.text.split()) or 'no output'}."
 
 
-def _status(sandbox: Sandbox, work: Path, env: dict[str, str], lines: _Lines) -> int:
-    box = sandbox.box(work)
+def _status(box: Box, command: Command, lines: _Lines) -> int:
     try:
-        command = Command(("/bin/sh", "-c", SCRIPT), env, work, SECONDS, f"sandbox probe {sandbox.name}")
         return run(box.wrap(command, network=False), log=lines, cancelled=lambda: False).returncode
     finally:
         box.end()
