@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
+from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
@@ -25,10 +28,12 @@ from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
+from devpi_forkbuilder.service.remote import RemoteService
 from devpi_forkbuilder.service.service import ForkService
-from devpi_forkbuilder.web.context import Context, Waiting
+from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.seats import Seats
 
 log = logging.getLogger(__name__)
@@ -46,15 +51,26 @@ class Unable:
         raise self._reason
 
 
+class Service(Protocol):
+    """What is started and stopped with the server."""
+
+    def start(self) -> Iterable[OrderKey]:
+        """Begin; the keys of what an earlier end left undone."""
+
+    def stop(self) -> None:
+        """End; whoever waits is let go."""
+
+
 class ServiceThread:
     """The service under devpi's thread pool: started and stopped with the server.
 
     An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
     """
 
-    def __init__(self, service: ForkService, context: Context) -> None:
+    def __init__(self, service: Service, context: Context, close: Callable[[], None]) -> None:
         self._service = service
         self._context = context
+        self._close = close
         self._over = threading.Event()
 
     def thread_run(self) -> None:
@@ -68,6 +84,7 @@ class ServiceThread:
     def thread_shutdown(self) -> None:
         """Stop the workers: running builds are ended and will be wanted again."""
         self._service.stop()
+        self._close()
         self._over.set()
 
 
@@ -93,16 +110,27 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         clock=SystemClock(),
         workers=options.workers,
     )
-    context = Context(
+    return _context(xom, options, service), service
+
+
+def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:
+    """The same for a replica: its service builds nothing and talks to the primary."""
+    primary, clock = PrimaryServer(xom), SystemClock()
+    breaker = Breaker(clock)
+    service = RemoteService(primary=primary, store=Arrivals(xom), clock=clock, breaker=breaker)
+    return replace(_context(xom, options, service), forward=primary, breaker=breaker), service
+
+
+def _context(xom: Any, options: Options, builds: Builds) -> Context:
+    return Context(
         keyfs=xom.keyfs,
         lookup=Lookup(xom, own_url(xom.config.args)),
-        builds=service,
+        builds=builds,
         policy=options.policy,
         seats=Seats(max(1, xom.config.args.threads // 2)),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
     )
-    return context, service
 
 
 def own_url(args: Any) -> str:

@@ -6,12 +6,15 @@ from typing import Any
 
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.assembly import ServiceThread, assemble, make_builder
+from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.options import Options, add_options
-from devpi_forkbuilder.web.context import REGISTRY
+from devpi_forkbuilder.web.cache import PageCache
+from devpi_forkbuilder.web.context import REGISTRY, Context
+from devpi_forkbuilder.web.kept import KeptPages
 from devpi_forkbuilder.web.metrics import metrics_of
 
 hookimpl = HookimplMarker("devpiserver")
@@ -40,11 +43,19 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     """Routes and tweens, and the service that is started and stopped with the server."""
     xom = pyramid_config.registry["xom"]
     options = Options.read(config.args, config.server_path)
-    context, service = assemble(xom, options, make_builder(options))
+    context, service = _assembled(xom, options)
     pyramid_config.registry[REGISTRY] = context
-    xom.thread_pool.register(ServiceThread(service, context))
+    serial = LastSerial(xom.keyfs)
+    xom.thread_pool.register(ServiceThread(service, context, serial.close))
     pyramid_config.include("devpi_forkbuilder.web.routes")
+    if not config.args.absolute_urls:
+        pyramid_config.set_execution_policy(KeptPages(serial.read, PageCache()))
     stop_on_sigterm()
+
+
+def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:
+    """A replica builds nothing: it needs no tools and no sandbox."""
+    return assemble_replica(xom, options) if xom.is_replica() else assemble(xom, options, make_builder(options))
 
 
 @hookimpl  # type: ignore[untyped-decorator]  # as above

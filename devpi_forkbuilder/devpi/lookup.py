@@ -21,6 +21,7 @@ class Pinned:
 
     order: Order
     files: tuple[ReleaseFile, ...]
+    bytes_needed: bool = False
 
     @property
     def pin(self) -> Pin:
@@ -28,9 +29,15 @@ class Pinned:
         return self.order.pin
 
     @property
+    def built(self) -> bool:
+        """Whether a file serves the order's interpreter."""
+        return any(file.serves(self.order.python) for file in self.files)
+
+    @property
     def missing(self) -> bool:
-        """Whether no file serves the order's interpreter: a miss."""
-        return not any(file.serves(self.order.python) for file in self.files)
+        """Whether the page has to wait: a miss, or on a replica a file whose bytes are not here yet."""
+        lags = self.bytes_needed and any(file.size is None for file in self.files)
+        return lags or not self.built
 
 
 class Lookup:
@@ -48,6 +55,12 @@ class Lookup:
         forks = (base for base in stage.sro() if is_forkbuilder(base))
         return tuple(pinned for base in forks for pinned in self._of_project(base, project, python))
 
+    def settled(self, user: str, index: str, project: str) -> bool:
+        """Whether the page of a pinned project depends on nothing but devpi's store: no mirror adds files to it."""
+        stage = self._xom.model.getstage(user, index)
+        listed = ((base.ixconfig.get("mirror_whitelist") or ()) for base in (stage.sro() if stage is not None else ()))
+        return stage is not None and not any({"*", project} & set(names) for names in listed)
+
     def of_index(
         self, user: str, index: str, project: str | None = None, python: str = ""
     ) -> tuple[Pinned, ...] | None:
@@ -64,7 +77,8 @@ class Lookup:
         files = tuple(built_files(stage, project)) if pins else ()
         for pin in pins:
             order = settings.order(stage.name, pin, python=python, requirements_url=self._requirements_url(stage))
-            yield Pinned(order, tuple(file for file in files if file.stands_for(pin)))
+            own = tuple(file for file in files if file.stands_for(pin))
+            yield Pinned(order, own, bytes_needed=self._xom.is_replica())
 
     def _requirements_url(self, stage: Any) -> str:
         """Where builds get their requirements: this index, without building, when it leads to a public one."""

@@ -13,10 +13,11 @@ from typing import Any
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
 from devpi_forkbuilder.devpi.lookup import CACHED
-from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, may_read
+from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, may_read, wants_json
 from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import held_response
+from devpi_forkbuilder.web.kept import KEEP, UNPINNED
 from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of
 from devpi_forkbuilder.web.pages import with_placeholders
 from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
@@ -34,7 +35,7 @@ def tween_miss(handler: Handler, registry: Any) -> Handler:
         simple = as_simple(request.path_info)
         if simple != request.path_info:
             return _cached(context, handler, request, simple, asked)
-        if asked is None:
+        if asked is None or request.environ.get(UNPINNED):
             return handler(request)
         return _page(context, handler, request, asked)
 
@@ -56,10 +57,14 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
         missing = [one for one in pinned if one.missing]
         if missing and not may_read(request, asked.user, asked.index):
             missing = []
+        settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
+    request.environ[UNPINNED] = not pinned
+    request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
     if not missing:
         return _finished(handler, request, [], pinned=bool(pinned))
-    if asked.cached_only or context.cached_only:
-        return _finished(handler, request, never_built(missing))
+    unbuilt = [one for one in missing if not one.built]
+    if unbuilt and (asked.cached_only or context.cached_only):
+        return _finished(handler, request, never_built(unbuilt))
     return _missed(context, handler, request, [Miss(one, context.builds.ask(one.order)) for one in missing])
 
 
