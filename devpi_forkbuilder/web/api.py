@@ -44,10 +44,11 @@ class ForksView:
 
     def states(self) -> Any:
         """The states of all pins, or of one project's; a page for browsers."""
-        pinned = self._pinned(READ)
+        python = _python(self.request.GET.get("python"))
+        pinned = self._pinned(READ, python)
         if "text/html" in (self.request.headers.get("Accept") or ""):
             return Response(listing_page(self._index(), self._states(pinned)), content_type="text/html")
-        return answer(200, result=self._states(pinned))
+        return answer(200, result=self._states(pinned, python))
 
     def build(self) -> Any:
         """Start, or with `force` build again after a failure; never waits."""
@@ -64,11 +65,14 @@ class ForksView:
 
     def miss(self) -> Any:
         """What a simple page does, without the page."""
-        pinned = self._pinned(READ, self._options()["python"])
+        options = self._options()
+        pinned = [
+            one for one in self._pinned(READ, options["python"]) if options["commit"] in {None, one.pin.commit}
+        ]
         for one in pinned:
             if one.missing and not self.context.cached_only:
                 self.context.builds.ask(one.order)
-        return answer(202, result=self._states(pinned))
+        return answer(202, result=self._states(pinned, options["python"]))
 
     def _pinned(self, permission: str, python: str = "") -> tuple[Pinned, ...]:
         """The pins that the request is about; raises ApiError, or devpi's own 404 for an unknown index."""
@@ -84,14 +88,14 @@ class ForksView:
             raise ApiError(404, f"The index {index} does not pin {project}.")
         return pinned
 
-    def _states(self, pinned: tuple[Pinned, ...] | list[Pinned]) -> list[dict[str, Any]]:
-        project = pinned[0].pin.name if "project" in self.request.matchdict else None
+    def _states(self, pinned: tuple[Pinned, ...] | list[Pinned], python: str = "") -> list[dict[str, Any]]:
+        project = canonicalize_name(self.request.matchdict["project"]) if "project" in self.request.matchdict else None
         records = self.context.builds.records_of(self._index(), project)
         by_group: dict[Any, list[Any]] = {}
         for record in records:
             by_group.setdefault(record.key.group, []).append(record)
         link = self.request.application_url.__add__
-        found = ((one, record_for(one, by_group.get(one.order.key.group, ()))) for one in pinned)
+        found = ((one, record_for(one, by_group.get(one.order.key.group, ()), python or None)) for one in pinned)
         return [as_json(one, record, link) for one, record in found]
 
     def _options(self) -> dict[str, Any]:
@@ -102,13 +106,20 @@ class ForksView:
             raise ApiError(400, f"The body is not JSON: {error}.") from error
         if not isinstance(body, dict) or set(body) - {"commit", "python", "force"}:
             raise ApiError(400, "The body is an object with commit, python and force, all optional.")
-        python = body.get("python") or ""
-        if not isinstance(python, str) or (python and not PYTHON.fullmatch(python)):
-            raise ApiError(400, "python is an interpreter's version such as '3.12'.")
+        python = _python(body.get("python"))
         return {"commit": body.get("commit"), "python": python, "force": body.get("force") is True}
 
     def _index(self) -> str:
         return f"{self.request.matchdict['user']}/{self.request.matchdict['index']}"
+
+
+def _python(value: object) -> str:
+    """An interpreter's version, or empty. Raises ApiError."""
+    if not value:
+        return ""
+    if not isinstance(value, str) or not PYTHON.fullmatch(value):
+        raise ApiError(400, "python is an interpreter's version such as '3.12'.")
+    return value
 
 
 def api_error(error: ApiError, request: Any) -> Any:  # noqa: ARG001  (pyramid's exception view contract)

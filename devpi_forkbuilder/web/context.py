@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.records import Record
@@ -44,6 +45,24 @@ class Builds(Protocol):
         """Figures for metrics."""
 
 
+class Forward(Protocol):
+    """The primary, on a replica; see `devpi.primary.PrimaryServer`."""
+
+    @property
+    def url(self) -> str:
+        """Its root, without credentials."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What devpi's own proxying of a write raises when the primary does not answer."""
+
+    def forward(self, request: Any, patience: float) -> Any:
+        """Its answer to a reading request that may take `patience` seconds. Raises InfrastructureError."""
+
+    def outside(self, request: Any) -> None:
+        """Have the primary's answer to a write made with links to this server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """How long a request is kept, in seconds: without a byte, in all, and between two newlines."""
@@ -55,7 +74,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own."""
+    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
+
+    `forward` and `breaker` are there on a replica.
+    """
 
     keyfs: Any
     lookup: Lookup
@@ -64,3 +86,5 @@ class Context:
     seats: Seats
     waiting: Waiting
     cached_only: bool = False
+    forward: Forward | None = None
+    breaker: Breaker | None = None

@@ -8,6 +8,7 @@ from packaging.utils import canonicalize_name
 from pyramid.response import FileResponse, Response
 
 from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, STAGE, phrase
+from devpi_forkbuilder.domain.replicas import REASONS, replica_phrase
 from devpi_forkbuilder.web.api import ApiError, ForksView
 from devpi_forkbuilder.web.states import log_path, record_for
 
@@ -45,7 +46,11 @@ class LogsView(ForksView):
         one = self._one()
         url = self.request.application_url + log_path(self._index(), one.pin)
         record = record_for(one, self.context.builds.records_of(self._index(), one.pin.name))
-        said = phrase(one.pin, stage, url)
+        forward = self.context.forward
+        if forward is not None and stage in REASONS:
+            said = replica_phrase(one.pin, stage, forward.url)
+        else:
+            said = phrase(one.pin, stage, url)
         parts = [said]
         if record is not None and record.error is not None and stage != CACHED_ONLY:
             tail = self.context.builds.tail(record.key, TAIL).decode("utf-8", "replace")

@@ -23,7 +23,7 @@ def tween_longpoll(handler: Any, registry: Any) -> Any:
     context: Context = registry[REGISTRY]
 
     def answer(request: Any) -> Any:
-        seconds = _seconds(request.GET.get("wait")) if request.method == "GET" else 0.0
+        seconds = seconds_of(request.GET.get("wait")) if request.method == "GET" else 0.0
         match = PROJECT.fullmatch(request.path_info) if seconds else None
         if match is not None and context.seats.take():
             try:
@@ -46,7 +46,8 @@ def _wait(context: Context, user: str, index: str, project: str, seconds: float)
         changes.wait(token, seconds, (f"{user}/{index}", project))
 
 
-def _seconds(text: str | None) -> float:
+def seconds_of(text: str | None) -> float:
+    """The value of `wait`: seconds, `LONGEST` at most, 0 for anything else."""
     if text is None or not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text):
         return 0.0
     return min(float(text), LONGEST)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, STOPPED, WAITING, Placeholder
+from devpi_forkbuilder.domain.replicas import REASONS
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.service.flights import Flight
 
@@ -40,7 +41,9 @@ def _stage(flight: Flight) -> str | None:
     if not flight.done:
         return WAITING
     if record.state is State.FAILED:
-        return record.error.stage.value if record.error is not None else State.FAILED.value
+        if record.error is None:
+            return State.FAILED.value
+        return record.error.reference if record.error.reference in REASONS else record.error.stage.value
     return STOPPED if record.state is not State.BUILT else None
 
 

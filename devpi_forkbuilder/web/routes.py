@@ -31,7 +31,7 @@ def includeme(config: Any) -> None:
         config.add_route(name, pattern)
         config.add_view(view, attr=attribute, route_name=name, request_method=methods)
     config.add_exception_view(api_error, context=ApiError)
-    for tween in ("tween.tween_miss", "longpoll.tween_longpoll"):
+    for tween in ("tween.tween_miss", "longpoll.tween_longpoll", "forward.tween_forward"):
         config.add_tween(
             f"devpi_forkbuilder.web.{tween}",
             over="devpi_server.views.tween_keyfs_transaction",

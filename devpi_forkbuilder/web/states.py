@@ -23,10 +23,10 @@ def record_for(pinned: Pinned, records: Iterable[Record], python: str | None = N
 
 
 def state_of(pinned: Pinned, record: Record | None) -> State:
-    """Files in the index say `built`, whatever the records say, unless more work is under way."""
+    """Fitting files in the index say `built`, whatever the records say, unless more work is under way."""
     if record is not None and (record.state.running or record.state is State.QUEUED):
         return record.state
-    if pinned.files:
+    if pinned.built:
         return State.BUILT
     if record is not None and record.state is State.FAILED:
         return State.FAILED
@@ -50,6 +50,7 @@ def as_json(pinned: Pinned, record: Record | None, link: Link) -> dict[str, Any]
         "state": state.value,
         "targets": sorted({_target(file) for file in pinned.files}),
         "files": [_file(file, link) for file in pinned.files],
+        "commit_time": record.commit_time if record is not None else None,
         "error": _error(record.error) if record is not None and state is State.FAILED else None,
         "log_url": link(log_path(pinned.order.index, pin)) if record is not None and record.log else None,
         "queued_at": record.queued_at if record is not None else None,

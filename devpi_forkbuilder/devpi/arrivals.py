@@ -1,0 +1,53 @@
+"""What has arrived at this replica: transactions, releases, and the bytes of files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devpi_server.replica import FileReplicationSharedData, FileReplicationThread
+
+from devpi_forkbuilder.devpi.releases import Releases, built_files
+from devpi_forkbuilder.devpi.settings import is_forkbuilder
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.service.primary import UnreachableError
+
+
+class Arrivals:
+    """The `service.primary.Store` of a devpi replica. May be used by several threads."""
+
+    def __init__(self, xom: Any) -> None:
+        self._xom = xom
+        self._releases = Releases(xom)
+        # devpi's own replication of one file: it knows the identity to show, and checks the content
+        self._files = FileReplicationThread(xom, FileReplicationSharedData(xom))
+
+    def covers(self, order: Order) -> bool:
+        """Whether a published file serves this order, with or without its bytes."""
+        return self._releases.covers(order)
+
+    def arrived(self, serial: int, timeout: float) -> bool:
+        """Wait for a transaction of the primary; False when it is not here within `timeout` seconds."""
+        return bool(self._xom.keyfs.wait_tx_serial(serial, timeout=timeout))
+
+    def complete(self, order: Order) -> None:
+        """Fetch what devpi's file replication has not fetched yet. Raises UnreachableError.
+
+        devpi does that on a download as well, but for `FILE.metadata` (PEP 658) it then gives the file itself, and it
+        asks without this replica's identity, which an index with `acl_pkg_read` refuses.
+        """
+        try:
+            for serial, key, value in self._lacking(order):
+                self._files.importer(serial, key, value, -1)
+        except Exception as error:
+            # devpi lets through whatever its client, the file system or its check of the content raised
+            why = f"a file could not be fetched ({type(error).__name__})"
+            raise UnreachableError(self._xom.config.primary_url.url, why) from error
+
+    def _lacking(self, order: Order) -> list[tuple[int, Any, Any]]:
+        with self._xom.keyfs.read_transaction() as tx:
+            stage = self._xom.model.getstage(order.index)
+            if stage is None or not is_forkbuilder(stage):
+                return []
+            files = [file for file in built_files(stage, order.pin.name) if file.stands_for(order.pin)]
+            keys = [self._xom.filestore.get_key_from_relpath(file.path) for file in files if file.size is None]
+            return [(tx.at_serial, key, key.get()) for key in keys]

@@ -1,0 +1,133 @@
+"""The primary of this replica, over HTTP, with devpi's own client and this replica's identity.
+
+The only place that knows the primary's URL. It is never asked for a simple page: a page that is being held has no
+serial yet. Answers to the API carry the serial of the store that they were read from.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from devpi_server.model import UpstreamError
+from devpi_server.proxy import clean_request_headers, clean_response_headers
+from devpi_server.replica import ReplicaHTTPClient
+from pyramid.response import Response
+
+from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.service.primary import Told, UnreachableError, UnwillingError, told_of
+
+CONNECT = 3.0
+ANSWER = 5.0
+"""Seconds until a primary that does not accept a connection, or is silent, counts as unreachable."""
+SERIAL = "X-DEVPI-SERIAL"
+OUTSIDE_URL = "X-Outside-Url"
+Timeout = tuple[float, float, float, float]
+
+
+class PrimaryServer:
+    """The `service.primary.Primary` of a devpi replica. May be used by several threads."""
+
+    errors = (UpstreamError,)
+    """What devpi's own proxying of a write raises when the primary does not answer."""
+
+    def __init__(self, xom: Any) -> None:
+        self._http = ReplicaHTTPClient(xom)
+        self._root = xom.config.primary_url.url.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """Its root; devpi refuses one with credentials."""
+        return str(self._root)
+
+    def miss(self, key: OrderKey, timeout: float) -> Told:
+        """POST .../miss, as a simple page of the primary would do. Raises UnreachableError, UnwillingError."""
+        body = json.dumps({"commit": key.commit, "python": key.python}).encode()
+        return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
+
+    def poll(self, key: OrderKey, wait: float) -> Told:
+        """GET .../+forks/PROJECT?wait=. Raises UnreachableError, UnwillingError."""
+        query = urlencode({"wait": f"{wait:.0f}", "python": key.python})
+        return self._told(key, "GET", f"{_path(key)}?{query}", None, _limits(wait + ANSWER))
+
+    def forward(self, request: Any, patience: float) -> Any:
+        """The primary's answer to a client's request, its links made for this server; the client's own credentials
+        are judged there. Raises UnreachableError.
+        """
+        headers = clean_request_headers(request)
+        headers[OUTSIDE_URL] = request.application_url
+        url = f"{self._root}{quote(request.path_info)}"
+        if request.query_string:
+            url += f"?{request.query_string}"
+        status, answer_headers, body = self._send(request.method, url, None, headers, _limits(patience + ANSWER))
+        return Response(status=status, headerlist=answer_headers, body=body)
+
+    def outside(self, request: Any) -> None:
+        """Make devpi's own proxying of a write tell the primary under which URL links are wanted."""
+        request.headers[OUTSIDE_URL] = request.application_url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> Told:
+        headers = self._http.get_extra_headers({"Accept": "application/json", "Content-Type": "application/json"})
+        status, answer_headers, content = self._send(method, f"{self._root}{path}", body, headers, timeout)
+        code = int(status.split()[0])
+        if code // 100 != 2:
+            raise _unwilling(self.url, code)
+        try:
+            serial = int(next(value for name, value in answer_headers if name.lower() == SERIAL.lower()))
+            record = told_of(key, json.loads(content)["result"])
+        except (ValueError, KeyError, TypeError, StopIteration) as error:
+            raise UnreachableError(self.url, f"its answer is not that of this API ({type(error).__name__})") from error
+        if record is None:
+            raise _unwilling(self.url, 404)
+        return Told(serial, record)
+
+    def _send(
+        self, method: str, url: str, body: bytes | None, headers: Any, timeout: Timeout
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status line, headers and body as they came; answers of a server that is not up are UnreachableError."""
+        http = self._http.http
+        try:
+            with ExitStack() as stack:
+                answer = http.stream(
+                    stack,
+                    method,
+                    url,
+                    content=body,
+                    extra_headers=dict(headers.items()),
+                    allow_redirects=False,
+                    timeout=timeout,
+                    raise_on_error=True,
+                )
+                content = b"".join(answer.iter_raw())
+        except http.Errors as error:
+            raise UnreachableError(self.url, type(error).__name__) from error
+        if answer.status_code >= 500:
+            raise UnreachableError(self.url, f"it answers {answer.status_code}")
+        cleaned = [(name, value) for name, value in clean_response_headers(answer).items()]
+        return f"{answer.status_code} {answer.reason_phrase}", cleaned, content
+
+
+def _path(key: OrderKey) -> str:
+    return quote(f"/{key.index}/+forks/{key.project}", safe="/+")
+
+
+def _limits(read: float) -> Timeout:
+    """Seconds for connecting, reading, writing and waiting for a connection, as httpx takes them."""
+    return (CONNECT, read, ANSWER, ANSWER)
+
+
+def _unwilling(url: str, code: int) -> UnwillingError:
+    why = {
+        401: "it does not take this replica for one of its own (401)",
+        403: "it does not take this replica for one of its own (403)",
+        404: "it does not know the pin (404)",
+    }
+    error = UnwillingError(url, why.get(code, f"it answers {code}"))
+    error.retryable = False
+    return error
