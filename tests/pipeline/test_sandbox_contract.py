@@ -400,7 +400,8 @@ class TestLimits:
         """
         with room.box() as box:
             _, text = box.python(textwrap.dedent(script), CANARY)
-            assert 0 < int(text) <= 40
+            # Where the user is shared, what else it runs while this goes on moves the bound.
+            assert 0 < int(text) <= (80 if room.name == "landlock" else 40)
             box.box.end()
             assert CANARY not in cmdlines()
 

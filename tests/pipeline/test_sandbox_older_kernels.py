@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.sandbox import launcher
+from devpi_forkbuilder.pipeline.sandbox import landlock, launcher
 from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.launch import Launcher
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
@@ -88,7 +88,8 @@ class TestLandlock:
             assert status == launcher.WALL_MISSING
             assert text == "launcher: Landlock version 3 is needed, this kernel has none\n"
 
-    def test_end__marked_daemon_is_dead_without_a_guard(self, room: Room) -> None:
+    def test_end__marked_daemon_is_dead_without_a_guard(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(landlock, "PATIENCE", 0.0)
         script = older(room.folder / "old", SCOPES, "TCP_SINCE, SCOPES_SINCE = 4, 99")
         token = f"daemon-of-old-landlock-{os.getpid()}"
         daemon = DAEMON.replace("arguments, {}", "arguments, os.environ")

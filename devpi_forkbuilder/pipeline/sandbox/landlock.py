@@ -20,8 +20,8 @@ from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 MINIMUM = 3
 """Before version 3 (Linux 6.2) Landlock cannot keep a build from cutting off the server's files: truncate(2)."""
 NO_FAMILY: tuple[int, ...] = ()
-PATIENCE = 2.0
-"""Seconds the guard gets to do its work after the command has ended; it takes milliseconds."""
+PATIENCE = 10.0
+"""Seconds the guard gets to do its work after the command has ended: it takes milliseconds, and more under load."""
 
 
 class LandlockBox:

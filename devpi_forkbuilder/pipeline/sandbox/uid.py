@@ -18,8 +18,8 @@ from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what a build leaves there is removed)
 SHARED_FOLDERS = (SHARED_MEMORY, Path("/tmp"), Path("/var/tmp"))  # noqa: S108  (likewise)
-PATIENCE = 2.0
-"""Seconds the guard gets to do its work after the command has ended; it takes milliseconds."""
+PATIENCE = 10.0
+"""Seconds the guard gets to do its work after the command has ended: it takes milliseconds, and more under load."""
 
 
 class UidBox:
