@@ -16,11 +16,12 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
+from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.bench import Equipment
 from devpi_forkbuilder.pipeline.git import Access, Git
-from devpi_forkbuilder.pipeline.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter, own_platform
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
@@ -38,6 +39,9 @@ from devpi_forkbuilder.web.seats import Seats
 
 log = logging.getLogger(__name__)
 
+CONNECTIONS = 100
+"""Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
+
 
 class Unable:
     """A builder on a server that cannot build: every order fails with the reason."""
@@ -49,6 +53,10 @@ class Unable:
     def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
         """Raises the reason."""
         raise self._reason
+
+    def offer(self) -> Offer:
+        """No interpreter, on this machine."""
+        return Offer((), own_platform(own_interpreter()))
 
 
 class Service(Protocol):
@@ -90,6 +98,7 @@ class ServiceThread:
 
 def resume(context: Context, keys: Iterable[OrderKey]) -> None:
     """Ask for the orders of `keys` that are still pinned and not built."""
+    context.lookup.offer()  # interpreters are asked what they are before a request has to wait for that
     with context.keyfs.read_transaction():
         for key in keys:
             user, index = key.index.split("/")
@@ -101,16 +110,18 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
     options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
-        publisher=Releases(xom),
+        publisher=Releases(xom, builder.offer),
         records=Records(options.folder / "records.sqlite"),
         logs=options.folder / "logs",
         open_log=BuildLog,
         clock=SystemClock(),
         workers=options.workers,
+        needs=lookup,
     )
-    return _context(xom, options, service), service
+    return _context(xom, options, service, lookup), service
 
 
 def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:
@@ -118,19 +129,29 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     primary, clock = PrimaryServer(xom), SystemClock()
     breaker = Breaker(clock)
     service = RemoteService(primary=primary, store=Arrivals(xom), clock=clock, breaker=breaker)
-    return replace(_context(xom, options, service), forward=primary, breaker=breaker), service
+    lookup = Lookup(xom, own_url(xom.config.args))
+    return replace(_context(xom, options, service, lookup), forward=primary, breaker=breaker), service
 
 
-def _context(xom: Any, options: Options, builds: Builds) -> Context:
+def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
     return Context(
         keyfs=xom.keyfs,
-        lookup=Lookup(xom, own_url(xom.config.args)),
+        lookup=lookup,
         builds=builds,
         policy=options.policy,
-        seats=Seats(max(1, xom.config.args.threads // 2)),
+        seats=Seats(seats_of(xom.config.args)),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
     )
+
+
+def seats_of(args: Any) -> int:
+    """How many requests may be held, from devpi's arguments: half of what it serves at once.
+
+    That is bounded by its threads and by its connections; at the limit of those it does not even listen.
+    """
+    connections = args.connection_limit or CONNECTIONS
+    return max(1, int(min(args.threads, connections)) // 2)
 
 
 def own_url(args: Any) -> str:

@@ -21,6 +21,8 @@ from devpi_forkbuilder.options import FOLDER, Options
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
 THREADS = 256
+CONNECTIONS = 512
+"""Each held request has one, and idle ones come on top; select(2), which waitress uses, ends at 1024."""
 KEY_DERIVATION = {"--argon2-memory-cost": "8", "--argon2-parallelism": "1", "--argon2-time-cost": "1"}
 """devpi stretches the server's secret at every start, which takes seconds and 512 MiB. The secret made here is 256
 random bits, which need no stretching. (Passwords of users are hashed with other, costly parameters.)"""
@@ -77,6 +79,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
     defaults = {
         "--threads": str(THREADS),
+        "--connection-limit": str(CONNECTIONS),
         "--enable-core-metadata": None,
         "--logger-cfg": str(logging),
         "--secretfile": str(passwords.secret()),
