@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 STARTED: set[int] = set()
 """The ids of the sessions that tests opened."""
@@ -49,7 +49,9 @@ class Result:
 
 
 class Running:
-    """A process at work."""
+    """A process at work. Those that nobody waited for or killed are in `ALIVE`."""
+
+    ALIVE: ClassVar[set[Running]] = set()
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, output: IO[bytes] | None
@@ -67,6 +69,7 @@ class Running:
             start_new_session=True,
         )
         STARTED.add(self.popen.pid)
+        self.ALIVE.add(self)
 
     @property
     def pid(self) -> int:
@@ -79,6 +82,7 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self.ALIVE.discard(self)
         seconds = time.monotonic() - self._start
         return Result(self.command, self.popen.returncode, _text(stdout), _text(stderr), seconds)
 
@@ -89,6 +93,7 @@ class Running:
         """SIGKILL to every process of the session."""
         kill_session(self.pid)
         self.popen.communicate()
+        self.ALIVE.discard(self)
 
 
 def _text(data: bytes | None) -> str:

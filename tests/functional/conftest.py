@@ -10,6 +10,7 @@ import pytest
 from tests.clients import Installer
 from tests.devpi import DevpiServer
 from tests.live import METADATA, Host, Live, hosted
+from tests.processes import Running
 
 MakeLive = Callable[..., Live]
 INSTALLERS = [
@@ -57,3 +58,12 @@ def installer(request: pytest.FixtureRequest) -> Installer:
     """pip 22.0, the newest pip, and uv."""
     found: Installer = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(autouse=True)
+def no_installer_left() -> Iterator[None]:
+    """A test that fails between `start` and `wait` leaves no process behind."""
+    before = set(Running.ALIVE)
+    yield
+    for running in set(Running.ALIVE) - before:
+        running.kill()

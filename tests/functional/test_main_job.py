@@ -168,10 +168,10 @@ def twins(
     """The shared server and one without the plugin, with equal indexes and files."""
     folder = tmp_path_factory.mktemp("plain")
     with PlainServer(folder, METADATA, template=devpi_templates(False)) as plain:
+        wheel = make_wheel(folder, "uploaded", "1.0")
         for server in (shared.server, plain):
             server.create_index("root/plain").check()
             server.create_index("root/above", bases=["root/plain"]).check()
-            wheel = make_wheel(folder, "uploaded", "1.0")
             upload(server, "root/plain", wheel, "uploaded", "1.0").check()
         yield shared.server, plain
 
@@ -187,7 +187,7 @@ def twins(
         "root/plain/+simple/Uploaded",
         "root/plain/uploaded/",
         "root/above/+simple/uploaded/",
-        "root/above/uploaded/1.0",
+        "root/above/uploaded",
         "root/plain/+simple/nothing/",
         "root/none/+simple/nothing/",
         "nobody/none/nothing/",
