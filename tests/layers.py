@@ -13,6 +13,7 @@ RANKS = {
     "web": 5,
     "devpi": 4,
     "service": 3,
+    "client": 3,
     "pipeline": 2,
     "domain": 1,
     "errors": 0,
@@ -63,7 +64,12 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "devpi_server": ("devpi/",),
     "pyramid": ("web/", "devpi/", "plugin.py"),
     "webob": ("web/", "devpi/", "plugin.py"),
+    "devpi": ("client/",),
+    "devpi_common": ("client/",),
+    "rich": ("client/",),
 }
+APART = {"client": "service", "service": "client"}
+"""Layers of one rank that know nothing of each other: one is for laptops, one for servers."""
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 50
 
@@ -144,6 +150,8 @@ def _upward(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:
         part = names[1] if names[1:] and names[1] in RANKS else ""
         if RANKS[part] > own:
             yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which is above it")
+        elif APART.get(_part(path)) == part:
+            yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which it must not know")
 
 
 def _misplaced(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:

@@ -1,0 +1,1 @@
+"""The devpi-client half: `devpi forks ...`. Needs neither devpi-server nor pyramid."""

@@ -1,0 +1,187 @@
+"""The command line of `devpi forks`: words, options, and an example for each command."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Callable
+
+Parser = argparse.ArgumentParser
+FILES = "requirements file, or uv.lock, poetry.lock, Pipfile.lock, pylock.toml, pyproject.toml (by its name)"
+SELECTION = "project, or NAME==VERSION where an index pins several versions"
+
+
+def add_commands(parser: Parser) -> None:
+    """Give `devpi forks` its commands."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = textwrap.dedent(f"    {parser.description or ''}").strip()
+    parser.epilog = "'devpi forks COMMAND --help' says more, each with examples."
+    parser.set_defaults(forks_help=parser.format_help)
+    commands = parser.add_subparsers(dest="forks_command", metavar="COMMAND")
+    for name, (add, text, examples) in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=text.splitlines()[0].rstrip("."),
+            description=text,
+            epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(one)
+        _add_generic(one, server=name != "check")
+
+
+def _add_generic(parser: Parser, *, server: bool) -> None:
+    """The options of all commands; no defaults, so that `devpi -y forks pin` is heard, too (bpo-45656, bpo-23058)."""
+    group = parser.add_argument_group("generic options")
+    group.add_argument("--json", action="store_true", help="print JSON for scripts")
+    quiet = argparse.SUPPRESS
+    group.add_argument("--debug", action="store_true", default=quiet, help="show a traceback when something fails")
+    group.add_argument("-v", "--verbose", action="count", default=quiet, help="increase verbosity")
+    group.add_argument("--clientdir", metavar="DIR", default=quiet, help="directory for storing login and other state")
+    if server:
+        text = "index to work with: NAME, USER/NAME or a URL (default: the one in use)"
+        group.add_argument("--index", default=None, metavar="INDEX", help=text)
+
+
+def _add_yes(parser: Parser) -> None:
+    parser.add_argument("-y", "--yes", action="store_true", default=argparse.SUPPRESS, help="do not ask")
+
+
+def _add_files(parser: Parser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "-r", "--requirement", action="append", default=[], metavar="FILE", required=required, help=FILES
+    )
+
+
+def _pin(parser: Parser) -> None:
+    _add_files(parser)
+    parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="git requirement: git+URL@REF#egg=NAME")
+    _add_yes(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would change and store nothing")
+    text = "store what can be stored although some lines are faulty or repositories cannot be reached; exit status 1"
+    parser.add_argument("--keep-going", action="store_true", help=text)
+    parser.add_argument("--build", action="store_true", help="build the pins at once, not when they are asked for")
+    parser.add_argument("--wait", action="store_true", help="with --build: wait for the builds, exit with their result")
+
+
+def _unpin(parser: Parser) -> None:
+    parser.add_argument("projects", nargs="+", metavar="PROJECT", help=SELECTION)
+    _add_yes(parser)
+
+
+def _list(parser: Parser) -> None:
+    parser.add_argument("projects", nargs="*", metavar="PROJECT", help=f"{SELECTION} (default: all)")
+
+
+def _build(parser: Parser) -> None:
+    parser.add_argument("projects", nargs="*", metavar="PROJECT", help=SELECTION)
+    parser.add_argument("--all", action="store_true", help="every pin of the index")
+    parser.add_argument("--wait", action="store_true", help="wait for the builds, exit with their result")
+    parser.add_argument("--force", action="store_true", help="build again what has failed")
+    text = "interpreter to build for, as in 3.12 (for forks with compiled parts)"
+    parser.add_argument("--python", default=None, metavar="X.Y", help=text)
+
+
+def _log(parser: Parser) -> None:
+    parser.add_argument("project", metavar="PROJECT", help=SELECTION)
+    parser.add_argument("-f", "--follow", action="store_true", help="show it as it grows; exit with the build's result")
+    parser.add_argument("--tail", type=int, default=None, metavar="N", help="only the last N lines")
+
+
+def _freeze(parser: Parser) -> None:
+    _add_files(parser)
+    parser.add_argument("--in-place", action="store_true", help="rewrite the files and those they include")
+
+
+def _check(parser: Parser) -> None:
+    _add_files(parser, required=True)
+    text = "branches, tags and missing commits are faults, too, as for 'devpi-forkbuilder up -r'"
+    parser.add_argument("--strict", action="store_true", help=text)
+
+
+PIN = """\
+pin git requirements on the index.
+
+Branches and tags are resolved to commits with 'git ls-remote' and your own git credentials. What will
+change is shown and, when you agree, stored in one request. What is pinned already changes nothing.
+"""
+FREEZE = """\
+print a requirements file with each git line replaced by a version and its hashes.
+
+Comments, order, markers and all other lines stay. Without -r: a line for each pin of the index.
+"""
+CHECK = """\
+look for faults in the git lines of files, without a server.
+
+All faults are told at once, with file, line and what to write. Exit status 1 if there are any.
+"""
+UNPIN = """\
+remove pins from the index.
+
+Files that were built stay on the index.
+"""
+
+COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
+    "pin": (
+        _pin,
+        PIN,
+        """
+        devpi forks pin -r requirements/github.txt
+        devpi forks pin 'git+https://github.com/our-org/name.git@v1.0.2#egg=name==1.0.2'
+        devpi forks pin -r github.txt --yes --build --wait
+        """,
+    ),
+    "unpin": (
+        _unpin,
+        UNPIN,
+        """
+        devpi forks unpin name
+        devpi forks unpin name==1.0.1 other-name --yes
+        """,
+    ),
+    "list": (
+        _list,
+        "show pins and how their builds stand.",
+        """
+        devpi forks list
+        devpi forks list name --json
+        devpi forks list --index USER/NAME
+        """,
+    ),
+    "build": (
+        _build,
+        "build pins on the server now, not when they are asked for.",
+        """
+        devpi forks build name --wait
+        devpi forks build name --force --wait
+        devpi forks build --all --wait --python 3.12
+        """,
+    ),
+    "log": (
+        _log,
+        "show the log of a pin's build.",
+        """
+        devpi forks log name
+        devpi forks log name --tail 50
+        devpi forks log name==1.0.2 --follow
+        """,
+    ),
+    "freeze": (
+        _freeze,
+        FREEZE,
+        """
+        devpi forks freeze -r github.txt > locked.txt
+        devpi forks freeze -r requirements/base.txt --in-place
+        pip install --require-hashes -r locked.txt
+        """,
+    ),
+    "check": (
+        _check,
+        CHECK,
+        """
+        devpi forks check -r requirements/github.txt
+        devpi forks check -r uv.lock -r github.txt --strict
+        """,
+    ),
+}
+"""Each command: what adds its arguments, what it does (the first line is the short form), examples."""

@@ -1,0 +1,71 @@
+"""`devpi forks build`: ask for builds and, if wanted, wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.server import Server, require_login
+from devpi_forkbuilder.client.states import ClientError, ForkState, selected
+from devpi_forkbuilder.client.watch import Watch
+
+TAIL = 15
+"""Lines of a failed build's log that are shown."""
+
+
+def build(context: Context) -> int:
+    """Build what is meant; with `--wait`, the builds' result is ours."""
+    args = context.args
+    if bool(args.projects) == args.all:
+        raise ClientError("which", "Name the projects to build, or say --all.")
+    server = context.connect()
+    require_login(server, "build on")
+    pinned = server.states()
+    pins = pinned if args.all else selected(pinned, args.projects)
+    states = run(context, server, pins, wait=args.wait, force=args.force, python=args.python or "")
+    context.screen.json([dict(state.told) for state in states])
+    return result(states)
+
+
+def result(states: Iterable[ForkState]) -> int:
+    """The exit status: 1 when a build has failed."""
+    return 1 if any(state.state == "failed" for state in states) else 0
+
+
+def run(
+    context: Context, server: Server, pins: Sequence[ForkState], *, wait: bool, force: bool = False, python: str = ""
+) -> Sequence[ForkState]:
+    """Ask for the builds of `pins` that have no file, wait if wanted, and tell how it went; the states then."""
+    states = list(started(server, pins, force=force, python=python))
+    if wait and states:
+        watch = Watch(server, states, context.clock, python)
+        with context.screen.live(watch) as live:
+            states = list(watch.follow(live))
+    elif states:
+        context.screen.table(Watch(server, states, context.clock).table())
+    for state in states:
+        if state.state == "failed":
+            _tell_failure(context, server, state, remembered=not wait)
+    return states
+
+
+def started(server: Server, pins: Iterable[ForkState], *, force: bool = False, python: str = "") -> Iterable[ForkState]:
+    """Ask for what is not built; the states after that. With `python`, the server knows whether its file is there."""
+    for pin in pins:
+        if pin.state == "built" and not python:
+            yield pin
+            continue
+        told = server.build(pin.name, commit=pin.commit, force=force, python=python)
+        yield next((state for state in told if state.key == pin.key), pin)
+
+
+def _tell_failure(context: Context, server: Server, state: ForkState, *, remembered: bool) -> None:
+    context.screen.fault(f"{state.label} failed: {state.error}")
+    if remembered:
+        context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")
+        return
+    answer = server.log(state, tail=TAIL)
+    if answer.status == 200:
+        for line in answer.content.decode("utf-8", "replace").splitlines():
+            context.screen.fault(f"  {line}")
+        context.screen.fault(f"all of it: devpi forks log {state.label}")

@@ -1,0 +1,184 @@
+"""`devpi forks pin` and `unpin`: show what will change, ask, and store it in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from devpi_forkbuilder.client import building
+from devpi_forkbuilder.client.context import Context, fault_json, notes_json
+from devpi_forkbuilder.client.files import read_all, read_arguments, together
+from devpi_forkbuilder.client.refs import Refs
+from devpi_forkbuilder.client.resolving import resolve
+from devpi_forkbuilder.client.screen import Table
+from devpi_forkbuilder.client.server import Server, require_login
+from devpi_forkbuilder.client.states import ClientError, ForkState, Selector, require
+from devpi_forkbuilder.domain.gitlines import GitLine
+from devpi_forkbuilder.domain.moves import Change, Move, Moves, moves
+from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError
+from devpi_forkbuilder.domain.requirements import Requirements, pins_of
+from devpi_forkbuilder.pipeline.lsremote import ls_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be pinned: requirements with their commits, the faults of the others, the refs as written."""
+
+    lines: tuple[GitLine, ...]
+    pins: tuple[Pin, ...]
+    faults: tuple[Fault, ...]
+    refs: dict[tuple[str, str], str]
+
+
+def pin(context: Context) -> int:
+    """Pin the git requirements of files and arguments."""
+    args, screen = context.args, context.screen
+    found = _read(context)
+    server = context.connect()
+    require_login(server, "pin on")
+    stored = server.pins()
+    request = resolved(found, context)
+    plan = moves(stored, request.pins)
+    _show(context, request, plan)
+    stop = bool(request.faults) and not args.keep_going
+    agreed = not stop and not args.dry_run and _agreed(context, server, plan)
+    if agreed and plan.changes:
+        server.change_pins([move.before for move in plan.changes if move.before], [move.after for move in plan.changes])
+        screen.line(f"{len(plan.changes)} pins stored on {server.index}")
+    elif stop:
+        screen.fault("nothing is stored: mend the lines above, or --keep-going to leave them out")
+    states: Sequence[ForkState] = ()
+    if agreed and (args.build or args.wait) and request.pins:
+        states = building.run(context, server, _states(server, request.pins), wait=args.wait)
+    screen.json(_json(server, request, plan, agreed, states))
+    refused = not agreed and not args.dry_run
+    return 1 if refused or request.faults else building.result(states)
+
+
+def unpin(context: Context) -> int:
+    """Remove the pins that are meant."""
+    screen = context.screen
+    server = context.connect()
+    require_login(server, "unpin on")
+    selectors = [Selector.parse(text) for text in context.args.projects]
+    stored = server.pins()
+    require([(pin.name, pin.version) for pin in stored], selectors)
+    gone = [pin for pin in stored if any(one.means(pin.name, pin.version) for one in selectors)]
+    rows = [("removed", pin.project, pin.version or "", pin.commit7) for pin in gone]
+    screen.table(Table(("change", "project", "version", "commit"), rows))
+    agreed = _asked(context, f"Remove {len(gone)} pins from {server.index}?")
+    if agreed:
+        server.change_pins(gone, [])
+        screen.line(f"{len(gone)} pins removed from {server.index}; files that were built stay")
+    screen.json({"index": server.index, "stored": agreed, "removed": [_pin_json(pin) for pin in gone]})
+    return 0 if agreed else 1
+
+
+def resolved(found: Requirements, context: Context) -> Request:
+    """Every requirement with its commit; those without one, and those that contradict another, are faults."""
+
+    def ask(url: str, wanted: Iterable[str], **more: object) -> Refs:
+        return ls_remote(url, wanted, context.environ, **more)  # type: ignore[arg-type]  # as Ask has it
+
+    answer = resolve(found.git_lines, ask)
+    faults = [*found.faults, *answer.faults]
+    lines = answer.lines
+    try:
+        pins = pins_of(Requirements(lines))
+    except PinsRefusedError as refused:
+        faults += refused.faults
+        wrong = {(fault.where, fault.line) for fault in refused.faults}
+        lines = tuple(line for line in lines if (line.place.file, line.place.line) not in wrong)
+        pins = pins_of(Requirements(lines))
+    written = {(line.place.file, line.place.line): line.ref for line in found.git_lines}
+    refs = {}
+    for line in lines:
+        ref = written.get((line.place.file, line.place.line))
+        refs[line.name, line.ref or ""] = "" if ref == line.ref else ref or "HEAD"
+    return Request(lines, pins, tuple(faults), refs)
+
+
+def _read(context: Context) -> Requirements:
+    args = context.args
+    if not args.requirement and not args.requirements:
+        raise ClientError("nothing-given", "Name what to pin: -r FILE, or git+URL@REF#egg=NAME.")
+    found = together([read_all(args.requirement, context.environ), read_arguments(args.requirements, context.environ)])
+    if not found.git_lines and not found.faults:
+        names = ", ".join(args.requirement)
+        raise ClientError("no-git-lines", f"There are no git requirements in {names}.", next_step="Nothing to pin.")
+    return found
+
+
+def _show(context: Context, request: Request, plan: Moves) -> None:
+    context.screen.table(
+        Table(("change", "project", "version", "commit", "from"), [_row(m, request) for m in plan.moves])
+    )
+    context.show_notes(request.lines)
+    context.show_faults(request.faults)
+    same = len(plan.moves) - len(plan.changes)
+    if not plan.changes and same:
+        context.screen.line("nothing to change: all of this is pinned already")
+
+
+def _row(move: Move, request: Request) -> tuple[str, ...]:
+    before, after = move.before, move.after
+    version, commit = after.version or "", after.commit7
+    if before is not None and move.change is not Change.UNCHANGED:
+        version = (
+            version if before.version == after.version else f"{before.version or '(none)'} -> {version or '(none)'}"
+        )
+        commit = commit if before.commit == after.commit else f"{before.commit7} -> {commit}"
+    ref = request.refs.get((after.name, after.commit), "")
+    return move.change.value, after.project, version, commit, ref
+
+
+def _agreed(context: Context, server: Server, plan: Moves) -> bool:
+    """Whether to go on; nobody is asked when nothing changes."""
+    return not plan.changes or _asked(context, f"Store {len(plan.changes)} pins on {server.index}?")
+
+
+def _asked(context: Context, question: str) -> bool:
+    if context.args.yes:
+        return True
+    answer = context.screen.confirmed(question)
+    if answer is None:
+        context.screen.fault("nothing is stored: say --yes where nobody can be asked")
+    elif not answer:
+        context.screen.line("nothing is stored")
+    return answer is True
+
+
+def _states(server: Server, pins: Sequence[Pin]) -> list[ForkState]:
+    wanted = {(pin.name, pin.version, pin.commit) for pin in pins}
+    return [state for state in server.states() if state.key in wanted]
+
+
+def _json(
+    server: Server, request: Request, plan: Moves, agreed: bool, states: Sequence[ForkState]
+) -> dict[str, object]:
+    return {
+        "index": server.index,
+        "stored": agreed and bool(plan.changes),
+        "changes": [
+            {
+                "change": move.change.value,
+                **_pin_json(move.after),
+                "ref": request.refs.get((move.after.name, move.after.commit)) or None,
+                "before": _pin_json(move.before) if move.before else None,
+            }
+            for move in plan.moves
+        ],
+        "faults": [fault_json(fault) for fault in request.faults],
+        "notes": notes_json(request.lines),
+        "states": [dict(state.told) for state in states],
+    }
+
+
+def _pin_json(pin: Pin) -> dict[str, object]:
+    return {
+        "project": pin.project,
+        "version": pin.version,
+        "url": pin.url,
+        "commit": pin.commit,
+        "subdirectory": pin.subdirectory,
+    }
