@@ -125,7 +125,9 @@ class _Child:
     def _judge_time(self, now: float) -> None:
         command = self.command
         if now - self.started > command.timeout:
-            what = f"{command.label} took longer than {command.timeout:g} seconds and was stopped."
+            # what is left of a whole build's time is no round number
+            seconds = round(command.timeout) if command.timeout >= 10 else round(command.timeout, 1)
+            what = f"{command.label} took longer than {seconds:g} seconds and was stopped."
             raise LimitsError("timeout", what, next_step="The end of the log shows how far it came.")
         if command.silence is not None and now - self.heard > command.silence:
             what = f"{command.label} gave no output for {command.silence:g} seconds and was stopped."
