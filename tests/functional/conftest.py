@@ -67,3 +67,21 @@ def no_installer_left() -> Iterator[None]:
     yield
     for running in set(Running.ALIVE) - before:
         running.kill()
+
+
+@pytest.fixture(scope="module")
+def devpi_servers(
+    host: Host, devpi_templates: Callable[[bool], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeLive]:
+    """Makes servers for a whole file of tests, with options of their own."""
+    servers: list[DevpiServer] = []
+
+    def make(*options: str, **more: object) -> Live:
+        folder, template = tmp_path_factory.mktemp("module"), devpi_templates(False)
+        server = DevpiServer(folder, *host.allowed, METADATA, *options, template=template, **more)  # type: ignore[arg-type]  # checked by DevpiServer itself
+        servers.append(server)
+        return Live(server.start(), host)
+
+    yield make
+    for server in servers:
+        server.stop()
