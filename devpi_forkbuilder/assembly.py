@@ -113,13 +113,12 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
-        publisher=Releases(xom, builder.offer),
+        publisher=Releases(xom, builder.offer, lookup.needs),
         records=Records(options.folder / "records.sqlite"),
         logs=options.folder / "logs",
         open_log=BuildLog,
         clock=SystemClock(),
         workers=options.workers,
-        needs=lookup,
     )
     return _context(xom, options, service, lookup), service
 

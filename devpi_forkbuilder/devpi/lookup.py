@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.targets import Client, Offer, choose, client_of
+from devpi_forkbuilder.domain.wanted import Wanted, environment_of
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""
@@ -17,11 +19,16 @@ CACHED = "+cached"
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A pin with the order that builds it and the files that stand for it."""
+    """A pin with the order that builds it and the files that stand for it.
+
+    `client` is who asks, if that is known; `servable` False: nothing that could be built here would fit it.
+    """
 
     order: Order
     files: tuple[ReleaseFile, ...]
     bytes_needed: bool = False
+    client: Client | None = None
+    servable: bool = True
 
     @property
     def pin(self) -> Pin:
@@ -30,30 +37,39 @@ class Pinned:
 
     @property
     def built(self) -> bool:
-        """Whether a file serves the order's interpreter."""
-        return any(file.serves(self.order.python) for file in self.files)
+        """Whether a wheel fits the client."""
+        return any(file.fits(self.client) for file in self.files)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the client gets nothing: no wheel fits or ever will, and there is no source distribution."""
+        return not self.servable and not self.built and all(file.filename.endswith(".whl") for file in self.files)
 
     @property
     def missing(self) -> bool:
         """Whether the page has to wait: a miss, or on a replica a file whose bytes are not here yet."""
         lags = self.bytes_needed and any(file.size is None for file in self.files)
-        return lags or not self.built
+        return lags or (self.servable and not self.built)
 
 
 class Lookup:
-    """Reads pins in the current transaction. `own_url` is this server's root as its own builds reach it."""
+    """Reads pins in the current transaction.
 
-    def __init__(self, xom: Any, own_url: str) -> None:
+    `own_url` is this server's root as its own builds reach it; `offer` says what it builds for.
+    """
+
+    def __init__(self, xom: Any, own_url: str, offer: Callable[[], Offer] = Offer) -> None:
         self._xom = xom
         self._own_url = own_url.rstrip("/")
+        self.offer = offer
 
-    def of_page(self, user: str, index: str, project: str, python: str = "") -> tuple[Pinned, ...]:
+    def of_page(self, user: str, index: str, project: str, client: Client | None = None) -> tuple[Pinned, ...]:
         """The pins behind the simple page of `project` (normalized), in resolution order through all bases."""
         stage = self._xom.model.getstage(user, index)
         if stage is None:
             return ()
         forks = (base for base in stage.sro() if is_forkbuilder(base))
-        return tuple(pinned for base in forks for pinned in self._of_project(base, project, python))
+        return tuple(pinned for base in forks for pinned in self._of_project(base, project, client))
 
     def settled(self, user: str, index: str, project: str) -> bool:
         """Whether the page of a pinned project depends on nothing but devpi's store: no mirror adds files to it."""
@@ -64,24 +80,62 @@ class Lookup:
     def of_index(
         self, user: str, index: str, project: str | None = None, python: str = ""
     ) -> tuple[Pinned, ...] | None:
-        """All pins of an index of our type, or those of one project; None when it is not of our type."""
+        """All pins of an index of our type, or those of one project; None when it is not of our type.
+
+        `python` says who asks: an interpreter on this server's platform (`3.12`), or `str` of a `Client`.
+        """
         stage = self._xom.model.getstage(user, index)
         if stage is None or not is_forkbuilder(stage):
             return None
         names = settings_of(stage).projects if project is None else (project,)
-        return tuple(pinned for name in names for pinned in self._of_project(stage, name, python))
+        client = client_of(python, self.offer())
+        return tuple(pinned for name in names for pinned in self._of_project(stage, name, client))
 
-    def _of_project(self, stage: Any, project: str, python: str) -> Iterator[Pinned]:
+    def ahead(self, pinned: Pinned) -> tuple[Order, ...]:
+        """The orders for the interpreters that a pin with files is built for ahead and has no file for yet."""
+        offer, order = self.offer(), pinned.order
+        lacking = (
+            python
+            for python in order.ahead
+            if not any(file.fits(offer.client(python)) for file in pinned.files) and python != order.python
+        )
+        return tuple(replace(order, python=python, ahead=()) for python in lacking)
+
+    def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
+        """The orders that have to be built before `requirements` (PEP 508 lines) can be installed for `python`.
+
+        What pinned projects that are built already require is looked at, too; what public ones require is not.
+        Opens a transaction of its own.
+        """
+        client = self.offer().client(python)
+        wanted = Wanted(requirements, environment_of(client))
+        found: dict[OrderKey, Order] = {}
+        with self._xom.keyfs.read_transaction():
+            stage = self._xom.model.getstage(order.index)
+            forks = [base for base in stage.sro() if is_forkbuilder(base)] if stage is not None else []
+            while (name := wanted.next()) is not None:
+                for pinned in (one for base in forks for one in self._of_project(base, name, client)):
+                    if pinned.missing and wanted.allows(name, pinned.pin.release):
+                        found[pinned.order.key] = pinned.order
+                    for file in pinned.files:
+                        wanted.add(file.requires_dist)
+        return tuple(found.values())
+
+    def _of_project(self, stage: Any, project: str, client: Client | None) -> Iterator[Pinned]:
         settings = settings_of(stage)
         pins = settings.pins_of(project)
         files = tuple(built_files(stage, project)) if pins else ()
         for pin in pins:
-            order = settings.order(stage.name, pin, python=python, requirements_url=self._requirements_url(stage))
             own = tuple(file for file in files if file.stands_for(pin))
-            yield Pinned(order, own, bytes_needed=self._xom.is_replica())
+            only = settings.recipe(project).pythons
+            choice = choose(client, self.offer(), only, {file.made_by for file in own})
+            order = settings.order(stage.name, pin, python=choice.python, **self._urls(stage))
+            yield Pinned(order, own, self._xom.is_replica(), client, choice.served)
 
-    def _requirements_url(self, stage: Any) -> str:
-        """Where builds get their requirements: this index, without building, when it leads to a public one."""
-        if any(base.ixconfig["type"] == "mirror" for base in stage.sro()):
-            return f"{self._own_url}/{stage.name}/{CACHED}/"
-        return ""
+    def _urls(self, stage: Any) -> dict[str, str]:
+        """Where builds get their requirements: this index, without building. If it leads to no public one, that is
+        asked for what this one does not have.
+        """
+        url = f"{self._own_url}/{stage.name}/{CACHED}/"
+        leads_out = any(base.ixconfig["type"] == "mirror" for base in stage.sro())
+        return {"requirements_url": url} if leads_out else {"pins_url": url}

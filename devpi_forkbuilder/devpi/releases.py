@@ -6,7 +6,7 @@ replicated and exported with it. No other database says what is built.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.domain.targets import Client, Offer, client_of
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
@@ -35,15 +36,21 @@ class ReleaseFile:
     size: int | None
     version: str
     requires_python: str | None
+    requires_dist: tuple[str, ...] = ()
     build: Mapping[str, str] = field(default_factory=dict)
 
     def stands_for(self, pin: Pin) -> bool:
         """Whether the file was built from `pin`'s commit and folder."""
         return self.build.get("commit") == pin.commit and self.build.get("subdirectory", "") == (pin.subdirectory or "")
 
-    def serves(self, python: str) -> bool:
-        """Whether a client with interpreter `python` can use it; empty: any file will do."""
-        return not python or self.build.get("pure") == "yes" or self.build.get("python") == python
+    def fits(self, client: Client | None) -> bool:
+        """Whether it is a wheel that `client` can install; one that does not say what it runs takes any wheel."""
+        return self.filename.endswith(".whl") and (client is None or client.accepts(self.filename))
+
+    @property
+    def made_by(self) -> str:
+        """The interpreter that built it, as orders name it; empty when that was not noted."""
+        return self.build.get("interpreter", "")
 
 
 def built_files(stage: Any, project: str) -> Iterator[ReleaseFile]:
@@ -65,6 +72,7 @@ def _release_file(link: Any, metadata: Mapping[str, Any], log: Mapping[str, Any]
         size=entry.file_size() if entry.file_exists() else None,
         version=link.version,
         requires_python=metadata.get("requires_python") or None,
+        requires_dist=tuple(metadata.get("requires_dist") or ()),
         build={key: value for key, value in log.items() if isinstance(value, str)},
     )
 
@@ -83,19 +91,30 @@ def superseded_files(stage: Any, project: str, settings: IndexSettings) -> dict[
 
 
 class Releases:
-    """The `Publisher` of the service, over devpi's store; each call is a transaction of its own."""
+    """The `Publisher` of the service, over devpi's store; each call is a transaction of its own.
 
-    def __init__(self, xom: Any) -> None:
+    `offer` says what this server builds for, `needs` is as in `Lookup.needs`.
+    """
+
+    def __init__(
+        self,
+        xom: Any,
+        offer: Callable[[], Offer] = Offer,
+        needs: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: (),
+    ) -> None:
         self._xom = xom
+        self._offer = offer
+        self.needs = needs
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""
+        client = client_of(order.python, self._offer())
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):
                 return False
             files = built_files(stage, order.pin.name)
-            return any(file.stands_for(order.pin) and file.serves(order.python) for file in files)
+            return any(file.stands_for(order.pin) and file.fits(client) for file in files)
 
     def publish(self, order: Order, built: Built) -> None:
         """Store all files of a build in one transaction; either all of them are visible, or none.

@@ -7,6 +7,8 @@ from typing import Any
 from devpi_server.views import is_requested_by_installer, is_simple_json
 from pyramid.interfaces import ISecurityPolicy
 
+from devpi_forkbuilder.domain.targets import Client
+
 READ = "pkg_read"
 
 
@@ -25,6 +27,11 @@ def may_read(request: Any, user: str, index: str) -> bool:
     stage = request.registry["xom"].model.getstage(user, index)
     policy = request.registry.getUtility(ISecurityPolicy)
     return stage is not None and bool(policy.permits(request, stage, READ))
+
+
+def client_of(request: Any) -> Client | None:
+    """What the installer that asks runs, if it says so."""
+    return Client.of_user_agent(request.user_agent)
 
 
 def caching_devpi(request: Any) -> bool:

@@ -21,10 +21,14 @@ class Versions(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one project is built: constraint lines for its environment, KEY/VALUE pairs added to its environment."""
+    """How one project is built: constraint lines for its environment, KEY/VALUE pairs added to its environment.
+
+    `pythons` are the only interpreters that build it; none: any may.
+    """
 
     constraints: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    pythons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class OrderKey:
 class Order:
     """A pin of an index (`user/name`) to be built for an interpreter, with the settings that shape the result.
 
-    `requirements_url` is the simple index that build requirements come from; empty: the public index.
+    `requirements_url` is the simple index that build requirements come from; empty: the public index. `pins_url`, if
+    there is one, is a simple index that has only pinned projects and is asked before it. `ahead` are interpreters that
+    the pin is built for as well when its wheel turns out to be made for one interpreter.
     """
 
     index: str
@@ -57,6 +63,8 @@ class Order:
     recipe: Recipe = Recipe()
     python: str = ""
     requirements_url: str = ""
+    pins_url: str = ""
+    ahead: tuple[str, ...] = ()
 
     @property
     def key(self) -> OrderKey:

@@ -17,23 +17,28 @@ from devpi_forkbuilder.domain.pins import Pin
 TAGS = "py2.py3-none-any"
 STAGE = re.compile(r"[a-z][a-z-]*")
 CACHED_ONLY = "not-built"
+NO_INTERPRETER = "no-interpreter"
 WAITING = "still-building"
 STOPPED = "server-stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """What stands on the page of index `user/name` for a pin that has no file."""
+    """What stands on the page of index `user/name` for a pin that has no file.
+
+    `release` is the version that it is known to have when it was built for others.
+    """
 
     index: str
     pin: Pin
     stage: str
     commit_time: int | None = None
+    release: Version | None = None
 
     @property
     def version(self) -> Version:
         """A version that outranks a public file of the pinned version."""
-        return versions.placeholder(self.pin.release, self.pin.commit, self.commit_time)
+        return versions.placeholder(self.release or self.pin.release, self.pin.commit, self.commit_time)
 
     @property
     def filename(self) -> str:
@@ -46,12 +51,17 @@ class Placeholder:
         return f"/{self.index}/+forks/{self.pin.name}/{self.pin.commit}/failed/{self.stage}/{self.filename}"
 
 
-def phrase(pin: Pin, stage: str, log_url: str) -> str:
-    """The reason phrase of the placeholder's download, in one line of ASCII."""
+def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "") -> str:
+    """The reason phrase of the placeholder's download, in one line of ASCII.
+
+    `client` is what the client runs and `offer` what the server builds for, each as a phrase.
+    """
     version = f" {pin.version}" if pin.version is not None else ""
     name = f"{pin.project}{version}"
     if stage == CACHED_ONLY:
         text = f"{name} from {pin.commit7} is not built, and this URL or server never builds"
+    elif stage == NO_INTERPRETER:
+        text = f"{name} from {pin.commit7} has no file for {client or 'this client'}: this server builds for {offer}"
     elif stage in {WAITING, STOPPED}:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}), ask again: see {log_url}"
     else:

@@ -14,17 +14,20 @@ from packaging.utils import canonicalize_name
 
 from devpi_forkbuilder.domain.orders import Order, Recipe, Versions
 from devpi_forkbuilder.domain.pins import NAME, Pin, PinsRefusedError, parse_pins
+from devpi_forkbuilder.domain.targets import is_interpreter
 from devpi_forkbuilder.errors import RefusedError
 
 FORKS = "forks"
 VERSIONS = "fork_versions"
+PYTHONS = "fork_pythons"
 CONSTRAINTS = "fork_build_constraints"
 ENV = "fork_build_env"
-LINES = (FORKS, CONSTRAINTS, ENV)
+LINES = (FORKS, PYTHONS, CONSTRAINTS, ENV)
 """The settings that are lists of lines; `fork_versions` is one word."""
 DEFAULTS: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     (FORKS, ()),
     (VERSIONS, Versions.STAMPED.value),
+    (PYTHONS, ()),
     (CONSTRAINTS, ()),
     (ENV, ()),
 )
@@ -59,6 +62,7 @@ class IndexSettings:
     versions: Versions = Versions.STAMPED
     constraints: tuple[ProjectLine, ...] = ()
     env: tuple[ProjectLine, ...] = ()
+    pythons: tuple[ProjectLine, ...] = ()
     _by_name: dict[str, tuple[Pin, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -81,9 +85,10 @@ class IndexSettings:
         versions = _versions(config.get(VERSIONS, Versions.STAMPED.value), faults)
         constraints = _project_lines(config, CONSTRAINTS, _constraint_fault, names, faults)
         env = _project_lines(config, ENV, _variable_fault, names, faults)
+        pythons = _project_lines(config, PYTHONS, _python_fault, names, faults)
         if faults:
             raise SettingsRefusedError(faults)
-        return cls(pins or (), versions, constraints, env)
+        return cls(pins or (), versions, constraints, env, pythons)
 
     def pins_of(self, project: str) -> tuple[Pin, ...]:
         """The pins of a project, given by its normalized name."""
@@ -93,11 +98,18 @@ class IndexSettings:
         """How a project is built, given by its normalized name."""
         constraints = tuple(line.value for line in self.constraints if line.name in {"", project})
         pairs = (line.value.partition("=") for line in self.env if line.name == project)
-        return Recipe(constraints, tuple((key, value) for key, _, value in pairs))
+        return Recipe(constraints, tuple((key, value) for key, _, value in pairs), self._pythons(project))
 
-    def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "") -> Order:
+    def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "", pins_url: str = "") -> Order:
         """The order that builds `pin` on `index` (`user/name`)."""
-        return Order(index, pin, self.versions, self.recipe(pin.name), python, requirements_url)
+        recipe = self.recipe(pin.name)
+        ahead = recipe.pythons or self._pythons("")
+        return Order(index, pin, self.versions, recipe, python, requirements_url, pins_url, ahead)
+
+    def _pythons(self, project: str) -> tuple[str, ...]:
+        """The interpreters that the lines of a project name, or those of no project: the empty name."""
+        lines = (line.value for line in self.pythons if line.name == project)
+        return tuple(dict.fromkeys(name for line in lines for name in _listed(line)))
 
 
 def lines_of(value: object) -> tuple[str, ...]:
@@ -169,6 +181,17 @@ def _constraint_fault(line: ProjectLine) -> str | None:
     if requirement.url or requirement.extras:
         return "a constraint has neither a URL nor extras: write for example setuptools<81"
     return None
+
+
+def _python_fault(line: ProjectLine) -> str | None:
+    bad = [name for name in _listed(line.value) if not is_interpreter(name)]
+    if bad or not _listed(line.value):
+        return f"{', '.join(bad)[:80] or 'nothing'} is no interpreter: write for example 3.12, or name: 3.10"
+    return None
+
+
+def _listed(value: str) -> list[str]:
+    return [name for name in re.split(r"[\s,]+", value) if name]
 
 
 def _variable_fault(line: ProjectLine) -> str | None:

@@ -41,14 +41,16 @@ SECONDS = {
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.WANTED: frozenset({State.QUEUED, State.BUILT}),
     State.QUEUED: frozenset({State.FETCHING, State.BUILT, State.FAILED, State.WANTED}),
-    State.FETCHING: frozenset({State.BUILDING, State.FAILED, State.WANTED}),
-    State.BUILDING: frozenset({State.CHECKING, State.FAILED, State.WANTED}),
+    State.FETCHING: frozenset({State.BUILDING, State.QUEUED, State.FAILED, State.WANTED}),
+    State.BUILDING: frozenset({State.CHECKING, State.QUEUED, State.FAILED, State.WANTED}),
     State.CHECKING: frozenset({State.PUBLISHING, State.FAILED, State.WANTED}),
     State.PUBLISHING: frozenset({State.BUILT, State.FAILED, State.WANTED}),
     State.BUILT: frozenset({State.QUEUED, State.WANTED}),
     State.FAILED: frozenset({State.QUEUED, State.WANTED}),
 }
-"""What may follow what. Every unfinished state may go back to `wanted`: the server was stopped in it."""
+"""What may follow what. Every unfinished state may go back to `wanted`: the server was stopped in it. A build that
+needs another one first goes back to `queued`.
+"""
 
 
 def may_follow(before: State, after: State) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,12 +28,18 @@ LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the co
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too."""
+    """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
+
+    `pins_url` is an index that is asked first; `needs` is told each set of requirements before it is installed, and
+    raises when that has to wait.
+    """
 
     project: Path
     constraints: tuple[str, ...] = ()
     index_url: str = ""
     sdist: bool = False
+    pins_url: str = ""
+    needs: Callable[[tuple[str, ...]], None] = lambda _requirements: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,15 @@ def build(bench: Bench, wanted: Wanted) -> Left:
 
     When this returns or raises, none of the build's processes is left. Raises BuildError (those of
     `read_build_system` and `supply`, `hook-failed`, `build-failed`), LimitsError (`timeout`, `silence`),
-    InfrastructureError and CancelledError.
+    InfrastructureError and CancelledError, and what `wanted.needs` raises.
     """
     system = read_build_system(wanted.project)
     copy = _copied(bench, wanted)
     try:
-        supplies = Supplies(system.requires, wanted.constraints, wanted.index_url)
-        supplies, held = _equip(bench, system, supplies, wanted.project)
+        supplies = Supplies(system.requires, wanted.constraints, wanted.index_url, wanted.pins_url)
+        supplies, held = _equip(bench, system, supplies, wanted)
         wheel = _build_wheel(bench, wanted.project)
-        sdist = None if copy is None else _try_sdist(bench, system, supplies, copy)
+        sdist = None if copy is None else _try_sdist(bench, system, supplies, replace(wanted, project=copy))
     finally:
         bench.end()
     return Left(wheel, sdist, held)
@@ -73,11 +80,12 @@ def _copied(bench: Bench, wanted: Wanted) -> Path | None:
     return target / wanted.project.relative_to(source)
 
 
-def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path) -> tuple[Supplies, tuple[str, ...]]:
+def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> tuple[Supplies, tuple[str, ...]]:
     """The environment with what the table and then the back end require; when more is asked for, it is made anew:
     the back end's code has run in the first one and could have changed it.
     """
-    held = supply(bench, supplies)
+    project = wanted.project
+    held = _supply(bench, supplies, wanted)
     setuptools = _versions(held).get("setuptools")
     if asks_for_nothing(system, project, Version(setuptools) if setuptools else None):
         return supplies, held
@@ -85,7 +93,12 @@ def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path)
     if _all_held(asked, held):
         return supplies, held
     supplies = replace(supplies, requires=(*supplies.requires, *asked))
-    return supplies, supply(bench, supplies)
+    return supplies, _supply(bench, supplies, wanted)
+
+
+def _supply(bench: Bench, supplies: Supplies, wanted: Wanted) -> tuple[str, ...]:
+    wanted.needs(supplies.requires)
+    return supply(bench, supplies)
 
 
 def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
@@ -137,12 +150,13 @@ def _build_wheel(bench: Bench, project: Path) -> Path:
     return out
 
 
-def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, project: Path) -> Path | None:
+def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> Path | None:
+    project = wanted.project
     out = bench.fresh("sdist-out")
     try:
         asked = _ask(bench, system, project, SDIST_HOOK)
         if asked:
-            supply(bench, replace(supplies, requires=(*supplies.requires, *asked)))
+            _supply(bench, replace(supplies, requires=(*supplies.requires, *asked)), wanted)
         done = bench.boxed_uv(_arguments(bench, "--sdist", project, out), "The build of the source distribution")
         failed = f"status {done.returncode}" if done.returncode else ""
     except (BuildError, LimitsError) as error:

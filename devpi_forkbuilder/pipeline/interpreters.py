@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import sys
 import sysconfig
@@ -17,6 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.tags import platform_tags
+
+from devpi_forkbuilder.domain.targets import Client, Offer
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
 from devpi_forkbuilder.pipeline.process import run
@@ -30,6 +34,7 @@ base = getattr(sys, "_base_executable", None) or sys.executable
 print(json.dumps([base, platform.python_version(), sys.implementation.name, sys.base_prefix,
                   bool(sysconfig.get_config_var("Py_GIL_DISABLED"))]))
 """
+LIBC = re.compile(r"(many|musl)linux_(\d+)_(\d+)_")
 # What uv needs in order to find the interpreters that it manages itself (its manual, "Environment variables").
 PLACES = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
 
@@ -77,13 +82,11 @@ class Interpreters:
         self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
         self._lock = threading.Lock()
         self._known: tuple[Interpreter, ...] = ()
+        self._platform = own_platform(self.own())
 
     def own(self) -> Interpreter:
         """The interpreter that this server runs on, outside of any virtual environment."""
-        executable = Path(getattr(sys, "_base_executable", None) or sys.executable)
-        number = ".".join(map(str, sys.version_info[:3]))
-        threads = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-        return Interpreter(executable, number, sys.implementation.name, Path(sys.base_prefix), threads)
+        return own_interpreter()
 
     def all(self) -> tuple[Interpreter, ...]:
         """Every interpreter that works: the server's own first, then by falling version."""
@@ -91,6 +94,11 @@ class Interpreters:
             if not self._known:
                 self._known = self._look()
             return self._known
+
+    def offer(self) -> Offer:
+        """What this server builds for."""
+        names = tuple(dict.fromkeys(one.name for one in self.all()))
+        return Offer(names, self._platform)
 
     def find(self, name: str) -> Interpreter:
         """The interpreter called `name`; the empty name means the server's own.
@@ -142,6 +150,24 @@ class Interpreters:
         except ForkbuilderError:
             return b""
         return b"" if finished.returncode else finished.stdout
+
+
+def own_interpreter() -> Interpreter:
+    """The interpreter that this server runs on, outside of any virtual environment."""
+    executable = Path(getattr(sys, "_base_executable", None) or sys.executable)
+    number = ".".join(map(str, sys.version_info[:3]))
+    threads = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    return Interpreter(executable, number, sys.implementation.name, Path(sys.base_prefix), threads)
+
+
+def own_platform(own: Interpreter) -> Client:
+    """This machine as a client that runs the interpreter `own`. The libc is what this server itself runs on."""
+    found = next(filter(None, map(LIBC.match, platform_tags())), None)
+    libc = {"many": "glibc", "musl": "musl"}[found[1]] if found else ""
+    release = (int(found[2]), int(found[3])) if found else (0, 0)
+    major, minor = own.number[:2]
+    where = (platform.system().lower(), platform.machine().lower())
+    return Client(own.implementation, (major, minor), *where, libc, release, own.free_threaded)
 
 
 def search_path(environ: Mapping[str, str]) -> str:

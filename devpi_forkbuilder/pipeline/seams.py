@@ -9,6 +9,7 @@ from typing import Protocol
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.pipeline.command import Command
 
 
@@ -38,6 +39,12 @@ class Progress(Protocol):
     def cancelled(self) -> bool:
         """Whether the build should end now: the server is stopping. Cheap; asked several times a second."""
 
+    def needs(self, requirements: tuple[str, ...], python: str) -> None:
+        """The build will install `requirements` (PEP 508 lines) for the interpreter `python`.
+
+        Raises NeedsPinsError when some of them are pinned projects that have to be built first.
+        """
+
 
 class Builder(Protocol):
     """Turns an order into files."""
@@ -50,12 +57,25 @@ class Builder(Protocol):
         """The files of `order`, which live until the context ends.
 
         Enters the states `fetching`, `building` and `checking`. Raises ForkbuilderError for every failure that
-        can be told to a user, and CancelledError when `progress.cancelled()` became true.
+        can be told to a user, CancelledError when `progress.cancelled()` became true, and what `progress.needs`
+        raises.
         """
+
+    def offer(self) -> Offer:
+        """What it builds for. The first call asks all interpreters what they are, which may take a second."""
 
 
 class CancelledError(Exception):
     """The server is stopping; the order is not at fault and is wanted again."""
+
+
+class NeedsPinsError(Exception):
+    """The order is not at fault: `orders` have to be built before it, with the interpreter `python`."""
+
+    def __init__(self, orders: tuple[Order, ...], python: str) -> None:
+        super().__init__(", ".join(order.pin.name for order in orders))
+        self.orders = orders
+        self.python = python
 
 
 class Box(Protocol):

@@ -27,11 +27,16 @@ HINT = "fork_build_constraints can hold a requirement back, for example to an ol
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """What an environment gets: PEP 508 lines, constraint lines, and the simple index (empty: the public one)."""
+    """What an environment gets: PEP 508 lines, constraint lines, and the simple index (empty: the public one).
+
+    `pins_url`, if there is one, is an index whose projects are taken from there and nowhere else (uv's manual,
+    "Searching across multiple indexes": the first index that has a project is the only one).
+    """
 
     requires: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     index_url: str = ""
+    pins_url: str = ""
 
 
 def refused(requires: Iterable[str]) -> list[str]:
@@ -107,8 +112,9 @@ def _constraints(supplies: Supplies, folder: Path) -> Path | None:
 
 def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[str, ...]:
     index = ("--default-index", supplies.index_url) if supplies.index_url else ()
+    first = ("--index", supplies.pins_url) if supplies.pins_url else ()
     held_back = ("--constraints", constraints) if constraints else ()
-    return ("pip", "install", "--python", environment, *index, *held_back)
+    return ("pip", "install", "--python", environment, *index, *first, *held_back)
 
 
 def _judge(done: Finished, supplies: Supplies) -> None:

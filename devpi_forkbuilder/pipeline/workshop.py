@@ -12,6 +12,7 @@ from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.orders import Order, Versions
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline import frontend
@@ -60,6 +61,10 @@ class Workshop:
         """Remove what builds of a server that crashed have left; returns what was removed."""
         return sweep_leftovers(self.work)
 
+    def offer(self) -> Offer:
+        """See `Builder.offer`."""
+        return self.interpreters.offer()
+
     @contextlib.contextmanager
     def build(self, order: Order, progress: Progress) -> Iterator[Built]:
         """See `Builder.build`."""
@@ -98,6 +103,8 @@ class Workshop:
             project=source.project,
             constraints=order.recipe.constraints,
             index_url=order.requirements_url,
+            pins_url=order.pins_url,
+            needs=lambda requirements: progress.needs(requirements, interpreter.name),
             sdist=order.versions is Versions.PLAIN,
         )
         return frontend.build(bench, wanted)
@@ -107,6 +114,7 @@ class Workshop:
             "commit": source.commit,
             "tree": source.tree,
             "python": _called(interpreter),
+            "interpreter": interpreter.name,
             "uv": self.tools.uv.version,
             "git": self.tools.git.version,
             "sandbox": self.equipment.sandbox.name,

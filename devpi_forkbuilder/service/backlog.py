@@ -35,12 +35,18 @@ class Backlog(Generic[Item]):
         with self._moved:
             return self._closed
 
-    def put(self, group: Hashable, item: Item) -> bool:
-        """Queue `item`; False when there is no room or the backlog is closed."""
+    def put(self, group: Hashable, item: Item, *, front: bool = False) -> bool:
+        """Queue `item`, or put it before all others; False when the backlog is closed, or there is no room at its end.
+
+        What goes to the front is needed by, or was, something that was let in before: it needs no room.
+        """
         with self._moved:
-            if self._closed or len(self._items) >= self._limit:
+            if self._closed or (len(self._items) >= self._limit and not front):
                 return False
-            self._items.append((group, item))
+            if front:
+                self._items.appendleft((group, item))
+            else:
+                self._items.append((group, item))
             self._moved.notify_all()
             return True
 

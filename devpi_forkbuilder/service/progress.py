@@ -6,13 +6,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
+from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.states import SECONDS, State, may_follow
-from devpi_forkbuilder.pipeline.seams import LogSink
+from devpi_forkbuilder.pipeline.seams import LogSink, NeedsPinsError
 from devpi_forkbuilder.service.board import Board
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.records import Failure, Record
-from devpi_forkbuilder.service.seams import Clock
+from devpi_forkbuilder.service.seams import Clock, Publisher
 
 
 class Silence:
@@ -28,8 +29,12 @@ class Silence:
 class Run:
     """What a builder sees as its `Progress`, and what the worker ends. For one thread, but `cancelled`."""
 
-    def __init__(self, flight: Flight, board: Board, clock: Clock, stopping: threading.Event) -> None:
+    def __init__(
+        self, order: Order, flight: Flight, board: Board, clock: Clock, stopping: threading.Event, index: Publisher
+    ) -> None:
+        self.order = order
         self.flight = flight
+        self._index = index
         self._board = board
         self._clock = clock
         self._stopping = stopping
@@ -75,6 +80,17 @@ class Run:
     def cancelled(self) -> bool:
         """Whether the build should end now."""
         return self._stopping.is_set()
+
+    def needs(self, requirements: tuple[str, ...], python: str) -> None:
+        """The build will install `requirements` for `python`. Raises NeedsPinsError."""
+        orders = self._index.needs(self.order, requirements, python)
+        if orders:
+            raise NeedsPinsError(orders, python)
+
+    def parked(self) -> None:
+        """Others have to be built first; this was no attempt. Raises CancelledError when the run was ended."""
+        record = replace(self._moved(State.QUEUED), attempts=max(self.record.attempts - 1, 0))
+        self._board.advance(self.flight, record)
 
     def built(self) -> bool:
         """The end: the index has the files. False when it had ended before."""

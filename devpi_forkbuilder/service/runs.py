@@ -7,23 +7,30 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.errors import MismatchError
-from devpi_forkbuilder.pipeline.seams import Builder, CancelledError
+from devpi_forkbuilder.errors import BuildError, MismatchError
+from devpi_forkbuilder.pipeline.seams import Builder, CancelledError, NeedsPinsError
 from devpi_forkbuilder.service import tally
 from devpi_forkbuilder.service.board import Board
 from devpi_forkbuilder.service.failures import explained, failure_of, printable, report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.logs import Logs
+from devpi_forkbuilder.service.parking import Parking
 from devpi_forkbuilder.service.progress import Run
 from devpi_forkbuilder.service.retry import retry_at
 from devpi_forkbuilder.service.seams import Clock, OpenLog, Publisher
 
+MOST_AHEAD = 20
+"""How many builds one build may bring with it."""
+
 
 class Runner:
-    """Runs orders in the calling thread. No exception leaves it, and no flight is left without an end."""
+    """Runs orders in the calling thread. No exception leaves it, and no flight is left without an end: what has to wait
+    for others is in `parking`.
+    """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a composition, each by its name
         self,
         *,
         builder: Builder,
@@ -34,6 +41,7 @@ class Runner:
         clock: Clock,
         counts: tally.Tally,
         stopping: threading.Event,
+        parking: Parking,
     ) -> None:
         self._builder = builder
         self._publisher = publisher
@@ -43,26 +51,28 @@ class Runner:
         self._clock = clock
         self._counts = counts
         self._stopping = stopping
+        self._parking = parking
 
-    def run(self, order: Order, flight: Flight) -> None:
-        """Take `flight` to its end."""
+    def run(self, order: Order, flight: Flight) -> tuple[Order, ...]:
+        """Take `flight` to its end. The answer: what is to be built ahead now."""
         try:
             with ExitStack() as stack:
-                run = Run(flight, self._board, self._clock, self._stopping)
+                run = Run(order, flight, self._board, self._clock, self._stopping, self._publisher)
                 try:
-                    self._fly(order, run, stack)
+                    return self._fly(order, run, stack)
                 except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder is no reason to end a worker
                     self._fell(run, error, stack)
         except BaseException as error:  # noqa: BLE001 - what goes wrong on the way down must not leave waiters hanging
             report(error, f"ending the run of {flight.key.project}")
             self._crashed(flight, error)
+        return ()
 
-    def _fly(self, order: Order, run: Run, stack: ExitStack) -> None:
+    def _fly(self, order: Order, run: Run, stack: ExitStack) -> tuple[Order, ...]:
         run.begin()
         if self._publisher.covers(order):
             if run.built():
                 self._counts.count(tally.COVERED)
-            return
+            return ()
         name = self._logs.name(order.key)
         run.logging_to(name)
         log = stack.enter_context(closing(self._logs.start(name, self._open_log)))
@@ -77,6 +87,15 @@ class Runner:
             if run.built():
                 self._counts.count(tally.BUILT)
                 self._counts.spend(run.record.seconds)
+            return _others(order, built)
+
+    def give_up(self, order: Order, flight: Flight, error: BuildError) -> None:
+        """`flight`, which was parked, ends with `error`. It is tried again whenever it is asked for: what it waited
+        for may be mended, and then nothing of its own changes.
+        """
+        run = Run(order, flight, self._board, self._clock, self._stopping, self._publisher)
+        if run.failed(failure_of(error, run.record.state), self._clock.now()):
+            self._counts.count(tally.FAILED[error.kind])
 
     def _look_again(self, order: Order) -> None:
         """Without this a build that does not serve its order would be asked for, and run, at every request."""
@@ -91,6 +110,8 @@ class Runner:
     def _fell(self, run: Run, error: BaseException, stack: ExitStack) -> None:
         if run.flight.done:
             self._too_late(run, error)
+        elif isinstance(error, NeedsPinsError) and not self._stopping.is_set():
+            self._park(run, error, stack)
         elif self._stopping.is_set():
             # What fails while the server stops fails because it stops: to remember it would blame the order.
             run.log.say("The server stopped; the build starts again when it is asked for.")
@@ -98,6 +119,17 @@ class Runner:
                 self._counts.count(tally.CANCELLED)
         else:
             self._failed(run, error, stack)
+
+    def _park(self, run: Run, error: NeedsPinsError, stack: ExitStack) -> None:
+        run.log.say(f"This needs pinned projects that are not built yet: {printable(str(error))}. They come first.")
+        stack.close()
+        try:
+            run.parked()
+            self._parking.park((run.order, run.flight), error.orders, error.python)
+        except CancelledError:
+            return  # the server stops, and has ended the flight
+        except BuildError as cycle:
+            self.give_up(run.order, run.flight, cycle)
 
     def _too_late(self, run: Run, error: BaseException) -> None:
         """The result is out, or `stop` gave the run up: nothing of it changes."""
@@ -124,3 +156,11 @@ class Runner:
         failure = failure_of(explained(error), record.state)
         if self._board.conclude(flight, replace(record, state=State.FAILED, error=failure, retry_at=0.0)):
             self._counts.count(tally.FAILED[failure.kind])
+
+
+def _others(order: Order, built: Built) -> tuple[Order, ...]:
+    """The orders for the other interpreters that a pin is built for, when its wheel is made for one."""
+    if all(artefact.pure for artefact in built.artefacts):
+        return ()
+    names = (python for python in order.ahead[:MOST_AHEAD] if python != order.python)
+    return tuple(replace(order, python=python, ahead=()) for python in names)

@@ -12,7 +12,7 @@ from devpi_forkbuilder.pipeline.seams import LogSink
 
 
 class Publisher(Protocol):
-    """Makes a build's files part of the index. Both members are called in worker threads only."""
+    """The index as builds see it. All members are called in worker threads only."""
 
     def publish(self, order: Order, built: Built) -> None:
         """All files of `built` become visible at once, or none. Raises ForkbuilderError.
@@ -22,6 +22,9 @@ class Publisher(Protocol):
 
     def covers(self, order: Order) -> bool:
         """Whether the index has a usable file for `order`: another target's build may have served it."""
+
+    def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
+        """The orders that have to be built before `requirements` (PEP 508 lines) can be installed for `python`."""
 
 
 class Clock(Protocol):

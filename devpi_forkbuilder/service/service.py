@@ -17,13 +17,12 @@ from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.failures import explained, failure_of, report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.logs import Logs, tail
+from devpi_forkbuilder.service.parking import Parking, Ticket
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.runs import Runner
 from devpi_forkbuilder.service.seams import Clock, OpenLog, Publisher
 from devpi_forkbuilder.service.tally import Tally
-
-Ticket = tuple[Order, Flight]
 
 
 class ForkService:
@@ -55,6 +54,7 @@ class ForkService:
         self._stopping = threading.Event()
         self._backlog: Backlog[Ticket] = Backlog(queue_limit)
         self._board = Board(records, self.changes)
+        self._parking = Parking(lambda order: self._take(order, force=False, front=True))
         self._runner = Runner(
             builder=builder,
             publisher=publisher,
@@ -64,6 +64,7 @@ class ForkService:
             clock=clock,
             counts=self._counts,
             stopping=self._stopping,
+            parking=self._parking,
         )
         self._workers = [
             threading.Thread(target=self._work, name=f"forkbuilder-worker-{number}", daemon=True)
@@ -76,12 +77,15 @@ class ForkService:
         Never waits for work, never raises. The flight is done at once when a failure is remembered that may not be
         tried yet, when the queue is full (`queue-full`, not recorded), and when the service was stopped (`wanted`).
         """
+        return self._take(order, force=force, front=False)
+
+    def _take(self, order: Order, *, force: bool, front: bool) -> Flight:
         try:
             fingerprint = order.fingerprint(self._builder.identity)
             return self._board.enter(
                 order.key,
-                plan=lambda latest: self._plan(order.key, fingerprint, latest, force),
-                admit=lambda flight: self._admit(order, flight),
+                plan=lambda latest: self._plan(order.key, fingerprint, latest, force, front),
+                admit=lambda flight: self._admit(order, flight, front),
             )
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
@@ -152,19 +156,19 @@ class ForkService:
         self._logs.remove(left)
         return len(left)
 
-    def _plan(self, key: OrderKey, fingerprint: str, latest: Record | None, force: bool) -> Flight:
+    def _plan(self, key: OrderKey, fingerprint: str, latest: Record | None, force: bool, front: bool) -> Flight:
         now = self._clock.now()
         if latest is not None and not decide(latest, fingerprint, now, force):
             return Flight(latest, done=True)
         queued = _queued(key, fingerprint, latest, now)
         if self._backlog.closed:
             return Flight(interrupted(queued), done=True)
-        if self._backlog.full:
+        if self._backlog.full and not front:
             return self._failed(queued, _queue_full())
         return Flight(queued)
 
-    def _admit(self, order: Order, flight: Flight) -> None:
-        if not self._backlog.put(order.key.group, (order, flight)):
+    def _admit(self, order: Order, flight: Flight, front: bool) -> None:
+        if not self._backlog.put(order.key.group, (order, flight), front=front):
             raise InfrastructureError("stopping", "The server is stopping.", next_step="Ask again in a moment.")
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
@@ -188,9 +192,22 @@ class ForkService:
         while (taken := self._backlog.take()) is not None:
             group, (order, flight) = taken
             try:
-                self._runner.run(order, flight)
+                ahead = self._runner.run(order, flight)
             finally:
                 self._backlog.release(group)
+            for other in ahead:
+                self.ask(other)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What waited for others and need not wait any more is next, or has failed with them."""
+        while ready := self._parking.ready():
+            for (order, flight), error in ready:
+                if error is not None:
+                    self._runner.give_up(order, flight, error)
+                else:
+                    # False when the backlog is closed: whoever closed it ends the flight
+                    self._backlog.put(order.key.group, (order, flight), front=True)
 
 
 def _queue_full() -> InfrastructureError:

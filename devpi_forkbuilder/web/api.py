@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -11,12 +11,13 @@ from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import READ
+from devpi_forkbuilder.domain.targets import Client, is_interpreter
+from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.listing import listing_page
 from devpi_forkbuilder.web.states import as_json, record_for
 
 TYPE = "forkstates"
-PYTHON = re.compile(r"\d+\.\d+")
 
 
 class ApiError(Exception):
@@ -59,16 +60,15 @@ class ForksView:
         if not pinned:
             raise ApiError(404, f"The index does not pin {self.request.matchdict['project']} at that commit.")
         for one in pinned:
-            if one.missing:
-                self.context.builds.ask(one.order, force=options["force"])
+            orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
+            for order in orders:
+                self.context.builds.ask(order, force=options["force"])
         return answer(202, result=self._states(pinned))
 
     def miss(self) -> Any:
         """What a simple page does, without the page."""
         options = self._options()
-        pinned = [
-            one for one in self._pinned(READ, options["python"]) if options["commit"] in {None, one.pin.commit}
-        ]
+        pinned = [one for one in self._pinned(READ, options["python"]) if options["commit"] in {None, one.pin.commit}]
         for one in pinned:
             if one.missing and not self.context.cached_only:
                 self.context.builds.ask(one.order)
@@ -95,8 +95,7 @@ class ForksView:
         for record in records:
             by_group.setdefault(record.key.group, []).append(record)
         link = self.request.application_url.__add__
-        found = ((one, record_for(one, by_group.get(one.order.key.group, ()), python or None)) for one in pinned)
-        return [as_json(one, record, link) for one, record in found]
+        return [as_json(one, _record(one, by_group, python), link) for one in pinned]
 
     def _options(self) -> dict[str, Any]:
         """The request's JSON body: `commit`, `python`, `force`."""
@@ -113,12 +112,16 @@ class ForksView:
         return f"{self.request.matchdict['user']}/{self.request.matchdict['index']}"
 
 
+def _record(one: Pinned, by_group: Mapping[Any, list[Record]], python: str) -> Record | None:
+    return record_for(one, by_group.get(one.order.key.group, ()), one.order.python if python else None)
+
+
 def _python(value: object) -> str:
-    """An interpreter's version, or empty. Raises ApiError."""
+    """An interpreter's name, `str` of a client, or empty. Raises ApiError."""
     if not value:
         return ""
-    if not isinstance(value, str) or not PYTHON.fullmatch(value):
-        raise ApiError(400, "python is an interpreter's version such as '3.12'.")
+    if not isinstance(value, str) or not (is_interpreter(value) or Client.told(value)):
+        raise ApiError(400, "python is an interpreter such as '3.12', or a target: '3.12 linux x86_64 glibc 2.36'.")
     return value
 
 

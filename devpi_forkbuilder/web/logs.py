@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from packaging.utils import canonicalize_name
 from pyramid.response import FileResponse, Response
 
-from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, STAGE, phrase
+from devpi_forkbuilder.devpi.lookup import Pinned
+from devpi_forkbuilder.devpi.requests import client_of
+from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STAGE, phrase
 from devpi_forkbuilder.domain.replicas import REASONS, replica_phrase
 from devpi_forkbuilder.web.api import ApiError, ForksView
 from devpi_forkbuilder.web.states import log_path, record_for
@@ -47,18 +50,28 @@ class LogsView(ForksView):
         url = self.request.application_url + log_path(self._index(), one.pin)
         record = record_for(one, self.context.builds.records_of(self._index(), one.pin.name))
         forward = self.context.forward
-        if forward is not None and stage in REASONS:
+        if stage == NO_INTERPRETER:
+            said = self._unservable(one, url)
+        elif forward is not None and stage in REASONS:
             said = replica_phrase(one.pin, stage, forward.url)
         else:
             said = phrase(one.pin, stage, url)
         parts = [said]
-        if record is not None and record.error is not None and stage != CACHED_ONLY:
+        if record is not None and record.error is not None and stage not in {CACHED_ONLY, NO_INTERPRETER}:
             tail = self.context.builds.tail(record.key, TAIL).decode("utf-8", "replace")
             parts += [f"{record.error.kind.value}: {record.error.message}", "", tail]
         response = _text("\n".join(parts) + "\n")
         response.status = f"424 {said}"
         response.headers.update(HEADERS)
         return response
+
+    def _unservable(self, one: Pinned, url: str) -> str:
+        """What is said to a client that nothing built here fits: what it is, and what this server builds for."""
+        client, offer, only = client_of(self.request), self.context.lookup.offer(), one.order.recipe.pythons
+        if only:
+            offer = replace(offer, pythons=tuple(python for python in offer.pythons if python in only))
+        who = f"Python {client.interpreter} on {client.platform}" if client is not None else ""
+        return phrase(one.pin, NO_INTERPRETER, url, client=who, offer=f"Python {offer}")
 
     def _one(self) -> Any:
         """The pin of the request's project and commit."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from packaging.version import Version
+
 from devpi_forkbuilder.devpi.lookup import Pinned
-from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, STOPPED, WAITING, Placeholder
+from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STOPPED, WAITING, Placeholder
 from devpi_forkbuilder.domain.replicas import REASONS
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.service.flights import Flight
@@ -36,6 +38,16 @@ def never_built(pinned: Iterable[Pinned]) -> list[Placeholder]:
     return [_placeholder(one, CACHED_ONLY, None) for one in pinned]
 
 
+def unservable(pinned: Iterable[Pinned]) -> list[Placeholder]:
+    """The placeholders for a client that no file fits, nor any that could be built here."""
+    return [_hopeless(one) for one in pinned if one.hopeless]
+
+
+def _hopeless(one: Pinned) -> Placeholder:
+    release = Version(one.files[0].version) if one.files else None
+    return Placeholder(one.order.index, one.pin, NO_INTERPRETER, release=release)
+
+
 def _stage(flight: Flight) -> str | None:
     record = flight.record
     if not flight.done:
@@ -43,7 +55,8 @@ def _stage(flight: Flight) -> str | None:
     if record.state is State.FAILED:
         if record.error is None:
             return State.FAILED.value
-        return record.error.reference if record.error.reference in REASONS else record.error.stage.value
+        told = record.error.reference in {*REASONS, NO_INTERPRETER}
+        return record.error.reference if told else record.error.stage.value
     return STOPPED if record.state is not State.BUILT else None
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.releases import ReleaseFile
 from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.placeholders import NO_INTERPRETER
 from devpi_forkbuilder.domain.states import SECONDS, State
+from devpi_forkbuilder.errors import Kind
 from devpi_forkbuilder.service.records import Failure, Record
 
 Link = Callable[[str], str]
@@ -28,6 +30,8 @@ def state_of(pinned: Pinned, record: Record | None) -> State:
         return record.state
     if pinned.built:
         return State.BUILT
+    if pinned.hopeless:
+        return State.FAILED
     if record is not None and record.state is State.FAILED:
         return State.FAILED
     return State.WANTED
@@ -51,7 +55,7 @@ def as_json(pinned: Pinned, record: Record | None, link: Link) -> dict[str, Any]
         "targets": sorted({_target(file) for file in pinned.files}),
         "files": [_file(file, link) for file in pinned.files],
         "commit_time": record.commit_time if record is not None else None,
-        "error": _error(record.error) if record is not None and state is State.FAILED else None,
+        "error": _error_of(pinned, record) if state is State.FAILED else None,
         "log_url": link(log_path(pinned.order.index, pin)) if record is not None and record.log else None,
         "queued_at": record.queued_at if record is not None else None,
         "started_at": record.started_at if record is not None else None,
@@ -76,10 +80,20 @@ def _file(file: ReleaseFile, link: Link) -> dict[str, Any]:
     }
 
 
-def _error(error: Failure | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    return {"kind": error.kind.value, "stage": error.stage.value, "message": error.message}
+def _error_of(pinned: Pinned, record: Record | None) -> dict[str, str] | None:
+    if pinned.hopeless:
+        message = f"No file fits {pinned.client.interpreter if pinned.client else 'the client'}, nor can one be built."
+        return _error(Failure(Kind.REFUSED, NO_INTERPRETER, State.WANTED, message))
+    return _error(record.error) if record is not None and record.error is not None else None
+
+
+def _error(error: Failure) -> dict[str, str]:
+    return {
+        "kind": error.kind.value,
+        "stage": error.stage.value,
+        "reference": error.reference,
+        "message": error.message,
+    }
 
 
 def _seconds(spent: Mapping[str, float]) -> dict[str, float | None]:

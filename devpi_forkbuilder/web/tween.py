@@ -7,18 +7,19 @@ fresh one. A request that has nothing to do with a pin goes through untouched.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
 from devpi_forkbuilder.devpi.lookup import CACHED
-from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, may_read, wants_json
+from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, client_of, may_read, wants_json
 from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import held_response
 from devpi_forkbuilder.web.kept import KEEP, UNPINNED
-from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of
+from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of, unservable
 from devpi_forkbuilder.web.pages import with_placeholders
 from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
 
@@ -53,7 +54,7 @@ def _cached(context: Context, handler: Handler, request: Any, simple: str, asked
 
 def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
     with context.keyfs.read_transaction():
-        pinned = context.lookup.of_page(asked.user, asked.index, asked.name)
+        pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
         missing = [one for one in pinned if one.missing]
         if missing and not may_read(request, asked.user, asked.index):
             missing = []
@@ -61,33 +62,43 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
     request.environ[UNPINNED] = not pinned
     request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
     if not missing:
-        return _finished(handler, request, [], pinned=bool(pinned))
+        return _finished(handler, request, unservable(pinned), pinned=bool(pinned))
     unbuilt = [one for one in missing if not one.built]
     if unbuilt and (asked.cached_only or context.cached_only):
-        return _finished(handler, request, never_built(unbuilt))
-    return _missed(context, handler, request, [Miss(one, context.builds.ask(one.order)) for one in missing])
+        return _finished(handler, request, never_built(unbuilt) + unservable(pinned))
+    misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
+    ended = partial(_ended, context, handler, request, asked, misses)
+    return _missed(context, request, misses, ended)
 
 
-def _missed(context: Context, handler: Handler, request: Any, misses: list[Miss]) -> Any:
-    """Wait in a seat; a build that ends in time gets an ordinary answer, the others a held one."""
+def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[bool], Any]) -> Any:
+    """Wait in a seat; a build that ends in time gets an ordinary answer, the others a held one.
+
+    `ended` gives the answer when there is nothing to wait for any more; it is told whether one has begun already.
+    """
     if all(miss.flight.done for miss in misses):
-        return _ended(handler, request, misses)
+        return ended(False)
     if not context.seats.take():
         return _busy("Too many requests wait for builds.")
     held = False
     try:
         deadline = monotonic() + context.waiting.hold
         if all(miss.flight.wait(max(0.0, deadline - monotonic())) for miss in misses):
-            return _ended(handler, request, misses)
+            return ended(False)
         held = True
-        return held_response(context, request, misses, lambda: _ended(handler, request, misses, streaming=True))
+        return held_response(context, request, misses, lambda: ended(True))
     finally:
         if not held:
             context.seats.leave()
 
 
-def _ended(handler: Handler, request: Any, misses: list[Miss], *, streaming: bool = False) -> Any:
-    placeholders = placeholders_of(misses)
+def _ended(
+    context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss], streaming: bool
+) -> Any:
+    with context.keyfs.read_transaction():
+        # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
+        pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
+    placeholders = placeholders_of(misses) + unservable(pinned)
     if placeholders and caching_devpi(request) and not streaming:
         # a devpi that caches this page would keep the failure for half an hour after it was mended
         return _busy(f"The build of {misses[0].pinned.pin.project} failed.")

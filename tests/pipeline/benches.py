@@ -85,6 +85,7 @@ class Follower:
         self.lines = Lines()
         self.states: list[State] = []
         self.time: int | None = None
+        self.needed: list[tuple[tuple[str, ...], str]] = []
         self._cancelled = cancelled
 
     @property
@@ -99,6 +100,9 @@ class Follower:
 
     def cancelled(self) -> bool:
         return self._cancelled()
+
+    def needs(self, requirements: tuple[str, ...], python: str) -> None:
+        self.needed.append((requirements, python))
 
 
 def order(line: str, **more: object) -> Order:

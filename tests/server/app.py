@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import devpi_forkbuilder.plugin
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.targets import Client, Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.seams import Progress
@@ -30,6 +31,7 @@ OTHER = "2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e"
 COMMIT_TIME = 1_763_634_153  # 2025-11-20 10:22:33 UTC
 PIP = 'pip/26.3 {"installer":{"name":"pip","version":"26.3"}}'
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+PURE = "py3-none-any"
 PASSWORD = "secret"
 CHEAP_HASHES = ("--argon2-memory-cost", "8", "--argon2-parallelism", "1", "--argon2-time-cost", "1")
 
@@ -49,7 +51,10 @@ class HeldBuilder:
         self.gate.set()
         self.failure: ForkbuilderError | None = None
         self.orders: list[Order] = []
-        self.pure = True
+        self.tags: Callable[[Order], str] = lambda _order: PURE
+
+    def offer(self) -> Offer:
+        return Offer(("3.11", "3.12", "pypy3.10"), Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36)))
 
     def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
         return self._build(order, progress)
@@ -68,13 +73,14 @@ class HeldBuilder:
             raise self.failure
         progress.enter(State.CHECKING)
         version = stamp(Version(order.pin.version or "1.0"), COMMIT_TIME, order.pin.commit)
-        path = make_wheel(self.folder, order.pin.name, str(version))
+        tags = self.tags(order)
+        path = make_wheel(self.folder, order.pin.name, str(version), tags)
         content = path.read_bytes()
         metadata: dict[str, str | list[str]] = {"requires_python": ">=3.8", "summary": "a fork"}
         artefact = Artefact(
-            path, path.name, hashlib.sha256(content).hexdigest(), len(content), str(version), self.pure, metadata
+            path, path.name, hashlib.sha256(content).hexdigest(), len(content), str(version), tags == PURE, metadata
         )
-        yield Built((artefact,), COMMIT_TIME, {"uv": "0.0", "python": "3.11"})
+        yield Built((artefact,), COMMIT_TIME, {"uv": "0.0", "interpreter": order.python or "3.11"})
 
 
 def plugins() -> Any:
@@ -86,13 +92,13 @@ def plugins() -> Any:
     return manager
 
 
-def make_wheel(folder: Path, name: str, version: str) -> Path:
+def make_wheel(folder: Path, name: str, version: str, tags: str = PURE) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    path = folder / f"{name.replace('-', '_')}-{version}-{tags}.whl"
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tags}\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
 

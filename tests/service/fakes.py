@@ -134,6 +134,7 @@ class FakePublisher:
     def __init__(self, *, pure: bool = False) -> None:
         self._pure = pure
         self.published: set[OrderKey] = set()
+        self.needed: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: ()
         self.before_covers: Callable[[Order], None] = accept
         self.before_publish: Callable[[Order], None] = accept
 
@@ -147,6 +148,9 @@ class FakePublisher:
         if self._pure:
             return order.key.group in {key.group for key in self.published}
         return order.key in self.published
+
+    def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
+        return self.needed(order, requirements, python)
 
 
 class FileLog:
