@@ -17,11 +17,12 @@ def check(context: Context) -> int:
     """Tell all faults and notes; 1 when there are faults."""
     found = read_all(context.args.requirement, context.environ)
     open_lines = [line for line in found.git_lines if line.commit is None]
-    faults = faults_of(found, strict=context.args.strict)
+    strict = context.args.strict
+    faults = faults_of(found, strict=strict)
     context.show_faults(faults)
-    context.show_notes(found.git_lines)
-    if not context.args.strict:
-        for line in open_lines:
+    for line in found.git_lines:
+        context.show_notes([line])
+        if line in open_lines and not strict:
             context.screen.note(f"{line.place.file}:{line.place.line}: {_open(line)}")
     _say(context, found, faults, len(open_lines))
     context.screen.json(

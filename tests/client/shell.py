@@ -1,0 +1,49 @@
+"""A developer's shell: the real `devpi` command as a process, with a home, a git configuration and a folder of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.devpi import ROOT_PASSWORD, DevpiServer
+from tests.processes import Result, Running
+from tests.surroundings import clean_environment
+
+TIMEOUT = 120.0  # seconds for one command, longer than any that a test expects
+ENTRY = "import sys; from devpi.main import main; sys.argv[0] = 'devpi'; sys.exit(main())"
+"""What the console script `devpi` does, whatever folder the environment's scripts are in."""
+
+
+class Shell:
+    """Runs `devpi ...` in `folder`; `environment` is laid over a clean one."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.environment = dict(environment or {})
+
+    def start(self, *arguments: str, **environment: str) -> Running:
+        surroundings = clean_environment(self.home, **{**self.environment, **environment})
+        return Running([sys.executable, "-c", ENTRY, *arguments], surroundings, self.folder, None)
+
+    def devpi(self, *arguments: str, **environment: str) -> Result:
+        return self.start(*arguments, **environment).wait(TIMEOUT)
+
+    def forks(self, *arguments: str, **environment: str) -> Result:
+        return self.devpi("forks", *arguments, **environment)
+
+    def use(self, server: DevpiServer, index: str, user: str | None = "root", password: str = ROOT_PASSWORD) -> Shell:
+        """`devpi use` and, unless `user` is None, `devpi login`."""
+        self.devpi("use", f"{server.url}/{index}").check()
+        if user is not None:
+            self.devpi("login", user, f"--password={password}").check()
+        return self
+
+    def write(self, name: str, text: str) -> Path:
+        """A file in the folder, its line ends as they are."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+        return path
