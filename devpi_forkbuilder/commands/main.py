@@ -11,6 +11,8 @@ from devpi_forkbuilder.commands import doctor, up
 from devpi_forkbuilder.errors import ForkbuilderError
 
 COMMANDS = (up, doctor)
+SERVER_PACKAGES = frozenset({"devpi_server", "pyramid", "uv"})
+"""What the extra `server` brings; commands import it when they run."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"devpi-forkbuilder {arguments.command}: {error.what}", file=sys.stderr)
         if error.next_step:
             print(error.next_step, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as missing:
+        name = (missing.name or "").partition(".")[0]
+        if name not in SERVER_PACKAGES:
+            raise
+        print(f"devpi-forkbuilder {arguments.command}: the Python package {name} is not installed.", file=sys.stderr)
+        print("Install the server's parts: pip install 'devpi-forkbuilder[server]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -57,7 +57,17 @@ class Tools:
 
         Raises InfrastructureError (`program-missing`, `program-broken`).
         """
-        return cls(uv=_tool("uv", _uv(path), path), git=_tool("git", _which("git", path), path))
+        return cls(uv=find_uv(path), git=find_git(path))
+
+
+def find_uv(path: str) -> Tool:
+    """uv as it was installed with this package, or from `path` (as in PATH). Raises as `Tools.find`."""
+    return _tool("uv", _uv(path), path)
+
+
+def find_git(path: str) -> Tool:
+    """git from `path` (as in PATH). Raises as `Tools.find`."""
+    return _tool("git", _which("git", path), path)
 
 
 def _uv(path: str) -> Path:

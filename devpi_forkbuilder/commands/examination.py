@@ -1,0 +1,182 @@
+"""What `doctor` looks at on this machine: each check gives findings and raises nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devpi_forkbuilder.commands.findings import Finding
+from devpi_forkbuilder.commands.indexvisit import visit
+from devpi_forkbuilder.errors import ForkbuilderError
+from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.environment import search_path
+from devpi_forkbuilder.pipeline.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
+from devpi_forkbuilder.pipeline.tools import find_git, find_uv
+from devpi_forkbuilder.pipeline.workfolder import check_space
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def examine(options: Options, index_url: str | None, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+    """All checks, in the order in which a build meets what they look at."""
+    path = search_path(environ)
+    return (
+        check_git(path),
+        *check_uv(path, environ),
+        check_sandbox(options, path),
+        *check_secrets(options, path),
+        check_disk(options.folder),
+        *(visit(index_url) if index_url else ()),
+    )
+
+
+def check_git(path: str) -> Finding:
+    """git on `path` (as in PATH)."""
+    try:
+        git = find_git(path)
+    except ForkbuilderError as error:
+        return Finding.of_error("git", error)
+    return Finding.ok("git", f"{git.version} at {git.path}")
+
+
+def check_uv(path: str, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+    """uv, and the interpreters that it finds."""
+    try:
+        uv = find_uv(path)
+    except ForkbuilderError as error:
+        return (Finding.of_error("uv", error),)
+    offer = Interpreters(uv.path, environ).offer()
+    return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(offer)))
+
+
+def check_sandbox(options: Options, path: str) -> Finding:
+    """Which tier holds a program here, of those that the options allow."""
+    if options.sandbox == NONE:
+        return Finding.warning(
+            "sandbox",
+            "Builds are not confined: a fork's build can do all that the server can.",
+            "Leave --forkbuilder-sandbox out.",
+        )
+    try:
+        with _scratch(options.folder) as scratch:
+            tiers = report(scratch=scratch, search_path=path)
+    except OSError as error:
+        what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
+        return Finding.failed("sandbox", what, "Run this as the server's user, with the server's --serverdir.")
+    return judge_sandbox(options.sandbox, tiers)
+
+
+def judge_sandbox(wanted: str, tiers: list[tuple[str, bool, str]]) -> Finding:
+    """The finding for what `probe.report` says: tier, whether it works, why not; strongest first."""
+    if wanted != AUTO:
+        tiers = [tier for tier in tiers if tier[0] == wanted]
+    reasons = " ".join(f"{name}: {reason}" for name, works, reason in tiers if not works)
+    taken = next((name for name, works, _ in tiers if works), None)
+    if taken is None:
+        return Finding.failed("sandbox", "Builds cannot be confined here, so none is run.", reasons)
+    if taken != tiers[0][0]:
+        stronger = " ".join(f"{name}: {reason}" for name, _, reason in tiers[: [t[0] for t in tiers].index(taken)])
+        return Finding.warning("sandbox", f"{taken}; a stronger tier does not work here.", stronger)
+    return Finding.ok("sandbox", taken)
+
+
+def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:
+    """The files that the options name for git hosts. What is in them never gets into a finding."""
+    found = []
+    if options.credentials is not None:
+        found.append(_private("credentials", options.credentials) or _credentials(options.credentials))
+    if options.ssh_key is not None:
+        found.append(_private("ssh-key", options.ssh_key) or Finding.ok("ssh-key", f"{options.ssh_key}"))
+    if options.known_hosts is not None:
+        found.append(_readable("known-hosts", options.known_hosts) or _hosts(options.known_hosts))
+    if (options.ssh_key or options.known_hosts) and shutil.which("ssh", path=path) is None:
+        found.append(Finding.failed("ssh", "ssh is not installed on the server.", "Install it (openssh-client)."))
+    return tuple(found)
+
+
+def check_disk(folder: Path) -> Finding:
+    """Space below `folder`, and whether this user may write there."""
+    place = _existing(folder)
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Finding.failed(
+            "disk", f"This user may not write in {place}.", f"Change its owner: chown -R USER {place}."
+        )
+    try:
+        check_space(place)
+    except ForkbuilderError as error:
+        return Finding.of_error("disk", error)
+    return Finding.ok("disk", f"{shutil.disk_usage(place).free / (1 << 30):.1f} GiB free at {place}")
+
+
+def _readable(name: str, path: Path) -> Finding | None:
+    """Why the file cannot be used, or None."""
+    if not path.is_file():
+        return Finding.failed(name, f"There is no file {path}.", f"Make it, or mend --forkbuilder-{name}.")
+    if not os.access(path, os.R_OK):
+        return Finding.failed(name, f"This user may not read {path}.", f"Change its owner: chown USER {path}.")
+    return None
+
+
+def _private(name: str, path: Path) -> Finding | None:
+    fault = _readable(name, path)
+    if fault is None and path.stat().st_mode & OTHERS:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return Finding.failed(name, f"Others may use {path}: its mode is {mode:o}.", f"chmod 600 {path}")
+    return fault
+
+
+def _credentials(path: Path) -> Finding:
+    """git-credential-store(1): a URL with user and password in each line; other lines are passed over in silence."""
+    hosts, odd = set(), []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        host = _host(line)
+        if host:
+            hosts.add(host)
+        elif line.strip():
+            odd.append(str(number))
+    if odd:
+        what = f"Lines of {path} that git passes over: {', '.join(odd)}."
+        return Finding.failed("credentials", what, "Write https://USER:PASSWORD@HOST, percent-encoded, on each line.")
+    if not hosts:
+        return Finding.warning("credentials", f"{path} is empty.", "Write https://USER:PASSWORD@HOST into it.")
+    return Finding.ok("credentials", f"{path} has a login for {', '.join(sorted(hosts))}")
+
+
+def _host(line: str) -> str:
+    """The host of a line with a login, or nothing."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(line)
+        if parts.scheme in {"http", "https"} and parts.username and parts.password:
+            return parts.hostname or ""
+    return ""
+
+
+def _hosts(path: Path) -> Finding:
+    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if not lines:
+        mend = f"Add keys that you have compared with what the host publishes: ssh-keyscan HOST >> {path}"
+        return Finding.warning("known-hosts", f"{path} is empty: no ssh host will be connected to.", mend)
+    return Finding.ok("known-hosts", f"{path} has {len(lines)} lines")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Where builds will be: the server's own folder, or one like it that is gone afterwards."""
+    work = folder / "work"
+    if work.is_dir():
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=_existing(folder)) as name:
+        yield Path(name)

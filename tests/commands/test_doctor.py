@@ -1,0 +1,280 @@
+"""`doctor` with the real git, uv and sandbox; what it says of a server is tried on a real one and on one of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from devpi_forkbuilder.commands import examination, indexvisit
+from devpi_forkbuilder.commands.findings import Finding, Verdict
+from devpi_forkbuilder.commands.main import main
+from devpi_forkbuilder.pipeline.workfolder import check_space
+from tests.devpi import ROOT_PASSWORD, DevpiServer
+
+SECRET = "canary-of-a-password"
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Mapping[str, str]], str]:
+    """Exit status, findings by name, and everything that was printed."""
+    status = main(["doctor", "--json", *arguments])
+    printed = capsys.readouterr()
+    return status, {one["name"]: one for one in json.loads(printed.out)}, printed.out + printed.err
+
+
+def credentials(folder: Path, text: str, mode: int = 0o600) -> str:
+    path = folder / "credentials"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found, _ = doctor(capsys, "--serverdir", str(tmp_path / "not" / "made" / "yet"))
+    assert list(found) == ["git", "uv", "interpreters", "sandbox", "disk"]
+    assert [found[name]["state"] for name in ("git", "uv", "interpreters", "disk")] == ["ok"] * 4
+    assert found["git"]["what"].split()[0].count(".") >= 1
+    assert not list(tmp_path.iterdir())  # nothing is left of looking
+
+
+def test_doctor__prints_a_line_for_each_finding_and_its_mend_below(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--forkbuilder-sandbox", "none"]
+    assert main(["doctor", "--serverdir", str(tmp_path), *options]) == 0  # a warning is not a failure
+    lines = capsys.readouterr().out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("warning  sandbox"))
+    assert lines[place + 1].split() == ["->", "Leave", "--forkbuilder-sandbox", "out."]
+
+
+def test_doctor__path_without_git(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none")
+    assert status == 1
+    assert found["git"] == {
+        "name": "git",
+        "state": "failed",
+        "what": "git is not installed on the server.",
+        "mend": "Install it.",
+    }
+
+
+def test_doctor__git_that_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "git"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none")
+    assert status == 1
+    assert found["git"]["mend"] == "Install git again."
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_doctor__credentials_that_others_may_use(mode: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = credentials(tmp_path, f"https://me:{SECRET}@git.example.org\n", mode)
+    status, found, printed = doctor(
+        capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", "--forkbuilder-credentials", path
+    )
+    assert status == 1
+    assert found["credentials"]["state"] == "failed"
+    assert found["credentials"]["mend"] == f"chmod 600 {path}"
+    assert SECRET not in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "said"),
+    [
+        (f"https://me:{SECRET}@git.example.org\nhttps://me:{SECRET}@b.example.org\n", "ok", "b.example.org, git."),
+        (f"https://me:{SECRET}@git.example.org\n{SECRET}\n\nme:{SECRET}@git.example.org\n", "failed", ": 2, 4."),
+        (f"https://{SECRET}@git.example.org\n", "failed", ": 1."),
+        (f"https://me:{SECRET}@[git\n", "failed", ": 1."),
+        ("", "warning", "is empty"),
+    ],
+)
+def test_doctor__credentials_are_read_and_never_shown(
+    text: str, state: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = credentials(tmp_path, text)
+    _, found, printed = doctor(
+        capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", "--forkbuilder-credentials", path
+    )
+    assert found["credentials"]["state"] == state
+    assert said in found["credentials"]["what"]
+    assert SECRET not in printed
+
+
+def test_doctor__files_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("credentials", "ssh-key", "known-hosts")
+    options = [word for name in names for word in (f"--forkbuilder-{name}", str(tmp_path / name))]
+    status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", *options)
+    assert status == 1
+    for name in names:
+        assert found[name]["state"] == "failed"
+        assert f"--forkbuilder-{name}" in found[name]["mend"]
+
+
+def test_doctor__ssh_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key, hosts = tmp_path / "key", tmp_path / "hosts"
+    key.write_text(SECRET)
+    key.chmod(0o600)
+    hosts.write_text("\n")
+    options = ["--forkbuilder-ssh-key", str(key), "--forkbuilder-known-hosts", str(hosts)]
+    _, found, printed = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", *options)
+    assert found["ssh-key"]["state"] == "ok"
+    assert found["known-hosts"]["state"] == "warning"
+    assert SECRET not in printed
+    hosts.write_text("git.example.org ssh-ed25519 AAAA\n")
+    assert doctor(capsys, "--serverdir", str(tmp_path), *options)[1]["known-hosts"]["state"] == "ok"
+
+
+def test_check_disk__full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "check_space", lambda place: check_space(place, floor=1 << 62))
+    found = examination.check_disk(tmp_path / "below")
+    assert (found.state, found.mend) == (Verdict.FAILED, "Make room, or move --forkbuilder-dir.")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "works", "state", "said"),
+    [
+        ("auto", (True, True, True), Verdict.OK, "bwrap"),
+        ("auto", (False, True, True), Verdict.WARNING, "bwrap: reason of bwrap"),
+        ("auto", (False, False, True), Verdict.WARNING, "uid: reason of uid"),
+        ("auto", (False, False, False), Verdict.FAILED, "landlock: reason of landlock"),
+        ("landlock", (True, True, True), Verdict.OK, "landlock"),
+        ("uid", (True, False, True), Verdict.FAILED, "uid: reason of uid"),
+    ],
+)
+def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
+    wanted: str, works: tuple[bool, ...], state: Verdict, said: str
+) -> None:
+    names = ("bwrap", "uid", "landlock")
+    tiers = [(name, fine, "" if fine else f"reason of {name}.") for name, fine in zip(names, works, strict=True)]
+    found = examination.judge_sandbox(wanted, tiers)
+    assert found.state is state
+    assert said in f"{found.what} {found.mend}"
+
+
+def test_doctor__path_without_bwrap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "bwrap")
+    assert status == 1
+    assert "bwrap is not on PATH" in found["sandbox"]["mend"]
+    assert not list(tmp_path.iterdir())
+
+
+# What it says of an index
+
+
+Replies = Mapping[str, tuple[int, object]]
+
+
+@contextlib.contextmanager
+def answering(replies: Replies) -> Iterator[str]:
+    """A server that answers each path of `replies` with a status and a document, else 404; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, document = replies.get(self.path, (404, {"message": "nothing here"}))
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+API = (200, {"type": "apiconfig", "result": {"features": ["forkbuilder", "push-only-latest"]}})
+SETUPTOOLS = (200, {"files": [{"filename": "setuptools-1-py3-none-any.whl"}]})
+WELL: Replies = {
+    "/me/forks/+api": API,
+    "/me/forks/+forks": (200, {"result": [{"state": "built"}, {"state": "built"}, {"state": "wanted"}]}),
+    "/me/forks/+cached/setuptools/": SETUPTOOLS,
+}
+
+
+@pytest.mark.parametrize("end", ["", "/", "/+simple", "/+simple/", "/+cached/"])
+def test_visit__an_index_that_is_well(end: str) -> None:
+    with answering(WELL) as url:
+        index, requirements = indexvisit.visit(f"{url}/me/forks{end}")
+    assert index == Finding.ok("index", f"{url}/me/forks answers; forks: 2 built, 1 wanted")
+    assert requirements.state is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("changed", "states", "said"),
+    [
+        ({"/me/forks/+api": (404, {})}, ["failed"], "not as a devpi server does"),
+        ({"/me/forks/+api": (200, [])}, ["failed"], "not as a devpi server does"),
+        ({"/me/forks/+api": (200, {"result": {"features": []}})}, ["failed"], "without this plugin"),
+        ({"/me/forks/+api": (403, {})}, ["warning"], "answers 403"),
+        ({"/me/forks/+forks": (403, {})}, ["warning", "ok"], "answers 403"),
+        ({"/me/forks/+forks": (404, {"message": "not of type"})}, ["failed", "ok"], "not of type"),
+        ({"/me/forks/+forks": (200, {"result": []})}, ["ok", "ok"], "none pinned yet"),
+        ({"/me/forks/+forks": (200, {"result": [{"state": "failed"}]})}, ["warning", "ok"], "1 failed"),
+        ({"/me/forks/+cached/setuptools/": (404, {})}, ["ok", "warning"], "bases=root/pypi"),
+        ({"/me/forks/+cached/setuptools/": (502, {})}, ["ok", "failed"], "it answers 502"),
+    ],
+)
+def test_visit__what_is_wrong(changed: Replies, states: list[str], said: str) -> None:
+    with answering({**WELL, **changed}) as url:
+        found = indexvisit.visit(f"{url}/me/forks")
+    assert [one.state.value for one in found] == states
+    assert said in " ".join(f"{one.what} {one.mend}" for one in found)
+
+
+def test_doctor__unreachable_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as held:  # bound and not listening: a connection is refused
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/me/forks"
+        status, found, _ = doctor(
+            capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", "--index-url", url
+        )
+    assert status == 1
+    assert found["index"]["state"] == "failed"
+    assert "refused" in found["index"]["what"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/me/forks", "http://host", "http://host/me", "host/me/forks", f"http://me:{SECRET}@host/me/forks"],
+)
+def test_visit__what_is_no_url_of_an_index(url: str) -> None:
+    (found,) = indexvisit.visit(url)
+    assert found.state is Verdict.FAILED
+    assert found.mend == "Write http://HOST/USER/NAME."
+    assert SECRET not in found.what
+
+
+def test_visit__a_real_server(devpi_server: Callable[..., DevpiServer]) -> None:
+    server = devpi_server()
+    server.login("root", ROOT_PASSWORD)
+    server.create_index("root/forks", type="forkbuilder", bases=[])
+    index, requirements = indexvisit.visit(server.index_url("root/forks"))
+    assert index.state is Verdict.OK
+    assert "none pinned yet" in index.what
+    assert requirements.state is Verdict.WARNING
+    (other,) = indexvisit.visit(server.index_url("root/nothing"))
+    assert other.state is Verdict.FAILED
