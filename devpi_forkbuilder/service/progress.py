@@ -112,6 +112,10 @@ class Run:
             raise ValueError(f"{state.value} may not follow {record.state.value}")
         return replace(record, state=state, seconds=self._spent(record))
 
+    def spent(self) -> Mapping[str, float]:
+        """The time spent until now, by `states.SECONDS`."""
+        return self._spent(self.record)
+
     def _spent(self, record: Record) -> Mapping[str, float]:
         name = SECONDS.get(record.state)
         if name is None:

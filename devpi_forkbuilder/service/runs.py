@@ -16,6 +16,7 @@ from devpi_forkbuilder.service.board import Board
 from devpi_forkbuilder.service.failures import explained, failure_of, printable, report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.logs import Logs
+from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.parking import Parking
 from devpi_forkbuilder.service.progress import Run
 from devpi_forkbuilder.service.retry import retry_at
@@ -84,17 +85,24 @@ class Runner:
             self._look_again(order)
             run.log.say(f"Published: {', '.join(artefact.filename for artefact in built.artefacts)}")
             # Here and not behind the context: nobody waits for the clean-up.
-            if run.built():
-                self._counts.count(tally.BUILT)
-                self._counts.spend(run.record.seconds)
+            # Counted first: whoever waited looks at the figures next.
+            self._count(run, tally.BUILT)
+            run.built()
             return _others(order, built)
 
-    def give_up(self, order: Order, flight: Flight, error: BuildError) -> None:
+    def give_up(self, flight: Flight, error: BuildError) -> None:
         """`flight`, which was parked, ends with `error`. It is tried again whenever it is asked for: what it waited
-        for may be mended, and then nothing of its own changes.
+        for may be mended, and then nothing of its own changes. Nothing happens when `stop` has ended it.
         """
-        run = Run(order, flight, self._board, self._clock, self._stopping, self._publisher)
-        if run.failed(failure_of(error, run.record.state), self._clock.now()):
+        record = replace(
+            flight.record,
+            state=State.FAILED,
+            error=failure_of(error, flight.record.state),
+            finished_at=self._clock.now(),
+            retry_at=self._clock.now(),
+        )
+        if self._board.conclude(flight, record):
+            tell(record)
             self._counts.count(tally.FAILED[error.kind])
 
     def _look_again(self, order: Order) -> None:
@@ -129,7 +137,7 @@ class Runner:
         except CancelledError:
             return  # the server stops, and has ended the flight
         except BuildError as cycle:
-            self.give_up(run.order, run.flight, cycle)
+            self.give_up(run.flight, cycle)
 
     def _too_late(self, run: Run, error: BaseException) -> None:
         """The result is out, or `stop` gave the run up: nothing of it changes."""
@@ -147,9 +155,13 @@ class Runner:
         # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
         stack.close()
         again = retry_at(told, run.record.attempts, self._clock.now())
-        if run.failed(failure_of(told, stage), again):
-            self._counts.count(tally.FAILED[told.kind])
-            self._counts.spend(run.record.seconds)
+        self._count(run, tally.FAILED[told.kind])
+        run.failed(failure_of(told, stage), again)
+
+    def _count(self, run: Run, name: str) -> None:
+        if not run.flight.done:
+            self._counts.count(name)
+            self._counts.spend(run.spent())
 
     def _crashed(self, flight: Flight, error: BaseException) -> None:
         record = flight.record

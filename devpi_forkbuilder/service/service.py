@@ -204,7 +204,7 @@ class ForkService:
         while ready := self._parking.ready():
             for (order, flight), error in ready:
                 if error is not None:
-                    self._runner.give_up(order, flight, error)
+                    self._runner.give_up(flight, error)
                 else:
                     # False when the backlog is closed: whoever closed it ends the flight
                     self._backlog.put(order.key.group, (order, flight), front=True)
