@@ -19,12 +19,14 @@ from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.bench import Equipment
-from devpi_forkbuilder.pipeline.git import Access, Git
+from devpi_forkbuilder.pipeline.git import Git
 from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter, own_platform
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -176,7 +178,9 @@ def make_builder(options: Options) -> Builder:
         work.mkdir(parents=True, exist_ok=True)
         sandbox = choose(options.sandbox, scratch=work)
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
-        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout)
+        access.check()
+        routes = Routes(options.policy.names_host, os.environ)
+        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
         workshop = Workshop(
             work=work,
             tools=tools,

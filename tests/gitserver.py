@@ -72,6 +72,7 @@ class Rules:
     """How one repository answers, where that differs from an ordinary public host."""
 
     ids_refused: bool = False
+    filters_refused: bool = False
     authorization: str | None = None
     hidden: bool = False
     gate: Gate | None = None
@@ -206,6 +207,10 @@ class GitServer:
         """Give only what a branch or tag names: protocol v2, which gives any object, is not spoken."""
         self._of(name).ids_refused = True
 
+    def refuse_filters(self, name: str) -> None:
+        """Send whole histories whatever is asked to be left out, as plain git does unless it is configured to."""
+        self._of(name).filters_refused = True
+
     def require_login(self, name: str, user: str, password: str) -> None:
         """Basic authentication (RFC 7617); without it the answer is 401."""
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -283,9 +288,11 @@ class GitServer:
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
+            "GIT_CONFIG_KEY_1": "uploadpack.allowFilter",
+            "GIT_CONFIG_VALUE_1": "false" if rules.filters_refused else "true",
             "REQUEST_METHOD": request.method,
             "PATH_INFO": parts.path,
             "QUERY_STRING": parts.query,

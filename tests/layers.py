@@ -41,6 +41,7 @@ PURE = frozenset(
             "fnmatch",
             "hashlib",
             "html",
+            "ipaddress",
             "json",
             "posixpath",
             "re",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from devpi_forkbuilder.domain.addresses import is_public, literal
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.urls import url_faults
 
@@ -32,13 +33,20 @@ class PinPolicy:
     def url_fault(self, url: str) -> str | None:
         """Why `url` may not be fetched, or None."""
         if self.prefixes:
-            if any(_covers(prefix, url) for prefix in self.prefixes):
+            if self.names_host(url):
                 return None
             return "this server allows only " + ", ".join(self.prefixes) + " (--forkbuilder-allow-url)"
-        scheme = urlsplit(url).scheme
-        if scheme in DEFAULT_SCHEMES:
-            return None
-        return f"{scheme} URLs are allowed only by --forkbuilder-allow-url: ask the server's administrator"
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+        if scheme not in DEFAULT_SCHEMES:
+            return f"{scheme} URLs are allowed only by --forkbuilder-allow-url: ask the server's administrator"
+        address = "127.0.0.1" if host.lower() == "localhost" else literal(host)
+        if address is not None and not is_public(address):
+            return f"{host} is not on the internet: ask the server's administrator for --forkbuilder-allow-url"
+        return None
+
+    def names_host(self, url: str) -> bool:
+        """Whether the administrator named the host of `url`: then it may be in a private network, or here."""
+        return any(_covers(prefix, url) for prefix in self.prefixes)
 
     def faults(self, pins: Iterable[Pin]) -> list[str]:
         """A message for each pin that is not allowed."""

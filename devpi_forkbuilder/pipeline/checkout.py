@@ -18,7 +18,8 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline import history, lfs, refusal, submodules, tree
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.git import Watch
-from devpi_forkbuilder.pipeline.mirror import COMMON_OPTIONS, Mirror, Mirrors, init_arguments
+from devpi_forkbuilder.pipeline.mirror import Mirror, Mirrors
+from devpi_forkbuilder.pipeline.repository import COMMON_OPTIONS, init_arguments
 from devpi_forkbuilder.pipeline.seams import LogSink
 from devpi_forkbuilder.pipeline.submodules import Submodule
 from devpi_forkbuilder.pipeline.tree import Entry, Tally, TreeLimits
@@ -50,14 +51,17 @@ def checkout(
     log: LogSink,
     cancelled: Callable[[], bool],
     limits: TreeLimits = LIMITS,
+    *,
+    anywhere: bool = False,
 ) -> Checkout:
     """Put the files of `pin` into the folder `into`, which is made; submodules too.
 
+    `anywhere`: its commit, and those of submodules, need not be on a branch or tag of their repositories.
     Raises what `Mirror.need` raises, and SourceError (`subdirectory-missing`, `symlink-outside`, `submodule-refused`,
     `lfs-missing`, `tree-odd`, `commit-time-odd`), LimitsError (`too-many-files`, `tree-too-large`, `path-too-long`,
     `too-many-submodules`, `submodules-too-deep`), InfrastructureError (`disk-full`), CancelledError.
     """
-    work = _Work(mirrors, Watch(log, cancelled), limits, urlsplit(pin.url).scheme)
+    work = _Work(mirrors, Watch(log, cancelled), limits, urlsplit(pin.url).scheme, anywhere)
     commit, tree_id, seconds = work.place(pin.url, pin.commit, into, pin.subdirectory or "")
     work.judge_links_on_disk(into)
     project = into / pin.subdirectory if pin.subdirectory else into
@@ -70,12 +74,13 @@ def checkout(
 class _Work:
     """One checkout: what is counted over the repository and all its submodules."""
 
-    def __init__(self, mirrors: Mirrors, watch: Watch, limits: TreeLimits, scheme: str) -> None:
+    def __init__(self, mirrors: Mirrors, watch: Watch, limits: TreeLimits, scheme: str, anywhere: bool) -> None:
         self.mirrors = mirrors
         self.git = mirrors.git
         self.watch = watch
         self.limits = limits
         self.scheme = scheme
+        self.anywhere = anywhere
         self.tally = Tally()
         self.links: list[Path] = []
         self.untagged = False
@@ -86,7 +91,7 @@ class _Work:
             what = f"Submodules are nested more than {self.limits.depth} deep."
             raise LimitsError("submodules-too-deep", what, next_step="Leave some out of the fork.")
         with self.mirrors.opened(url, commit, self.watch) as mirror:
-            mirror.need(commit)
+            mirror.need(commit, anywhere=self.anywhere)
             try:
                 known, modules = self._copy(mirror, commit, into, None if depth else folder)
             except ForkbuilderError as error:
@@ -94,7 +99,7 @@ class _Work:
                     raise
                 self._check_space(into)
                 self._empty(into)
-                mirror.renew(commit)
+                mirror.renew(commit, anywhere=self.anywhere)
                 known, modules = self._copy(mirror, commit, into, None if depth else folder)
         for module in modules:
             self._place_submodule(module, into, depth)
@@ -111,7 +116,7 @@ class _Work:
     ) -> tuple[tuple[str, str, int], list[Submodule]]:
         tags = folder is not None and history.wants_history(_build_files(mirror, commit, folder))
         if tags:
-            mirror.need(commit, history=True)
+            mirror.need(commit, history=True, anywhere=self.anywhere)
         entries, tally = self._judge_tree(mirror, commit)
         modules = list(self._modules(mirror, commit, entries))
         known = self._fill(mirror, commit, into, tags)

@@ -20,6 +20,7 @@ QUIET_GIT = {
     "GIT_ASKPASS": "/bin/false",
     "SSH_ASKPASS": "/bin/false",
     "GIT_LFS_SKIP_SMUDGE": "1",
+    "GIT_NO_LAZY_FETCH": "1",
 }
 QUIET_TOOLS = {
     "PYTHONHASHSEED": "0",
@@ -43,6 +44,11 @@ def search_path(base: Mapping[str, str]) -> str:
 def network_variables(base: Mapping[str, str]) -> dict[str, str]:
     """What a command that uses the network needs of `base`: certificate authorities and proxies."""
     return {name: base[name] for name in (*CERTIFICATES, *PROXIES) if base.get(name)}
+
+
+def without_logins(base: Mapping[str, str]) -> dict[str, str]:
+    """`base` without proxies whose URLs have user info: a stranger's code must not see those."""
+    return {name: value for name, value in base.items() if name not in PROXIES or "@" not in value}
 
 
 def configured(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -78,12 +84,14 @@ def git_environment(
     return variables | configured(config)
 
 
-def ssh_command(key: Path | None, known_hosts: Path | None) -> str:
+def ssh_command(key: Path | None, known_hosts: Path | None, more: Iterable[str] = ()) -> str:
     """`GIT_SSH_COMMAND`: no configuration file, no agent, no prompt, no forwarding; unknown hosts are refused.
 
-    Without `key` no public key of the server's user is offered: what a pin may read is said by options only.
+    Without `key` no public key of the server's user is offered: what a pin may read is said by options only. `more`
+    are further options, `NAME=VALUE`.
     """
     options = [
+        *more,
         "BatchMode=yes",
         "StrictHostKeyChecking=yes",
         "IdentitiesOnly=yes",
@@ -91,12 +99,14 @@ def ssh_command(key: Path | None, known_hosts: Path | None) -> str:
         "ForwardAgent=no",
         "ClearAllForwardings=yes",
         "PermitLocalCommand=no",
+        "UpdateHostKeys=no",
+        "PreferredAuthentications=publickey",
         "ConnectTimeout=10",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
     ]
     if known_hosts is not None:
-        options.append(f'UserKnownHostsFile="{known_hosts}"')
+        options += [f'UserKnownHostsFile="{known_hosts}"', "GlobalKnownHostsFile=/dev/null"]
     options.append(f'IdentityFile="{key}"' if key is not None else "PubkeyAuthentication=no")
     return shlex.join(["ssh", "-F", "/dev/null", *(f"-o{option}" for option in options)])
 

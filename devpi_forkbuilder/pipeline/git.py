@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,10 @@ from urllib.parse import urlsplit
 from devpi_forkbuilder.domain.pins import redacted
 from devpi_forkbuilder.domain.urls import url_faults
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline import environment, process
+from devpi_forkbuilder.pipeline import credentials, environment, process
+from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
+from devpi_forkbuilder.pipeline.route import Route
 from devpi_forkbuilder.pipeline.seams import LogSink
 
 SETTINGS = (
@@ -38,6 +39,7 @@ SETTINGS = (
     "fetch.fsck.missingNameBeforeEmail=ignore",
     "fetch.fsck.missingEmail=ignore",
     "transfer.bundleURI=false",
+    "fetch.unpackLimit=1",
     "http.followRedirects=false",
     "submodule.recurse=false",
     "gc.auto=0",
@@ -47,6 +49,7 @@ SETTINGS = (
 )
 STATUS = re.compile(rb"<= [Rr]ecv header: HTTP/[0-9.]+ ([0-9]{3})")
 TRACE_LIMIT = 4 * MEBIBYTE
+LISTING_LIMIT = 64 * MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +68,11 @@ class Transfer:
     statuses: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What git may show to hosts: a git-credential-store file, an ssh key, and the hosts that ssh knows."""
-
-    credentials_file: Path | None = None
-    ssh_key: Path | None = None
-    known_hosts: Path | None = None
-
-
 class Git:
     """Runs git. `home` is a folder of ours, `base` the server's environment, `timeout` in seconds for one command.
 
-    A host that sends fewer than `slow_bytes` a second for `slow_seconds` is given up.
+    A host that sends fewer than `slow_bytes` a second for `slow_seconds` is given up. `route` leads to a URL's host, or
+    raises when it may not be connected to.
     """
 
     def __init__(
@@ -89,11 +84,13 @@ class Git:
         timeout: float = 900,
         slow_seconds: int = 30,
         slow_bytes: int = 1000,
+        route: Callable[[str], Route] = lambda _url: Route(),
     ) -> None:
         self.home = home
         self.base = base
         self.access = access or Access()
         self.timeout = timeout
+        self.route = route
         self.slow = (f"http.lowSpeedLimit={slow_bytes}", f"http.lowSpeedTime={slow_seconds}")
 
     def local(
@@ -118,28 +115,32 @@ class Git:
         )
         return process.run(command, log=watch.log, cancelled=watch.cancelled)
 
-    def network(self, folder: Path, url: str, *arguments: str, watch: Watch) -> Transfer:
+    def network(self, folder: Path, url: str, *arguments: str, watch: Watch, capture: bool = False) -> Transfer:
         """Run git in `folder` with the network, only with the transport of `url`, and with the credentials.
 
-        Raises RefusedError (`url-refused`) for a `url` that is none of ours: `ext::COMMAND` has a scheme, too.
+        Raises RefusedError (`url-refused`) for a `url` that is none of ours: `ext::COMMAND` has a scheme, too; and what
+        `Access.check` and `route` raise.
         """
         faults = url_faults(url)
         if faults:
             raise RefusedError("url-refused", f"git is not run on {redacted(url)!r}: {faults[0][0]}.")
-        scheme = urlsplit(url).scheme
+        self.access.check()
+        scheme, route = urlsplit(url).scheme, self.route(url)
+        ssh_command = environment.ssh_command(self.access.ssh_key, self.access.known_hosts, route.ssh_options)
         with self._trace() as trace:
             env = environment.git_environment(
                 self.base,
                 self._home(),
                 (scheme,),
                 network=True,
-                config=self._credentials(),
-                ssh_command=environment.ssh_command(self.access.ssh_key, self.access.known_hosts),
+                config=[*self._credentials(), *route.settings],
+                ssh_command=ssh_command,
             )
             # git names no status code in its exit status; its trace of the HTTP exchange does, and never a secret
             # (git(1), GIT_TRACE_CURL and GIT_TRACE_REDACT).
             env |= {"GIT_TRACE_CURL": str(trace), "GIT_TRACE_CURL_NO_DATA": "1", "GIT_TRACE_REDACT": "1"}
-            command = self._command(folder, arguments, env, extra=self.slow)
+            limit = LISTING_LIMIT if capture else 0
+            command = self._command(folder, arguments, env, extra=self.slow, capture=capture, capture_limit=limit)
             finished = process.run(command, log=watch.log, cancelled=watch.cancelled)
             return Transfer(finished, _statuses(trace))
 
@@ -171,12 +172,10 @@ class Git:
         return self.home
 
     def _credentials(self) -> list[tuple[str, str]]:
-        # The empty value forgets every helper before it (gitcredentials(7)). Of the three verbs only `get` is passed
-        # on: with `erase` a host that says 401 would make git take the line out of the administrator's file.
-        settings = [("credential.helper", "")]
+        # The empty value forgets every helper before it; the path is part of the question (gitcredentials(7)).
+        settings = [("credential.helper", ""), ("credential.useHttpPath", "true")]
         if self.access.credentials_file is not None:
-            store = f"git credential-store --file={shlex.quote(str(self.access.credentials_file))} get"
-            settings.append(("credential.helper", f'!f() {{ test "$1" != get || {store}; }}; f'))
+            settings.append(("credential.helper", credentials.helper(self.access.credentials_file)))
         return settings
 
     @contextlib.contextmanager

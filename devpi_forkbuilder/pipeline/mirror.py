@@ -3,6 +3,7 @@
 Repositories are not shared between URLs: objects of one host's private repository must not be reachable through
 another's. In a mirror `refs/pins/COMMIT` says that the commit is there with its files, `refs/histories/COMMIT` that all
 tags and its ancestors are too; git writes a reference only after it has checked that nothing is missing.
+`refs/proven/COMMIT` says that a branch or tag of the URL led to it when that was looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from urllib.parse import unquote, urlsplit
 
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError, SourceError
-from devpi_forkbuilder.pipeline import refusal
+from devpi_forkbuilder.pipeline import branches, refusal
+from devpi_forkbuilder.pipeline.branches import EVERYTHING
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
-from devpi_forkbuilder.pipeline.git import Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.git import Git, Watch
+from devpi_forkbuilder.pipeline.repository import UNFINISHED, Repository, Room
 from devpi_forkbuilder.pipeline.seams import CancelledError, LogSink
 
-EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-UNFINISHED = "forkbuilder-unfinished"
 PAUSE = 0.05
 """Seconds between two tries to take a lock that another build holds."""
 
@@ -33,8 +33,7 @@ PAUSE = 0.05
 class Mirrors:
     """All mirrors of a server, below `root`. `fetches` counts the network fetches since the start.
 
-    `allows` says whether policy lets this server talk to a URL; `free_floor` in bytes is the disk space below which
-    no fetch is started.
+    `allows` says whether policy lets this server talk to a URL; `room` says how much a fetch may bring.
     """
 
     def __init__(
@@ -43,19 +42,27 @@ class Mirrors:
         git: Git,
         *,
         allows: Callable[[str], bool] = lambda _url: True,
-        free_floor: int = 64 * MEBIBYTE,
+        room: Room | None = None,
     ) -> None:
         self.root = root
         self.git = git
         self.allows = allows
-        self.free_floor = free_floor
+        self.room = room or Room()
         self.fetches = 0
         self._counting = threading.Lock()
 
-    def fetch(self, pin: Pin, log: LogSink, cancelled: Callable[[], bool], history: bool = False) -> Path:
+    def fetch(
+        self,
+        pin: Pin,
+        log: LogSink,
+        cancelled: Callable[[], bool],
+        history: bool = False,
+        *,
+        anywhere: bool = False,
+    ) -> Path:
         """The mirror that has the commit of `pin`, fetched unless it is there already; raises as `Mirror.need`."""
         with self.opened(pin.url, pin.commit, Watch(log, cancelled)) as mirror:
-            mirror.need(pin.commit, history=history)
+            mirror.need(pin.commit, history=history, anywhere=anywhere)
             return mirror.folder
 
     @contextlib.contextmanager
@@ -85,9 +92,7 @@ class Mirrors:
 
     def check_space(self) -> None:
         """Raises InfrastructureError (`disk-full`) when there is too little space to fetch."""
-        if shutil.disk_usage(self.root).free < self.free_floor:
-            what = "The disk for git mirrors is full."
-            raise InfrastructureError("disk-full", what, next_step="Free space in the folder of --forkbuilder-dir.")
+        self.room.check_disk(self.root)
 
 
 class Mirror:
@@ -99,12 +104,16 @@ class Mirror:
         self._mirrors = mirrors
         self._git = mirrors.git
         self._watch = watch
+        self._files = Repository(folder, url, mirrors.git, watch, mirrors.room)
+        self._commits = Repository(folder.with_name(f"{folder.name}-commits"), url, mirrors.git, watch, mirrors.room)
 
-    def need(self, commit: str, *, history: bool = False) -> None:
+    def need(self, commit: str, *, history: bool = False, anywhere: bool = False) -> None:
         """Have `commit`, with all tags and ancestors when `history` is wanted; no network when it is there.
 
-        Raises SourceError: `repository-missing`, `commit-missing`, `not-a-commit`, `credentials-refused`,
-        `host-silent`, `host-unreachable`, `redirect-refused`, `repository-broken` and others of `refusal`.
+        `anywhere`: it need not be on a branch or tag. Raises RefusedError `commit-unreachable` when it has to be and is
+        not; LimitsError `repository-too-large`; SourceError: `repository-missing`, `commit-missing`, `not-a-commit`,
+        `credentials-refused`, `host-silent`, `host-unreachable`, `redirect-refused`, `repository-broken` and others of
+        `refusal`.
         """
         if (self.folder / UNFINISHED).exists():
             self.discard()
@@ -112,12 +121,14 @@ class Mirror:
         if not (old and self._has(commit, history)):
             self._obtain_twice(commit, history, old)
         self._check_type(commit)
+        if not anywhere:
+            self._prove(commit)
 
-    def renew(self, commit: str, *, history: bool = False) -> None:
+    def renew(self, commit: str, *, history: bool = False, anywhere: bool = False) -> None:
         """Throw the mirror away and fetch again: what it says it has is not there."""
         self._watch.log.say(f"the copy of {self.url} on this server is damaged: fetching it again")
         self.discard()
-        self.need(commit, history=history)
+        self.need(commit, history=history, anywhere=anywhere)
 
     def read(self, *names: str, limit: int = 16 * MEBIBYTE) -> list[bytes | None]:
         """The content of each object (`COMMIT:path` or an id), None where there is none; `limit` in bytes for all.
@@ -139,7 +150,7 @@ class Mirror:
 
     def discard(self) -> None:
         """Throw the mirror away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._files.discard()
 
     def _obtain_twice(self, commit: str, history: bool, old: bool) -> None:
         try:
@@ -153,13 +164,13 @@ class Mirror:
 
     def _obtain(self, commit: str, history: bool) -> None:
         self._check_repository()
-        self._make(commit)
+        self._files.make(commit)
         exactly = f"+{commit}:refs/pins/{commit}"
         found = not history and self._fetch("--depth=1", refspecs=(exactly,))
         if not found:
             self._obtain_everything(commit, exactly if history else "")
         if history:
-            self._name(f"refs/histories/{commit}", commit)
+            self._files.name(f"refs/histories/{commit}", commit)
 
     def _obtain_everything(self, commit: str, exactly: str) -> None:
         """Every branch and tag; with `exactly` the commit too, which may be on neither (an unmerged proposal)."""
@@ -169,15 +180,18 @@ class Mirror:
         deepen = ("--unshallow",) if (self.folder / "shallow").exists() else ()
         if not self._fetch(*deepen, refspecs=EVERYTHING):
             raise refusal.unclear(self.url)
-        if self._types(commit)[0] is None:
+        if self._files.types(commit)[0] is None:
             raise refusal.missing_commit(self.url, commit)
-        self._name(f"refs/pins/{commit}", commit)
+        self._files.name(f"refs/pins/{commit}", commit)
 
     def _fetch(self, *options: str, refspecs: tuple[str, ...]) -> bool:
         """Whether git fetched; raises when it did not and another way to ask would not help."""
+        return self._fetch_into(self._files, *options, refspecs=refspecs)
+
+    def _fetch_into(self, repository: Repository, *options: str, refspecs: tuple[str, ...]) -> bool:
         self._watch.log.say(f"git fetch {self.url}")
         self._mirrors.count()
-        transfer = self._transfer("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
+        transfer = repository.fetch(*options, refspecs=refspecs)
         if transfer.finished.returncode == 0:
             return True
         fault = refusal.certain(self.url, transfer)
@@ -185,13 +199,33 @@ class Mirror:
             raise fault
         return False
 
-    def _transfer(self, *arguments: str) -> Transfer:
-        # The mark outlives a crash and a fetch that was ended by force; both leave locks and halves of packs behind.
-        mark = self.folder / UNFINISHED
-        mark.touch()
-        transfer = self._git.network(self.folder, self.url, *arguments, watch=self._watch)
-        mark.unlink()
-        return transfer
+    def _prove(self, commit: str) -> None:
+        """Raises RefusedError (`commit-unreachable`) when no branch or tag of the URL leads to `commit`."""
+        reference = f"refs/proven/{commit}"
+        if self._files.types(reference)[0] is None:
+            if not (self._on_branch(self._files, commit) or self._is_tip(commit) or self._has_descendant(commit)):
+                raise refusal.unreachable_commit(self.url, commit)
+            self._files.name(reference, commit)
+
+    def _on_branch(self, repository: Repository, commit: str) -> bool:
+        return branches.contains(self._git, repository.folder, commit, self._watch)
+
+    def _is_tip(self, commit: str) -> bool:
+        listed = branches.listed(self._git, self.folder, self.url, self._watch)
+        if listed.finished.returncode != 0:
+            raise refusal.certain(self.url, listed) or refusal.unclear(self.url)
+        return commit in branches.tips(listed.finished.stdout)
+
+    def _has_descendant(self, commit: str) -> bool:
+        """Whether it is on a branch or tag somewhere below the tip: the commits of all of them are fetched."""
+        self._watch.log.say(f"looking for {commit} on the branches and tags of {self.url}")
+        commits = self._commits
+        for _ in range(2):  # a branch that made way for a folder of branches: only an empty repository takes them
+            commits.make(commit)
+            if self._fetch_into(commits, branches.WITHOUT_FILES, refspecs=EVERYTHING):
+                return self._on_branch(commits, commit)
+            commits.discard()
+        raise refusal.unclear(self.url)
 
     def _check_repository(self) -> None:
         self._mirrors.check_space()
@@ -199,35 +233,12 @@ class Mirror:
         if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
             raise refusal.missing_repository(self.url)
 
-    def _make(self, commit: str) -> None:
-        if self.folder.exists():
-            return
-        self.folder.mkdir(mode=0o700)
-        (self.folder / UNFINISHED).touch()
-        made = self._git.local(self.folder, *init_arguments(commit, bare=True), watch=self._watch)
-        if made.returncode != 0:
-            raise InfrastructureError("mirror-folder", "git could not make a repository on this server.")
-
-    def _name(self, reference: str, commit: str) -> None:
-        named = self._git.local(self.folder, "update-ref", reference, commit, watch=self._watch)
-        if named.returncode != 0:
-            raise refusal.unclear(self.url)
-
     def _has(self, commit: str, history: bool) -> bool:
         reference = f"refs/{'histories' if history else 'pins'}/{commit}"
-        return self._types(reference)[0] is not None
-
-    def _types(self, *names: str) -> list[str | None]:
-        """The type of each object, None where there is none."""
-        asked = "".join(f"{name}\n" for name in names).encode()
-        answer = self._git.local(
-            self.folder, "cat-file", "--batch-check=%(objecttype)", watch=self._watch, stdin=asked
-        ).stdout
-        found = [line.decode() if line in OBJECT_TYPES else None for line in answer.splitlines()]
-        return found or [None] * len(names)
+        return self._files.types(reference)[0] is not None
 
     def _check_type(self, commit: str) -> None:
-        kind = self._types(commit)[0]
+        kind = self._files.types(commit)[0]
         if kind is None:
             raise refusal.unclear(self.url)
         if kind != "commit":
@@ -235,16 +246,6 @@ class Mirror:
             target = pointed.stdout.decode().strip() if pointed.returncode == 0 else ""
             step = f"Pin the commit that it points to: {target}." if target else "Pin a commit."
             raise SourceError("not-a-commit", f"{commit} in {self.url} is a {kind}, not a commit.", next_step=step)
-
-
-COMMON_OPTIONS = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--force")
-OBJECT_TYPES = (b"commit", b"tag", b"tree", b"blob")
-
-
-def init_arguments(commit: str, *, bare: bool) -> tuple[str, ...]:
-    """Arguments that make a repository for ids such as `commit`, without the templates of whoever installed git."""
-    length = "sha1" if len(commit) == 40 else "sha256"
-    return ("init", "--quiet", "--template=", f"--object-format={length}", *(["--bare"] if bare else []))
 
 
 def _contents(answer: bytes) -> Iterator[bytes | None]:

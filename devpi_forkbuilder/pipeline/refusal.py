@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from devpi_forkbuilder.errors import ForkbuilderError, SourceError
+from devpi_forkbuilder.errors import ForkbuilderError, RefusedError, SourceError
 from devpi_forkbuilder.pipeline.git import Transfer
 
 BROKEN = "repository-broken"
@@ -73,6 +73,13 @@ def missing_commit(url: str, commit: str) -> SourceError:
     what = f"The commit {commit} is not in {url}."
     step = "It may have been forced away or belong to another fork: push it to a branch, or pin a commit that is there."
     return SourceError("commit-missing", what, next_step=step)
+
+
+def unreachable_commit(url: str, commit: str) -> RefusedError:
+    """The host gives the commit, but no branch or tag of the repository leads to it."""
+    what = f"The commit {commit} is on no branch or tag of {url}: it may be another fork's, served under this URL."
+    step = "Push it to a branch of this repository, pin the fork it is from, or set fork_unreachable_commits=allow."
+    return RefusedError("commit-unreachable", what, next_step=step)
 
 
 def host(url: str) -> str:

@@ -72,8 +72,9 @@ def test_checkout__files_and_what_is_known_of_them(
     assert (done.project, done.commit) == (done.root, fork.commits[0])
     assert done.commit_time == fork.time(fork.commits[0])
     assert done.tree == git(fork.path, "rev-parse", f"{fork.commits[0]}^{{tree}}")
-    assert git_server.fetches("fork") == 1
-    assert len(desk.log.fetches) == 1
+    # the second one brings commits without files: the pinned one is no branch's newest
+    assert git_server.fetches("fork") == 2
+    assert len(desk.log.fetches) == 2
 
 
 def test_checkout__repository_stands_alone(git_server: GitServer, repositories: Repositories, desk: Desk) -> None:
@@ -207,6 +208,7 @@ def test_checkout__git_bomb(git_server: GitServer, repositories: Repositories, d
     tree = entry.split()[-1]
     raw = f"tree {tree}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n".encode()
     commit = repositories.git("hash-object", "-w", "-t", "commit", "--stdin", at=fork.path, stdin=raw).strip()
+    repositories.git("update-ref", "refs/heads/main", commit, at=fork.path)
     fault = desk.failure(git_server.repository_url("bomb"), commit)
     assert fault.reference == "too-many-files"
 
@@ -392,6 +394,7 @@ def test_checkout__odd_time_is_refused(git_server: GitServer, repositories: Repo
     when = 253402300800
     raw = f"tree {tree}\nauthor A <a@b> {when} +0000\ncommitter A <a@b> {when} +0000\n\nx\n".encode()
     commit = repositories.git("hash-object", "-w", "-t", "commit", "--stdin", at=fork.path, stdin=raw).strip()
+    repositories.git("update-ref", "refs/heads/main", commit, at=fork.path)
     assert desk.failure(git_server.repository_url("fork"), commit).reference == "commit-time-odd"
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git import Access, Git, Watch
+from devpi_forkbuilder.pipeline.access import Access
+from devpi_forkbuilder.pipeline.git import Git, Watch
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository
@@ -177,6 +178,8 @@ def test_network__ssh_command_is_ours(tmp_path: Path, home: Path, into: Path, lo
     (programs / "ssh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/arguments"\nexit 255\n')
     (programs / "ssh").chmod(0o755)
     key, hosts = tmp_path / "a key", tmp_path / "known hosts"
+    key.touch(0o600)
+    hosts.touch(0o644)
     base = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "SSH_AUTH_SOCK": "/tmp/agent"}
     git = Git(home, base, access=Access(ssh_key=key, known_hosts=hosts))
     assert fetch(git, into, "ssh://git@host.example/org/name.git", "main", log)[0] != 0
