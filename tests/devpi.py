@@ -91,7 +91,7 @@ class DevpiServer:
         self.folder = folder
         self.serverdir = folder / "server"
         self.log = folder / "devpi.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.options = (*_flag("--threads", threads), *_flag("--primary-url", primary and primary.url), *options)
         self.tokens: dict[str, str] = {}
         self._mirror = mirror
@@ -313,7 +313,8 @@ def _setting(value: object) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

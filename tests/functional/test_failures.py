@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,18 @@ def test_source__login_from_the_credentials_file(own: MakeLive, tmp_path: Path) 
     assert not [text for text in told if "of-bob" in text]
 
 
+BEHAVIOURS = ("redirect", "html", "garbage", "login", "drop", "silent", "trickle")
+
+
+@pytest.fixture(scope="module")
+def bad_hosts(devpi_servers: MakeLive) -> Iterator[tuple[Live, dict[str, str]]]:
+    """A server that may fetch from hosts that misbehave, and their URLs."""
+    with ExitStack() as stack:
+        bad = {name: stack.enter_context(BadServer(name, "http://127.0.0.1:1")).url for name in BEHAVIOURS}
+        allowed = [word for url in bad.values() for word in ("--forkbuilder-allow-url", f"{url}/")]
+        yield devpi_servers(*allowed), bad
+
+
 @pytest.mark.parametrize(
     ("behaviour", "what", "step"),
     [
@@ -223,12 +236,10 @@ def test_source__login_from_the_credentials_file(own: MakeLive, tmp_path: Path) 
         pytest.param("trickle", "stopped answering", "tried again by itself", marks=pytest.mark.slow),
     ],
 )
-def test_source__bad_hosts(own: MakeLive, behaviour: str, what: str, step: str) -> None:
-    with BadServer(behaviour, location="http://127.0.0.1:1") as bad:
-        live = own("--forkbuilder-allow-url", f"{bad.url}/")
-        fork = live.host.fork("inline")
-        index = live.index(live.host.repositories.pin_line(fork, bad.url))
-        message = _source_error(live, index, "inline")
+def test_source__bad_hosts(bad_hosts: tuple[Live, dict[str, str]], behaviour: str, what: str, step: str) -> None:
+    live, urls = bad_hosts
+    fork = live.host.fork("inline")
+    message = _source_error(live, live.index(live.host.repositories.pin_line(fork, urls[behaviour])), "inline")
     assert what in message
     assert step in message
 
