@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.locks.readers import reader_for
 from devpi_forkbuilder.domain.pins import Fault, redacted
 from devpi_forkbuilder.domain.requirements import Requirements, read_file, read_requirements
@@ -20,14 +22,16 @@ def read_all(names: Iterable[str], environ: Mapping[str, str]) -> Requirements:
 
 def read_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Requirements:
     """Git requirements given as arguments; anything else among them is a fault."""
-    found = [read_file(text, ARGUMENTS, environ=environ) for text in arguments]
+    lines: list[GitLine] = []
     faults: list[Fault] = []
-    for number, (text, one) in enumerate(zip(arguments, found, strict=True), 1):
-        if not one.git_lines and not one.faults:
+    for number, text in enumerate(arguments, 1):
+        found = read_file(text, ARGUMENTS, environ=environ)
+        if not found.git_lines and not found.faults:
             mend = "write git+URL@REF#egg=NAME, or -r FILE for a file"
             faults.append(Fault(number, redacted(text), "not a git requirement", mend, ARGUMENTS))
-        faults += (Fault(number, fault.text, fault.problem, fault.mend, ARGUMENTS) for fault in one.faults)
-    return Requirements(tuple(line for one in found for line in one.git_lines), tuple(faults))
+        lines += (replace(line, place=replace(line.place, line=number, last=number)) for line in found.git_lines)
+        faults += (replace(fault, line=number) for fault in found.faults)
+    return Requirements(tuple(lines), tuple(faults))
 
 
 def together(requirements: Iterable[Requirements]) -> Requirements:

@@ -171,7 +171,7 @@ class Server:
             raise not_logged_in(what, self.index)
         api = self._request("GET", f"{self.root}/+api")
         status = (api.body or {}).get("result", {}).get("authstatus") if isinstance(api.body, dict) else None
-        if answer.status == 401 or (status and status[0] not in {"ok", "noauth"}):
+        if answer.status == 401 or (status and status[0] != "ok"):
             told = f"The login of {self.user} is not valid any more."
             raise ClientError("login-expired", told, next_step=f"Log in again: devpi login {self.user}")
         told = f"User {self.user} has no permission to {what} {self.index}."

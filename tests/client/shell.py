@@ -1,7 +1,8 @@
-"""A developer's shell: the real `devpi` command as a process, with a home, a git configuration and a folder of its own."""
+"""A developer's shell: the real `devpi` command as a process, with a home and a folder of its own."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,14 @@ class Shell:
         if user is not None:
             self.devpi("login", user, f"--password={password}").check()
         return self
+
+    def spoil_login(self, user: str) -> None:
+        """Make devpi-client's token of a user one that no server gave."""
+        kept = self.home / ".devpi" / "client" / "auth.json"
+        auth = {
+            url: {**dict(users), user: "not-a-token"} for url, users in json.loads(kept.read_text())["auth"].items()
+        }
+        kept.write_text(json.dumps({"auth": {url: list(users.items()) for url, users in auth.items()}}))
 
     def write(self, name: str, text: str) -> Path:
         """A file in the folder, its line ends as they are."""

@@ -131,7 +131,7 @@ def test_thirty_lines__from_git_to_hashes(
     assert frozen.count("\r\n") == frozen.count("\n")
     assert frozen.startswith("\ufeff")
     assert re.search(
-        r'^theta==1\.0\.2\+\d{14}\.g[0-9a-f]{12} ; python_version >= "3" --hash=sha256:\w{64}\r$', frozen, re.M
+        r'^theta==1\.0\.2\+\d{14}\.g[0-9a-f]{12} ; python_version >= "3" --hash=sha256:\w{64}\r$', frozen, re.MULTILINE
     )
 
     no_git = {"PATH": str(tmp_path / "nothing")}
