@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from time import monotonic
 from typing import Any
 
 from devpi_server.replica import FileReplicationSharedData, FileReplicationThread
@@ -11,6 +14,12 @@ from devpi_forkbuilder.devpi.settings import is_forkbuilder
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.service.primary import UnreachableError
 
+log = logging.getLogger(__name__)
+
+HEAD_START = 0.5
+"""Seconds for devpi's own file replication, which usually needs a few hundredths."""
+LOOK = 0.02
+
 
 class Arrivals:
     """The `service.primary.Store` of a devpi replica. May be used by several threads."""
@@ -19,6 +28,7 @@ class Arrivals:
         self._xom = xom
         self._releases = Releases(xom)
         # devpi's own replication of one file: it knows the identity to show, and checks the content
+        self._never = threading.Event()
         self._files = FileReplicationThread(xom, FileReplicationSharedData(xom))
 
     def covers(self, order: Order) -> bool:
@@ -33,15 +43,27 @@ class Arrivals:
         """Fetch what devpi's file replication has not fetched yet. Raises UnreachableError.
 
         devpi does that on a download as well, but for `FILE.metadata` (PEP 658) it then gives the file itself, and it
-        asks without this replica's identity, which an index with `acl_pkg_read` refuses.
+        asks without this replica's identity, which an index that not everybody may read refuses.
         """
+        lacking = self._lacking_after(order, HEAD_START)
         try:
-            for serial, key, value in self._lacking(order):
+            for serial, key, value in lacking:
                 self._files.importer(serial, key, value, -1)
         except Exception as error:
-            # devpi lets through whatever its client, the file system or its check of the content raised
+            # devpi lets through whatever its client, the file system or its check of the content raised, and asserts
+            # that nobody else has put the file into place meanwhile
+            if not self._lacking(order):
+                return
+            log.warning("a file of %s could not be fetched from the primary", order.pin.name, exc_info=True)
             why = f"a file could not be fetched ({type(error).__name__})"
             raise UnreachableError(self._xom.config.primary_url.url, why) from error
+
+    def _lacking_after(self, order: Order, seconds: float) -> list[tuple[int, Any, Any]]:
+        """What is lacking still when devpi's own threads have had that long to fetch it."""
+        deadline = monotonic() + seconds
+        while (lacking := self._lacking(order)) and monotonic() < deadline:
+            self._never.wait(LOOK)
+        return lacking
 
     def _lacking(self, order: Order) -> list[tuple[int, Any, Any]]:
         with self._xom.keyfs.read_transaction() as tx:

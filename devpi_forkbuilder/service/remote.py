@@ -18,6 +18,7 @@ from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.conversation import Conversation, Patience
 from devpi_forkbuilder.service.failures import explained, failure_of, report
 from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.primary import Primary, Store, UnreachableError
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.seams import Clock
@@ -160,6 +161,7 @@ class RemoteService:
                 report(error, f"asking the primary for {order.key.project}")
             self._failed += 1
             record = self._fell(flight.record, told)
+            tell(record)
         self._land(flight, record)
 
     def _fell(self, record: Record, error: ForkbuilderError) -> Record:
