@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devpi_forkbuilder.client.freezing import releases, repository, rewrite
+from devpi_forkbuilder.client.listing import age
+from devpi_forkbuilder.client.server import MESSAGES
+from devpi_forkbuilder.client.states import BuiltFile, ClientError, ForkState, Selector, selected
+from devpi_forkbuilder.domain.freeze import Release
+from tests.client.test_refs import lines
+from tests.client.told import A, B, told
+
+URL = "https://h.example.com/r"
+
+
+def state(**more: object) -> ForkState:
+    return ForkState.read(told(**more))
+
+
+def test_fork_state__reads_an_object_of_the_api():
+    error = {"kind": "build", "stage": "building", "message": "no"}
+    found = state(project="Some.Name", state="failed", error=error, log_url="http://x/log")
+    assert (found.name, found.label, found.ended, found.has_log) == ("some-name", "Some.Name==1.0.2", True, True)
+    assert found.error == "build, while building: no"
+    assert json.loads(json.dumps(dict(found.told)))["commit"] == A
+
+
+def test_fork_state__is_never_half_read():
+    for key in ("project", "version", "commit", "state", "files"):
+        with pytest.raises(KeyError):
+            ForkState.read({name: value for name, value in told().items() if name != key})
+
+
+def test_fork_state__release_has_all_files_of_the_newest_version():
+    files = [
+        {"filename": "r-1.0.2-py3-none-any.whl", "sha256": "0" * 64},
+        {"filename": "r-1.0.2+20260101000000.gaaaaaaaaaaaa-cp310-cp310-linux_x86_64.whl", "sha256": "1" * 64},
+        {"filename": "r-1.0.2+20260101000000.gaaaaaaaaaaaa-cp312-cp312-linux_x86_64.whl", "sha256": "2" * 64},
+        {"filename": "notes.txt", "sha256": "3" * 64},
+    ]
+    assert state(files=files).release == Release("1.0.2+20260101000000.gaaaaaaaaaaaa", ("1" * 64, "2" * 64))
+    assert state().release is None
+    assert str(BuiltFile("r-1.0.tar.gz", "").version) == "1.0"
+
+
+def test_selected__by_name_and_version():
+    states = (state(version="1.0"), state(version="2.0"), state(project="other", version=None))
+    assert selected(states, ["R==1"]) == states[:1]
+    assert selected(states, ["r", "other"]) == states
+    with pytest.raises(ClientError, match=r"does not pin nobody\. 'devpi forks list'"):
+        selected(states, ["nobody", "r"])
+    with pytest.raises(ClientError, match=r"does not pin othr, other==1\.0\. Did you mean other\?"):
+        selected(states, ["othr", "other==1.0"])
+    with pytest.raises(ClientError, match="'x' in 'r==x' is not a version"):
+        Selector.parse("r==x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (200000, "2 d"), (-5, "0 s")]
+)
+def test_age__in_its_largest_unit(seconds, expected):
+    assert age(1000.0, 1000.0 + seconds) == expected
+
+
+def test_age__of_what_has_not_begun():
+    assert age(None, 5) == ""
+
+
+def test_messages__are_taken_apart_where_one_begins():
+    joined = "forks: line 1: a, b, c: mend, forks: line 2: x, fork_build_env: line 1: y, forksome: no"
+    assert MESSAGES.split(joined) == [
+        "forks: line 1: a, b, c: mend",
+        "forks: line 2: x",
+        "fork_build_env: line 1: y, forksome: no",
+    ]
+
+
+FILE = [{"filename": "r-1.0.2-py3-none-any.whl", "sha256": "1" * 64}]
+RELEASE = Release("1.0.2", ("1" * 64,))
+
+
+@pytest.mark.parametrize(
+    ("line", "states"),
+    [
+        (f"r@{A}#egg=r==1.0.2", [{}]),
+        (f"r@{A}#egg=r", [{}]),
+        (f"r@{A}#egg=r==1.0.2", [{"version": None}]),
+        ("r@main#egg=r==1.0.2", [{}, {"version": "2.0", "commit": B}]),
+        ("r@main#egg=r", [{"url": "ssh://git@h.example.com/r.git"}]),
+    ],
+)
+def test_releases__the_pin_that_stands_for_a_line(line, states):
+    (git_line,) = lines(line)
+    found, faults = releases([git_line], [state(**{"files": FILE, **one}) for one in states])
+    assert not faults
+    assert found == {git_line: RELEASE}
+
+
+@pytest.mark.parametrize(
+    ("line", "states", "problem"),
+    [
+        ("r@main#egg=r", [], "r is not pinned on the index"),
+        ("r@main#egg=r==3.0", [{}], "r 3.0 is not pinned on the index"),
+        (f"r@{B}#egg=r", [{}], "the index pins r at aaaaaaa, not at bbbbbbb"),
+        ("r@main#egg=r", [{}, {"version": "2.0"}], "pins several versions of r"),
+        ("other/r@main#egg=r", [{}], f"the index pins r from {URL}"),
+    ],
+)
+def test_releases__a_line_that_is_pinned_otherwise(line, states, problem):
+    found, (fault,) = releases(lines(line), [state(**{"files": FILE, **one}) for one in states])
+    assert found == {}
+    assert problem in str(fault)
+
+
+def test_repository__is_the_same_by_https_and_ssh():
+    assert repository("ssh://git@H.example.com/o/r.git") == repository("https://h.example.com/o/r/")
+    assert repository("https://h.example.com/o/r") != repository("https://h.example.com/o/R")
+
+
+def test_rewrite__keeps_mode_and_link_and_leaves_no_other_file(tmp_path):
+    real, link = tmp_path / "real" / "a.txt", tmp_path / "a.txt"
+    real.parent.mkdir()
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    rewrite(link, "\ufeffnew\r\n")
+    assert real.read_bytes() == "\ufeffnew\r\n".encode()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+    assert [path.name for path in real.parent.iterdir()] == ["a.txt"]
