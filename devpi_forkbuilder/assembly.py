@@ -169,6 +169,16 @@ def own_url(args: Any) -> str:
     return f"http://{host}:{port}"
 
 
+def _tell(access: Access) -> None:
+    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
+    try:
+        access.check()
+        for number in access.odd_lines():
+            log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
+    except (ForkbuilderError, OSError) as fault:
+        log.error("No fork can be fetched: %s", fault)
+
+
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
     folder = options.folder
@@ -178,7 +188,7 @@ def make_builder(options: Options) -> Builder:
         work.mkdir(parents=True, exist_ok=True)
         sandbox = choose(options.sandbox, scratch=work)
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
-        access.check()
+        _tell(access)
         routes = Routes(options.policy.names_host, os.environ)
         git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
         workshop = Workshop(

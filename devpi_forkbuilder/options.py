@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
+CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
+"""The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
 
 def add_options(parser: Any) -> None:
@@ -48,7 +51,11 @@ def add_options(parser: Any) -> None:
         metavar="PREFIX",
         help="fetch only from URLs that begin with PREFIX (repeatable); default: any https or ssh host",
     )
-    add("credentials", metavar="FILE", help="credentials for git hosts, in git-credential-store format, mode 600")
+    add(
+        "credentials",
+        metavar="FILE",
+        help=f"credentials for git hosts, in git-credential-store format, mode 600; default: ${CREDENTIALS_FILE}",
+    )
     add("ssh-key", metavar="FILE", help="private key for ssh URLs")
     add("known-hosts", metavar="FILE", help="host keys for ssh URLs; a host that is not in it is not connected to")
     add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
@@ -80,8 +87,8 @@ class Options:
     cached_only: bool
 
     @classmethod
-    def read(cls, args: Namespace, server_path: Path) -> Options:
-        """The options in devpi-server's parsed arguments."""
+    def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
+        """The options in devpi-server's parsed arguments; `environ` is the server's environment."""
 
         def option(name: str) -> Any:
             return getattr(args, "forkbuilder_" + name)
@@ -95,7 +102,7 @@ class Options:
             build_timeout=option("build_timeout"),
             silence_timeout=option("silence_timeout"),
             policy=PinPolicy(users, tuple(option("allow_url"))),
-            credentials=_path(option("credentials")),
+            credentials=_path(option("credentials") or environ.get(CREDENTIALS_FILE)),
             ssh_key=_path(option("ssh_key")),
             known_hosts=_path(option("known_hosts")),
             sandbox=option("sandbox"),

@@ -9,12 +9,12 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from devpi_forkbuilder.commands.findings import Finding
 from devpi_forkbuilder.commands.indexvisit import visit
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.credentials import parse
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
@@ -133,29 +133,15 @@ def _private(name: str, path: Path) -> Finding | None:
 
 
 def _credentials(path: Path) -> Finding:
-    """git-credential-store(1): a URL with user and password in each line; other lines are passed over in silence."""
-    hosts, odd = set(), []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        host = _host(line)
-        if host:
-            hosts.add(host)
-        elif line.strip():
-            odd.append(str(number))
+    """git-credential-store(1): a URL with user and password in each line."""
+    found, odd = parse(path.read_text(encoding="utf-8", errors="replace"))
     if odd:
-        what = f"Lines of {path} that git passes over: {', '.join(odd)}."
+        what = f"Lines of {path} that are no credentials: {', '.join(map(str, odd))}."
         return Finding.failed("credentials", what, "Write https://USER:PASSWORD@HOST, percent-encoded, on each line.")
-    if not hosts:
+    if not found:
         return Finding.warning("credentials", f"{path} is empty.", "Write https://USER:PASSWORD@HOST into it.")
-    return Finding.ok("credentials", f"{path} has a login for {', '.join(sorted(hosts))}")
-
-
-def _host(line: str) -> str:
-    """The host of a line with a login, or nothing."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(line)
-        if parts.scheme in {"http", "https"} and parts.username and parts.password:
-            return parts.hostname or ""
-    return ""
+    hosts = sorted({"/".join((one.host, *one.path)) for one in found})
+    return Finding.ok("credentials", f"{path} has a login for {', '.join(hosts)}")
 
 
 def _hosts(path: Path) -> Finding:

@@ -23,12 +23,15 @@ class Versions(str, Enum):
 class Recipe:
     """How one project is built: constraint lines for its environment, KEY/VALUE pairs added to its environment.
 
-    `pythons` are the only interpreters that build it; none: any may.
+    `pythons` are the only interpreters that build it; none: any may. `network`: its own code may use the network.
+    `unreachable`: its commit need not be on a branch or tag of its repository.
     """
 
     constraints: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     pythons: tuple[str, ...] = ()
+    network: bool = False
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,19 @@ VERSIONS = "fork_versions"
 PYTHONS = "fork_pythons"
 CONSTRAINTS = "fork_build_constraints"
 ENV = "fork_build_env"
-LINES = (FORKS, PYTHONS, CONSTRAINTS, ENV)
-"""The settings that are lists of lines; `fork_versions` is one word."""
+NETWORK = "fork_build_network"
+UNREACHABLE = "fork_unreachable_commits"
+LINES = (FORKS, PYTHONS, CONSTRAINTS, ENV, NETWORK)
+"""The settings that are lists of lines; `fork_versions` and `fork_unreachable_commits` are one word."""
+REFUSE, ALLOW = "refuse", "allow"
 DEFAULTS: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     (FORKS, ()),
     (VERSIONS, Versions.STAMPED.value),
     (PYTHONS, ()),
     (CONSTRAINTS, ()),
     (ENV, ()),
+    (NETWORK, ()),
+    (UNREACHABLE, REFUSE),
 )
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,13 +61,19 @@ class ProjectLine:
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """What an index says about its forks."""
+    """What an index says about its forks.
+
+    `network` has the normalized names of projects whose own code may use the network when it is built; with
+    `unreachable` commits need not be on a branch or tag of their repository.
+    """
 
     pins: tuple[Pin, ...] = ()
     versions: Versions = Versions.STAMPED
     constraints: tuple[ProjectLine, ...] = ()
     env: tuple[ProjectLine, ...] = ()
     pythons: tuple[ProjectLine, ...] = ()
+    network: frozenset[str] = frozenset()
+    unreachable: bool = False
     _by_name: dict[str, tuple[Pin, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,13 +93,16 @@ class IndexSettings:
         faults: list[str] = []
         pins = _judged(lambda: parse_pins(lines_of(config.get(FORKS, ()))), FORKS, faults)
         names = None if pins is None else frozenset(pin.name for pin in pins)
-        versions = _versions(config.get(VERSIONS, Versions.STAMPED.value), faults)
+        versions = Versions(_word(config, VERSIONS, tuple(one.value for one in Versions), faults))
+        unreachable = _word(config, UNREACHABLE, (REFUSE, ALLOW), faults) == ALLOW
         constraints = _project_lines(config, CONSTRAINTS, _constraint_fault, names, faults)
         env = _project_lines(config, ENV, _variable_fault, names, faults)
         pythons = _project_lines(config, PYTHONS, _python_fault, names, faults)
+        network = _project_lines(config, NETWORK, _name_fault, names, faults)
         if faults:
             raise SettingsRefusedError(faults)
-        return cls(pins or (), versions, constraints, env, pythons)
+        named = frozenset(line.name for line in network)
+        return cls(pins or (), versions, constraints, env, pythons, named, unreachable)
 
     def pins_of(self, project: str) -> tuple[Pin, ...]:
         """The pins of a project, given by its normalized name."""
@@ -98,7 +112,8 @@ class IndexSettings:
         """How a project is built, given by its normalized name."""
         constraints = tuple(line.value for line in self.constraints if line.name in {"", project})
         pairs = (line.value.partition("=") for line in self.env if line.name == project)
-        return Recipe(constraints, tuple((key, value) for key, _, value in pairs), self._pythons(project))
+        env = tuple((key, value) for key, _, value in pairs)
+        return Recipe(constraints, env, self._pythons(project), project in self.network, self.unreachable)
 
     def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "", pins_url: str = "") -> Order:
         """The order that builds `pin` on `index` (`user/name`)."""
@@ -131,12 +146,13 @@ def _judged(parse: Callable[[], tuple[Pin, ...]], setting: str, faults: list[str
         return None
 
 
-def _versions(value: object, faults: list[str]) -> Versions:
-    try:
-        return Versions(str(value))
-    except ValueError:
-        faults.append(f"{VERSIONS}: {str(value)[:80]!r}: write stamped or plain")
-        return Versions.STAMPED
+def _word(config: Mapping[str, object], setting: str, known: tuple[str, ...], faults: list[str]) -> str:
+    """The value of a setting that is one of the `known` words; the first of them is the default."""
+    value = str(config.get(setting, known[0]))
+    if value in known:
+        return value
+    faults.append(f"{setting}: {value[:80]!r}: write {' or '.join(known)}")
+    return known[0]
 
 
 def _project_lines(
@@ -151,7 +167,7 @@ def _project_lines(
     for number, text in enumerate(lines_of(config.get(setting, ())), 1):
         if not text or text.startswith("#"):
             continue
-        line = _project_line(text)
+        line = _project_line(f"{text}:" if setting == NETWORK else text)
         fault = judge(line)
         if fault is None and line.name and names is not None and line.name not in names:
             fault = f"no pin names project {line.name!r}: pin it, or remove the line"
@@ -188,6 +204,10 @@ def _python_fault(line: ProjectLine) -> str | None:
     if bad or not _listed(line.value):
         return f"{', '.join(bad)[:80] or 'nothing'} is no interpreter: write for example 3.12, or name: 3.10"
     return None
+
+
+def _name_fault(line: ProjectLine) -> str | None:
+    return None if line.name and not line.value else "write the name of one pinned project"
 
 
 def _listed(value: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.pipeline import process
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
-from devpi_forkbuilder.pipeline.environment import SEARCH_PATH, build_environment
+from devpi_forkbuilder.pipeline.environment import SEARCH_PATH, build_environment, without_logins
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter
 from devpi_forkbuilder.pipeline.limits import Deadline
@@ -39,13 +39,14 @@ class Equipment:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What one build's commands depend on: the interpreter, the commit's time (seconds since the epoch), and
-    KEY/VALUE pairs for the environment of the project's own code.
+    """What one build's commands depend on: the interpreter, the commit's time (seconds since the epoch), KEY/VALUE
+    pairs for the environment of the project's own code, and whether that code has the network.
     """
 
     interpreter: Interpreter
     epoch: int
     extra: tuple[tuple[str, str], ...] = ()
+    network: bool = False
 
 
 class Bench:
@@ -66,6 +67,11 @@ class Bench:
         self._uv = Path(os.path.realpath(equipment.uv))
         self._box: Box | None = None
 
+    @property
+    def network(self) -> bool:
+        """Whether the project's own code has the network."""
+        return self._circumstances.network
+
     def supply(self, arguments: tuple[str, ...], label: str) -> Finished:
         """Run uv with the network and the shared cache. No box may be open: see `end`."""
         if self._box is not None:
@@ -81,7 +87,7 @@ class Bench:
         return self._boxed(str(self._uv), arguments, self.folder.box, label, network=network)
 
     def boxed_python(self, arguments: tuple[str, ...], cwd: Path, label: str, *, capture: bool = False) -> Finished:
-        """Run the environment's Python in the box, without network."""
+        """Run the environment's Python in the box."""
         python = self.inside(self.folder.environment / "bin" / "python")
         return self._boxed(python, arguments, cwd, label, capture=capture)
 
@@ -118,9 +124,10 @@ class Bench:
         network: bool = False,
     ) -> Finished:
         box = self._opened()
+        network = network or self.network
         home = box.path(self.folder.home)
         path = f"{box.path(self.folder.environment / 'bin')}:{SEARCH_PATH}"
-        env = self._environment(home, path, network=network)
+        env = without_logins(self._environment(home, path, network=network))
         env["UV_CACHE_DIR"] = f"{home}/uv"
         command = Command(
             (program, *arguments),

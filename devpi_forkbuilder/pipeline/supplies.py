@@ -22,6 +22,7 @@ from devpi_forkbuilder.pipeline.command import Finished
 
 UNMET = 1
 LISTED = 500
+FROM_SOURCE = "Requirements that have no wheel are built, by their own code, only for projects in fork_build_network."
 HINT = "fork_build_constraints can hold a requirement back, for example to an older release that still fits."
 
 
@@ -42,12 +43,11 @@ class Supplies:
 def refused(requires: Iterable[str]) -> list[str]:
     """Those of `requires` (valid PEP 508 lines) that must not reach uv.
 
-    uv takes requirements from other places than an index: of these only https URLs of wheels are let through, since
-    a file could be one of another project on this server. It puts environment variables into URLs, and those may
-    hold a proxy's password.
+    Requirements come from the index. uv would take them from URLs and files as well: those of another project on this
+    server, or of whatever host this server can reach and the fork's author cannot. It puts environment variables into
+    URLs, and those may hold a proxy's password.
     """
-    urls = ((line, Requirement(line).url) for line in requires)
-    return [line for line, url in urls if "$" in line or (url is not None and not url.startswith("https://"))]
+    return [line for line in requires if "$" in line or Requirement(line).url is not None]
 
 
 def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
     """
     bad = refused(supplies.requires)
     if bad:
-        what = f"The build requires {bad[0]!r}, which comes from neither an index nor an https URL."
+        what = f"The build requires {bad[0]!r}, which does not come from the index."
         raise BuildError("requirement-refused", what, next_step="Require a released project in the fork.")
     _make(bench)
     if supplies.requires:
@@ -84,14 +84,16 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
     arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
     done = bench.supply((*arguments, "--only-binary", ":all:", "--", *supplies.requires), "uv pip install")
-    if done.returncode == UNMET:
+    if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
         done = _fill_from_source(bench, supplies)
-    _judge(done, supplies)
+    _judge(done, supplies, bench.network)
 
 
 def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
-    """As pip would do it. This runs code of the requirements: in the box, and with a cache that ends with it."""
+    """As pip would do it. This runs code of the requirements, which anybody may have released, with the network: so
+    only for projects whose own code has it, in the box, and with a cache that ends with it.
+    """
     folder = bench.folder
     constraints = _constraints(supplies, bench.fresh("supplies"))
     inside = bench.inside(folder.environment)
@@ -117,12 +119,13 @@ def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[
     return ("pip", "install", "--python", environment, *index, *first, *held_back)
 
 
-def _judge(done: Finished, supplies: Supplies) -> None:
+def _judge(done: Finished, supplies: Supplies, network: bool) -> None:
     if done.returncode == 0:
         return
     if done.returncode == UNMET:
-        what = f"What the build requires cannot be installed: {', '.join(supplies.requires)}."
-        raise BuildError("requirements-unresolvable", what, next_step=HINT)
+        kind = "" if network else " from wheels"
+        what = f"What the build requires cannot be installed{kind}: {', '.join(supplies.requires)}."
+        raise BuildError("requirements-unresolvable", what, next_step=HINT if network else f"{HINT} {FROM_SOURCE}")
     what = f"uv could not install what the build requires (status {done.returncode})."
     raise InfrastructureError("index-unreachable", what, next_step="The log shows which host or file failed.")
 

@@ -81,13 +81,20 @@ class Workshop:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
-        source = checkout(self.mirrors, order.pin, folder.source, progress.log, progress.cancelled)
+        source = checkout(
+            self.mirrors,
+            order.pin,
+            folder.source,
+            progress.log,
+            progress.cancelled,
+            anywhere=order.recipe.unreachable,
+        )
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
         left = self._build(order, progress, folder, source, interpreter)
         progress.enter(State.CHECKING)
-        return _checked(order, progress, folder, source, left, self._provenance(source, interpreter, left))
+        return _checked(order, progress, folder, source, left, self._provenance(order, source, interpreter, left))
 
     def _build(
         self, order: Order, progress: Progress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
@@ -96,7 +103,10 @@ class Workshop:
         told = told_version(order.pin) if source.untagged else ()
         if told:
             progress.log.say(f"no tag leads to this commit: the back end is told {order.pin.version}")
-        circumstances = Circumstances(interpreter, source.commit_time, (*told, *order.recipe.env))
+        if order.recipe.network:
+            progress.log.say("fork_build_network: the project's own code has the network")
+        extra = (*told, *order.recipe.env)
+        circumstances = Circumstances(interpreter, source.commit_time, extra, order.recipe.network)
         watch = Watch(progress.log, progress.cancelled)
         bench = Bench(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = Wanted(
@@ -109,7 +119,7 @@ class Workshop:
         )
         return frontend.build(bench, wanted)
 
-    def _provenance(self, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
+    def _provenance(self, order: Order, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
         return {
             "commit": source.commit,
             "tree": source.tree,
@@ -118,6 +128,8 @@ class Workshop:
             "uv": self.tools.uv.version,
             "git": self.tools.git.version,
             "sandbox": self.equipment.sandbox.name,
+            "network": "yes" if order.recipe.network else "no",
+            "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",
             "requires": " ".join(left.held),
             "plugin": __version__,
         }

@@ -51,6 +51,7 @@ def bench(
     limits: BuildLimits | None = None,
     extra: tuple[tuple[str, str], ...] = (),
     python: str = "",
+    network: bool = False,
     cancelled: Callable[[], bool] = never,
     clock: Callable[[], float] = time.monotonic,
 ) -> Bench:
@@ -59,7 +60,7 @@ def bench(
     work.source.mkdir(parents=True)
     interpreter = Interpreters(tools().uv.path, os.environ).find(python)
     deadline = Deadline(limits or BuildLimits(), clock)
-    circumstances = Circumstances(interpreter, EPOCH, extra)
+    circumstances = Circumstances(interpreter, EPOCH, extra, network)
     return Bench(work, equipment(folder), circumstances, deadline, Watch(Lines(), cancelled))
 
 

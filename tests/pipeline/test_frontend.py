@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import shutil
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -226,6 +228,20 @@ def local_index(folder: Path) -> str:
     return (folder / "index").as_uri()
 
 
+def sdist_in(page: Path, code: str) -> None:
+    """A project of the index that exists as source only; its back end runs `code`, and builds nothing."""
+    page.mkdir()
+    name = f"{page.name}-1.0"
+    table = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    info = f"Metadata-Version: 2.1\nName: {page.name}\nVersion: 1.0\n"
+    with tarfile.open(page / f"{name}.tar.gz", "w:gz") as archive:
+        for file, text in {"pyproject.toml": table, "backend.py": code, "PKG-INFO": info}.items():
+            member = tarfile.TarInfo(f"{name}/{file}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    (page / "index.html").write_text(f'<!DOCTYPE html><a href="{name}.tar.gz">{name}.tar.gz</a>')
+
+
 def test_supply__lists_what_the_environment_holds(tmp_path):
     desk = bench(tmp_path)
     assert supply(desk, Supplies(("helper",), index_url=local_index(tmp_path))) == ("helper==1.0",)
@@ -237,6 +253,19 @@ def test_supply__unmet(tmp_path):
         supply(desk, Supplies(("helper>=2",), index_url=local_index(tmp_path)))
     assert caught.value.reference == "requirements-unresolvable"
     assert "helper>=2" in caught.value.what
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_supply__code_of_requirements_runs_only_where_the_projects_may_use_the_network(tmp_path, network):
+    index = local_index(tmp_path)
+    marker = tmp_path / "marker"
+    sdist_in(tmp_path / "index" / "sourceonly", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+    desk = bench(tmp_path, network=network)
+    with pytest.raises(BuildError) as caught:
+        supply(desk, Supplies(("sourceonly",), index_url=index))
+    assert caught.value.reference == "requirements-unresolvable"
+    assert ("fork_build_network" in caught.value.message) is not network
+    assert marker.exists() is network
 
 
 def test_supply__constraints_hold(tmp_path):
@@ -278,7 +307,7 @@ def test_build__what_the_hook_asks_for_and_is_there_already_is_not_installed_twi
     ("line", "yes"),
     [
         ("setuptools>=64", False),
-        ("x @ https://host/x-1.0-py3-none-any.whl", False),
+        ("x @ https://host/x-1.0-py3-none-any.whl", True),
         ("x @ https://host/${HTTPS_PROXY}/x-1.0-py3-none-any.whl", True),
         ("x @ file:///srv/devpi/x-1.0-py3-none-any.whl", True),
         ("x @ http://169.254.169.254/x-1.0-py3-none-any.whl", True),
@@ -309,7 +338,7 @@ def test_build__usual_back_ends(tmp_path, case):
 @pytest.mark.network
 def test_build__requirement_without_a_wheel_is_built_in_the_box(tmp_path):
     more = "def get_requires_for_build_wheel(c): return ['docopt']\ndef before_wheel(): import docopt"
-    desk = bench(tmp_path)
+    desk = bench(tmp_path, network=True)
     left = build(desk, Wanted(project(tmp_path, more)))
     assert [pair for pair in left.held if pair.startswith("docopt==")]
 
