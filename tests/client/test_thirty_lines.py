@@ -8,13 +8,16 @@ import re
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from tests.client.shell import Shell
 from tests.clients import Pip, Uv
 from tests.devpi import ROOT_PASSWORD
 from tests.live import Host, Live, upload
+from tests.processes import Running
 from tests.repositories import Repository
 from tests.server.app import make_wheel
+from tests.surroundings import clean_environment
 
 pytestmark = pytest.mark.functional
 
@@ -146,3 +149,10 @@ def test_thirty_lines__from_git_to_hashes(
     compiled = uv.run("compile", str(file), "--generate-hashes", "--no-header", "--default-index", live.url(index))
     assert "alpha==1.0.2+" in compiled.wait(60).check().stdout
     assert file.stat().st_mode == mode
+
+    (version,) = re.findall(r"^alpha(==\S+)", frozen, re.MULTILINE)
+    project = f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["alpha{version}"]\n'
+    lock = shell.write("project/pyproject.toml", project).parent
+    command = [find_uv_bin(), "lock", "--directory", str(lock), "--default-index", live.url(index)]
+    Running(command, clean_environment(shell.home, UV_CACHE_DIR=str(tmp_path / "uv")), lock, None).wait(60).check()
+    assert re.search(r"alpha-1\.0\.2\S+\.whl.*hash = \"sha256:", (lock / "uv.lock").read_text())

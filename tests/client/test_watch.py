@@ -169,3 +169,14 @@ def test_screen__without_a_terminal_there_are_lines_and_no_colours(capsys):
 def test_screen__nobody_can_be_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
     assert Screen({}).confirmed("Well?") is None
+
+
+@pytest.mark.parametrize(("typed", "expected"), [("y\n", True), ("Yes\n", True), ("no\n", False), ("", False)])
+def test_screen__asks_on_standard_error(monkeypatch, capsys, typed, expected):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    assert Screen({}).confirmed("Store 1 pins?") is expected
+    assert capsys.readouterr() == ("", "Store 1 pins? [y/N] ")
