@@ -76,9 +76,9 @@ def devpi_servers(
     """Makes servers for a whole file of tests, with options of their own."""
     servers: list[DevpiServer] = []
 
-    def make(*options: str, **more: object) -> Live:
-        folder, template = tmp_path_factory.mktemp("module"), devpi_templates(False)
-        server = DevpiServer(folder, *host.allowed, METADATA, *options, template=template, **more)  # type: ignore[arg-type]  # checked by DevpiServer itself
+    def make(*options: str, mirror: bool = False, **more: object) -> Live:
+        folder, given = tmp_path_factory.mktemp("module"), (*host.allowed, METADATA, *options)
+        server = DevpiServer(folder, *given, template=devpi_templates(mirror), mirror=mirror, **more)  # type: ignore[arg-type]  # checked by DevpiServer itself
         servers.append(server)
         return Live(server.start(), host)
 
