@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,14 +13,13 @@ from devpi_forkbuilder.commands.findings import Finding
 from devpi_forkbuilder.commands.indexvisit import visit
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.credentials import parse
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
-
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def examine(options: Options, index_url: str | None, environ: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -89,14 +87,15 @@ def judge_sandbox(wanted: str, tiers: list[tuple[str, bool, str]]) -> Finding:
 
 def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:
     """The files that the options name for git hosts. What is in them never gets into a finding."""
+    credentials, key, hosts = options.credentials, options.ssh_key, options.known_hosts
     found = []
-    if options.credentials is not None:
-        found.append(_private("credentials", options.credentials) or _credentials(options.credentials))
-    if options.ssh_key is not None:
-        found.append(_private("ssh-key", options.ssh_key) or Finding.ok("ssh-key", f"{options.ssh_key}"))
-    if options.known_hosts is not None:
-        found.append(_readable("known-hosts", options.known_hosts) or _hosts(options.known_hosts))
-    if (options.ssh_key or options.known_hosts) and shutil.which("ssh", path=path) is None:
+    if credentials is not None:
+        found.append(_closed("credentials", Access(credentials_file=credentials)) or _credentials(credentials))
+    if key is not None:
+        found.append(_closed("ssh-key", Access(ssh_key=key)) or Finding.ok("ssh-key", str(key)))
+    if hosts is not None:
+        found.append(_closed("known-hosts", Access(known_hosts=hosts)) or _hosts(hosts))
+    if (key or hosts) and shutil.which("ssh", path=path) is None:
         found.append(Finding.failed("ssh", "ssh is not installed on the server.", "Install it (openssh-client)."))
     return tuple(found)
 
@@ -115,21 +114,13 @@ def check_disk(folder: Path) -> Finding:
     return Finding.ok("disk", f"{shutil.disk_usage(place).free / (1 << 30):.1f} GiB free at {place}")
 
 
-def _readable(name: str, path: Path) -> Finding | None:
-    """Why the file cannot be used, or None."""
-    if not path.is_file():
-        return Finding.failed(name, f"There is no file {path}.", f"Make it, or mend --forkbuilder-{name}.")
-    if not os.access(path, os.R_OK):
-        return Finding.failed(name, f"This user may not read {path}.", f"Change its owner: chown USER {path}.")
+def _closed(name: str, access: Access) -> Finding | None:
+    """Why the server will not use the file, or None."""
+    try:
+        access.check()
+    except ForkbuilderError as error:
+        return Finding.of_error(name, error)
     return None
-
-
-def _private(name: str, path: Path) -> Finding | None:
-    fault = _readable(name, path)
-    if fault is None and path.stat().st_mode & OTHERS:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        return Finding.failed(name, f"Others may use {path}: its mode is {mode:o}.", f"chmod 600 {path}")
-    return fault
 
 
 def _credentials(path: Path) -> Finding:
