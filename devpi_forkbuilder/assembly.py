@@ -29,6 +29,7 @@ from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.workshop import Workshop
 from devpi_forkbuilder.service.breaker import Breaker
@@ -143,6 +144,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         seats=Seats(seats_of(xom.config.args)),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
+        source=Sources(options.folder / "sources").find,
     )
 
 
@@ -191,11 +193,15 @@ def make_builder(options: Options) -> Builder:
         _tell(access)
         routes = Routes(options.policy.names_host, os.environ)
         git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+        sources = Sources(folder / "sources")
         workshop = Workshop(
             work=work,
             tools=tools,
             interpreters=Interpreters(tools.uv.path, os.environ),
-            mirrors=Mirrors(folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None),
+            mirrors=Mirrors(
+                folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
+            ),
+            sources=sources,
             equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ),
             limits=BuildLimits(options.build_timeout, options.silence_timeout),
         )

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, LimitsError, SourceError
 from devpi_forkbuilder.pipeline import history, lfs, refusal, submodules, tree
+from devpi_forkbuilder.pipeline.archiving import Part
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.mirror import Mirror, Mirrors
@@ -33,7 +34,8 @@ LIMITS = TreeLimits()
 class Checkout:
     """Files of a commit: the repository's `root`, the `project` in it, commit and tree ids, commit time in seconds.
 
-    `untagged`: the project takes its version from tags, and no tag leads to the commit.
+    `untagged`: the project takes its version from tags, and no tag leads to the commit. `restored`: the repository
+    does not give the commit any more, and this server's archive did. `parts`: the whole and its submodules.
     """
 
     root: Path
@@ -42,6 +44,8 @@ class Checkout:
     tree: str
     commit_time: int
     untagged: bool = False
+    restored: bool = False
+    parts: tuple[Part, ...] = ()
 
 
 def checkout(
@@ -68,7 +72,7 @@ def checkout(
     if not project.is_dir() or not _inside(project, into):
         what = f"There is no folder {pin.subdirectory} in {pin.url} at {pin.commit7}."
         raise SourceError("subdirectory-missing", what, next_step="Mend the pin's subdirectory.")
-    return Checkout(into, project, commit, tree_id, seconds, work.untagged)
+    return Checkout(into, project, commit, tree_id, seconds, work.untagged, work.restored, tuple(work.parts))
 
 
 class _Work:
@@ -84,8 +88,12 @@ class _Work:
         self.tally = Tally()
         self.links: list[Path] = []
         self.untagged = False
+        self.restored = False
+        self.parts: list[Part] = []
 
-    def place(self, url: str, commit: str, into: Path, folder: str = "", depth: int = 0) -> tuple[str, str, int]:
+    def place(
+        self, url: str, commit: str, into: Path, folder: str = "", depth: int = 0, prefix: str = ""
+    ) -> tuple[str, str, int]:
         """Put `commit` of `url` and its submodules into `into`; commit id, tree id, commit time in seconds."""
         if depth > self.limits.depth:
             what = f"Submodules are nested more than {self.limits.depth} deep."
@@ -93,16 +101,18 @@ class _Work:
         with self.mirrors.opened(url, commit, self.watch) as mirror:
             mirror.need(commit, anywhere=self.anywhere)
             try:
-                known, modules = self._copy(mirror, commit, into, None if depth else folder)
+                known, modules, entries = self._copy(mirror, commit, into, None if depth else folder)
             except ForkbuilderError as error:
                 if not refusal.is_unclear(error):
                     raise
                 self._check_space(into)
                 self._empty(into)
                 mirror.renew(commit, anywhere=self.anywhere)
-                known, modules = self._copy(mirror, commit, into, None if depth else folder)
+                known, modules, entries = self._copy(mirror, commit, into, None if depth else folder)
+            self.restored |= mirror.restored(commit)
+        self.parts.append(Part(url, commit, known[1], prefix, tuple(entries)))
         for module in modules:
-            self._place_submodule(module, into, depth)
+            self._place_submodule(module, into, depth, f"{prefix}/{module.path}" if prefix else module.path)
         return known
 
     def judge_links_on_disk(self, root: Path) -> None:
@@ -113,7 +123,7 @@ class _Work:
 
     def _copy(
         self, mirror: Mirror, commit: str, into: Path, folder: str | None
-    ) -> tuple[tuple[str, str, int], list[Submodule]]:
+    ) -> tuple[tuple[str, str, int], list[Submodule], list[Entry]]:
         tags = folder is not None and history.wants_history(_build_files(mirror, commit, folder))
         if tags:
             mirror.need(commit, history=True, anywhere=self.anywhere)
@@ -125,7 +135,7 @@ class _Work:
         self.tally = tally
         self.links += [into / os.fsdecode(entry.path) for entry in entries if entry.mode == tree.SYMLINK]
         lfs.judge_pointers(into, entries)
-        return known, modules
+        return known, modules, entries
 
     def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], Tally]:
         limit = self.limits.listing_bytes
@@ -156,7 +166,7 @@ class _Work:
     def _fill(self, mirror: Mirror, commit: str, into: Path, tags: bool) -> tuple[str, str, int]:
         into.mkdir(parents=True, exist_ok=True)
         wanted = (commit, "+refs/tags/*:refs/tags/*") if tags else (commit,)
-        depth = () if tags else ("--depth=1",)
+        depth = () if tags and not mirror.restored(commit) else ("--depth=1",)
         source = str(mirror.folder.resolve())
         self._must(mirror.url, into, *init_arguments(commit, bare=False))
         # The mirror's objects were checked when they came.
@@ -174,13 +184,13 @@ class _Work:
             )
         return head, tree_id, int(seconds)
 
-    def _place_submodule(self, module: Submodule, into: Path, depth: int) -> None:
+    def _place_submodule(self, module: Submodule, into: Path, depth: int, prefix: str) -> None:
         self.watch.log.say(f"submodule {tree.shown(os.fsencode(module.path))} from {module.url} at {module.commit}")
         place = into / module.path
         # git makes an empty folder for it; anything else would be a way to write elsewhere.
         if place.is_symlink() or not place.is_dir() or place.resolve() != into.resolve() / module.path:
             raise SourceError("submodule-refused", "The place of a submodule is not a folder of the repository.")
-        self.place(module.url, module.commit, place, depth=depth + 1)
+        self.place(module.url, module.commit, place, depth=depth + 1, prefix=prefix)
 
     def _must(self, url: str, folder: Path, *arguments: str, local_copy: bool = False) -> Finished:
         done = self._local(folder, *arguments, local_copy=local_copy)

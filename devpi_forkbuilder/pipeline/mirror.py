@@ -24,7 +24,9 @@ from devpi_forkbuilder.pipeline.branches import EVERYTHING
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.git import Git, Watch
 from devpi_forkbuilder.pipeline.repository import UNFINISHED, Repository, Room
+from devpi_forkbuilder.pipeline.restoring import restore
 from devpi_forkbuilder.pipeline.seams import CancelledError, LogSink
+from devpi_forkbuilder.pipeline.sources import Sources
 
 PAUSE = 0.05
 """Seconds between two tries to take a lock that another build holds."""
@@ -33,7 +35,8 @@ PAUSE = 0.05
 class Mirrors:
     """All mirrors of a server, below `root`. `fetches` counts the network fetches since the start.
 
-    `allows` says whether policy lets this server talk to a URL; `room` says how much a fetch may bring.
+    `allows` says whether policy lets this server talk to a URL; `room` says how much a fetch may bring; `sources` has
+    what was built before, for when a repository gives it no more.
     """
 
     def __init__(
@@ -43,8 +46,10 @@ class Mirrors:
         *,
         allows: Callable[[str], bool] = lambda _url: True,
         room: Room | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self.root = root
+        self.sources = sources
         self.git = git
         self.allows = allows
         self.room = room or Room()
@@ -119,7 +124,7 @@ class Mirror:
             self.discard()
         old = self.folder.exists()
         if not (old and self._has(commit, history)):
-            self._obtain_twice(commit, history, old)
+            self._obtain_or_restore(commit, history, old)
         self._check_type(commit)
         if not anywhere:
             self._prove(commit)
@@ -151,6 +156,22 @@ class Mirror:
     def discard(self) -> None:
         """Throw the mirror away."""
         self._files.discard()
+
+    def proven(self, commit: str) -> bool:
+        """Whether a branch or tag is known to have led to `commit`."""
+        return self._files.types(f"refs/proven/{commit}")[0] is not None
+
+    def restored(self, commit: str) -> bool:
+        """Whether `commit` comes from this server's own archive: then it has no ancestors."""
+        return self._files.types(f"refs/restored/{commit}")[0] is not None
+
+    def _obtain_or_restore(self, commit: str, history: bool, old: bool) -> None:
+        try:
+            self._obtain_twice(commit, history, old)
+        except SourceError as error:
+            if self._mirrors.sources is None or not restore(self._mirrors.sources, self._files, commit):
+                raise
+            self._watch.log.say(f"{error.what} It was built before: its source is taken from this server's archive.")
 
     def _obtain_twice(self, commit: str, history: bool, old: bool) -> None:
         try:
@@ -202,7 +223,7 @@ class Mirror:
     def _prove(self, commit: str) -> None:
         """Raises RefusedError (`commit-unreachable`) when no branch or tag of the URL leads to `commit`."""
         reference = f"refs/proven/{commit}"
-        if self._files.types(reference)[0] is None:
+        if not self.proven(commit):
             if not (self._on_branch(self._files, commit) or self._is_tip(commit) or self._has_descendant(commit)):
                 raise refusal.unreachable_commit(self.url, commit)
             self._files.name(reference, commit)

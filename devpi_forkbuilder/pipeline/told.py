@@ -7,13 +7,13 @@ import re
 from devpi_forkbuilder.domain.pins import Pin
 
 
-def told_version(pin: Pin) -> tuple[tuple[str, str], ...]:
-    """Environment variables by which back ends take the pin's version for the tag's; none when it names no version.
+def told_version(pin: Pin, version: str | None) -> tuple[tuple[str, str], ...]:
+    """Environment variables by which back ends of `pin` take `version` for the tag's; none when there is none.
 
     They are those of setuptools-scm (hatch-vcs and flit-scm are built on it), pbr, pdm-backend and
     poetry-dynamic-versioning, as their manuals name them; versioneer knows none.
     """
-    if pin.version is None:
+    if version is None:
         return ()
     name = re.sub(r"[^A-Z0-9]", "_", pin.name.upper())
     variables = (
@@ -23,4 +23,4 @@ def told_version(pin: Pin) -> tuple[tuple[str, str], ...]:
         "PDM_BUILD_SCM_VERSION",
         "POETRY_DYNAMIC_VERSIONING_BYPASS",
     )
-    return tuple((variable, pin.version) for variable in variables)
+    return tuple((variable, version) for variable in variables)

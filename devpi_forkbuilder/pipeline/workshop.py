@@ -14,9 +14,10 @@ from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.domain.versions import stamp
-from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, MismatchError
 from devpi_forkbuilder.pipeline import frontend
 from devpi_forkbuilder.pipeline.agreement import agree
+from devpi_forkbuilder.pipeline.archiving import keep
 from devpi_forkbuilder.pipeline.artefacts import collect, the_one
 from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
 from devpi_forkbuilder.pipeline.checkout import Checkout, checkout
@@ -28,6 +29,7 @@ from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.stamp import stamp_wheel
 from devpi_forkbuilder.pipeline.told import told_version
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -41,7 +43,8 @@ ARTEFACT_LIMIT = 1024 * MEBIBYTE
 class Workshop:
     """Builds orders (the protocol `Builder`), several at once if asked to.
 
-    `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts.
+    `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts;
+    `sources` keeps what was built.
     """
 
     work: Path
@@ -51,6 +54,7 @@ class Workshop:
     equipment: Equipment
     limits: BuildLimits = field(default_factory=BuildLimits)
     free_floor: int = FLOOR
+    sources: Sources | None = None
 
     @property
     def identity(self) -> str:
@@ -94,15 +98,18 @@ class Workshop:
         check_space(folder.root, self.free_floor)
         left = self._build(order, progress, folder, source, interpreter)
         progress.enter(State.CHECKING)
-        return _checked(order, progress, folder, source, left, self._provenance(order, source, interpreter, left))
+        built = _checked(order, progress, folder, source, left, self._provenance(order, source, interpreter, left))
+        self._keep(order, source, built, progress)
+        return built
 
     def _build(
         self, order: Order, progress: Progress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
     ) -> Left:
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        told = told_version(order.pin) if source.untagged else ()
+        version = order.pin.version or self._known_version(order, source)
+        told = told_version(order.pin, version) if source.untagged else ()
         if told:
-            progress.log.say(f"no tag leads to this commit: the back end is told {order.pin.version}")
+            progress.log.say(f"no tag leads to this commit: the back end is told {version}")
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
         extra = (*told, *order.recipe.env)
@@ -118,6 +125,33 @@ class Workshop:
             sdist=order.versions is Versions.PLAIN,
         )
         return frontend.build(bench, wanted)
+
+    def _known_version(self, order: Order, source: Checkout) -> str | None:
+        """What was built from the commit when its repository was there."""
+        kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
+        return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
+
+    def _keep(self, order: Order, source: Checkout, built: Built, progress: Progress) -> None:
+        """Keep the sources of `built`. When that fails, the files are good all the same.
+
+        Raises MismatchError (`version-differs`) when they come from the archive and have another version than before:
+        the version came from commits that are gone.
+        """
+        version = built.provenance["built_version"]
+        known = self._known_version(order, source)
+        if known is not None and known != version:
+            raise MismatchError(
+                "version-differs",
+                f"Built from this server's archive the version is {version}, from the repository it was {known}.",
+                next_step="Its back end takes the version from commits that are gone: put the repository back.",
+            )
+        if self.sources is None or source.restored:
+            return
+        watch = Watch(progress.log, progress.cancelled)
+        try:
+            keep(self.sources, self.mirrors, source.parts, {order.pin.subdirectory or "": version}, watch)
+        except (ForkbuilderError, OSError) as error:
+            progress.log.say(f"the source could not be kept: {error}")
 
     def _provenance(self, order: Order, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
         return {

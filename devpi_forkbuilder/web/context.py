@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,7 +76,7 @@ class Waiting:
 class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
 
-    `forward` and `breaker` are there on a replica.
+    `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit.
     """
 
     keyfs: Any
@@ -88,3 +88,4 @@ class Context:
     cached_only: bool = False
     forward: Forward | None = None
     breaker: Breaker | None = None
+    source: Callable[[str, str], Path | None] = lambda _url, _commit: None

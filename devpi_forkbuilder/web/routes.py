@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
+from devpi_forkbuilder.web.source import SourceView
 
 FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
 PROJECT = FORKS + "/{project:[^+/]+}"
@@ -19,6 +21,7 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
     ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
+    ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
 )
@@ -30,6 +33,8 @@ def includeme(config: Any) -> None:
     for name, pattern, view, attribute, methods in VIEWS:
         config.add_route(name, pattern)
         config.add_view(view, attr=attribute, route_name=name, request_method=methods)
+    # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
+    config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_exception_view(api_error, context=ApiError)
     for tween in ("tween.tween_miss", "longpoll.tween_longpoll", "forward.tween_forward"):
         config.add_tween(

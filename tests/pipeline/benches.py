@@ -18,6 +18,7 @@ from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
 from devpi_forkbuilder.pipeline.seams import Sandbox
+from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.workfolder import WorkFolder
 from devpi_forkbuilder.pipeline.workshop import Workshop
@@ -68,11 +69,13 @@ def workshop(
     folder: Path, *, limits: BuildLimits | None = None, sandbox: Sandbox | None = None, free_floor: int = 0
 ) -> Workshop:
     """A workshop that keeps all it has below `folder`."""
+    sources = Sources(folder / "sources")
     return Workshop(
         work=folder / "builds",
         tools=tools(),
         interpreters=Interpreters(tools().uv.path, os.environ),
-        mirrors=Mirrors(folder / "mirrors", Git(folder / "git-home", dict(os.environ))),
+        mirrors=Mirrors(folder / "mirrors", Git(folder / "git-home", dict(os.environ)), sources=sources),
+        sources=sources,
         equipment=equipment(folder, sandbox),
         limits=limits or BuildLimits(),
         free_floor=free_floor,
