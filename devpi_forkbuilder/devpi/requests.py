@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from devpi_server.views import is_requested_by_installer, is_simple_json
+from pyramid.authorization import ACLHelper, Everyone
 from pyramid.interfaces import ISecurityPolicy
 
 from devpi_forkbuilder.domain.targets import Client
 
 READ = "pkg_read"
+
+
+class _Acl:
+    """What pyramid's ACLHelper looks at."""
+
+    def __init__(self, acl: Any) -> None:
+        self.__acl__ = acl
 
 
 def by_installer(request: Any) -> bool:
@@ -27,6 +35,14 @@ def may_read(request: Any, user: str, index: str) -> bool:
     stage = request.registry["xom"].model.getstage(user, index)
     policy = request.registry.getUtility(ISecurityPolicy)
     return stage is not None and bool(policy.permits(request, stage, READ))
+
+
+def everybody_reads(request: Any, user: str, index: str) -> bool:
+    """Whether anybody at all may read the index, and no plugin has a say in it that depends on who asks."""
+    xom = request.registry["xom"]
+    stage = xom.model.getstage(user, index)
+    own_rules = xom.config.hook.devpiserver_auth_denials.get_hookimpls()
+    return stage is not None and not own_rules and bool(ACLHelper().permits(_Acl(stage.__acl__()), {Everyone}, READ))
 
 
 def client_of(request: Any) -> Client | None:

@@ -127,6 +127,20 @@ class IndexSettings:
         return tuple(dict.fromkeys(name for line in lines for name in _listed(line)))
 
 
+def notes_of(settings: IndexSettings) -> tuple[str, ...]:
+    """What everybody who installs from an index should know of its settings, in sentences."""
+    notes = []
+    if settings.unreachable:
+        notes.append(
+            f"{UNREACHABLE}={ALLOW}: commits need not be on a branch or tag of the repository that they are pinned in, "
+            "so anybody who can fork that repository may have made them."
+        )
+    if settings.network:
+        named = ", ".join(sorted(settings.network))
+        notes.append(f"{NETWORK}: the builds of these projects have the network, so they may bring anything: {named}.")
+    return tuple(notes)
+
+
 def lines_of(value: object) -> tuple[str, ...]:
     """The lines of a setting that was given as text or as a list of texts (`forks+=` appends one text to the list)."""
     texts = [value] if isinstance(value, str) else value if isinstance(value, Iterable) else [str(value)]

@@ -11,10 +11,12 @@ from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import READ
+from devpi_forkbuilder.devpi.settings import settings_of
+from devpi_forkbuilder.domain.settings import notes_of
 from devpi_forkbuilder.domain.targets import Client, is_interpreter
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.listing import listing_page
+from devpi_forkbuilder.web.listing import HEADERS, listing_page
 from devpi_forkbuilder.web.states import as_json, record_for
 
 TYPE = "forkstates"
@@ -33,7 +35,10 @@ def answer(status: int, *, result: Any = None, message: str | None = None) -> An
     body: dict[str, Any] = {} if result is None else {"type": TYPE, "result": result}
     if message is not None:
         body["message"] = message
-    return Response(json.dumps(body, indent=2) + "\n", status=status, content_type="application/json", charset="utf-8")
+    text = json.dumps(body, indent=2) + "\n"
+    response = Response(text, status=status, content_type="application/json", charset="utf-8")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 class ForksView:
@@ -48,7 +53,10 @@ class ForksView:
         python = _python(self.request.GET.get("python"))
         pinned = self._pinned(READ, python)
         if "text/html" in (self.request.headers.get("Accept") or ""):
-            return Response(listing_page(self._index(), self._states(pinned)), content_type="text/html")
+            notes = notes_of(settings_of(self.request.context.stage))
+            page = Response(listing_page(self._index(), self._states(pinned), notes), content_type="text/html")
+            page.headers.update(HEADERS)
+            return page
         return answer(200, result=self._states(pinned, python))
 
     def build(self) -> Any:

@@ -56,7 +56,7 @@ def _read(context: Context, forward: Forward, breaker: Breaker, request: Any) ->
     try:
         response = forward.forward(request, seconds)
     except ForkbuilderError as error:
-        log.info("%s %s is answered from this replica's data: %s", request.method, request.path_info, error)
+        log.info("%s %r is answered from this replica's data: %s", request.method, request.path_info, error)
         breaker.failed()
         return None
     finally:
@@ -72,5 +72,5 @@ def _write(handler: Any, forward: Forward, request: Any) -> Any:
     try:
         return handler(request)
     except forward.errors:
-        log.warning("%s %s could not be handed on to %s", request.method, request.path_info, forward.url)
+        log.warning("%s %r could not be handed on to %s", request.method, request.path_info, forward.url)
         return answer(502, message=f"The primary at {forward.url} cannot be reached, and a replica changes nothing.")

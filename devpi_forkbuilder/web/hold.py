@@ -73,9 +73,9 @@ class HeldPage:
                 response = self._page()
                 if response.status_int == 200:
                     return bytes(response.body)
-                log.error("%s answered %s at the end of a held request", self._request.path_info, response.status)
+                log.error("%r answered %s at the end of a held request", self._request.path_info, response.status)
         except Exception:
-            log.exception("no page at the end of the held request %s", self._request.path_info)
+            log.exception("no page at the end of the held request %r", self._request.path_info)
         project = self._misses[0].pinned.pin.name
         body = bare_page(self._content_type, project)
         placeholders = placeholders_of(self._misses) or unfinished(self._misses)

@@ -65,7 +65,7 @@ class KeptResponse:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:  # noqa: ARG002  (WSGI)
         """Send it."""
-        log.debug("GET %s: a kept page", self._path)
+        log.debug("GET %r: a kept page", self._path)
         start_response("200 OK", list(self._page.headers))
         return [self._page.body]
 

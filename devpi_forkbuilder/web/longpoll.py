@@ -10,6 +10,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from devpi_forkbuilder.devpi.requests import may_read
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.paths import INDEX
 from devpi_forkbuilder.web.states import record_for, state_of
@@ -25,7 +26,7 @@ def tween_longpoll(handler: Any, registry: Any) -> Any:
     def answer(request: Any) -> Any:
         seconds = seconds_of(request.GET.get("wait")) if request.method == "GET" else 0.0
         match = PROJECT.fullmatch(request.path_info) if seconds else None
-        if match is not None and context.seats.take():
+        if match is not None and _may_wait(context, request, match) and context.seats.take():
             try:
                 _wait(context, match["user"], match["index"], canonicalize_name(match["project"]), seconds)
             finally:
@@ -33,6 +34,12 @@ def tween_longpoll(handler: Any, registry: Any) -> Any:
         return handler(request)
 
     return answer
+
+
+def _may_wait(context: Context, request: Any, match: re.Match[str]) -> bool:
+    """Who may not read learns nothing from when an answer comes, and takes no seat."""
+    with context.keyfs.read_transaction():
+        return may_read(request, match["user"], match["index"])
 
 
 def _wait(context: Context, user: str, index: str, project: str, seconds: float) -> None:

@@ -13,8 +13,15 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
-from devpi_forkbuilder.devpi.lookup import CACHED
-from devpi_forkbuilder.devpi.requests import by_installer, caching_devpi, client_of, may_read, wants_json
+from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
+from devpi_forkbuilder.devpi.requests import (
+    by_installer,
+    caching_devpi,
+    client_of,
+    everybody_reads,
+    may_read,
+    wants_json,
+)
 from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import held_response
@@ -56,9 +63,11 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
     with context.keyfs.read_transaction():
         pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
         missing = [one for one in pinned if one.missing]
-        if missing and not may_read(request, asked.user, asked.index):
-            missing = []
+        if missing:
+            missing = _for_readers(request, asked, missing)
         settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
+        # who asks is no part of what a kept page is filed under
+        settled = settled and everybody_reads(request, asked.user, asked.index)
     request.environ[UNPINNED] = not pinned
     request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
     if not missing:
@@ -69,6 +78,14 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     ended = partial(_ended, context, handler, request, asked, misses)
     return _missed(context, request, misses, ended)
+
+
+def _for_readers(request: Any, asked: PageRequest, missing: list[Pinned]) -> list[Pinned]:
+    """Those that the request's user may start: readers of the index, and of the one that has the pin."""
+    if not may_read(request, asked.user, asked.index):
+        return []
+    readable = {name: may_read(request, *name.split("/")) for name in {one.order.index for one in missing}}
+    return [one for one in missing if readable[one.order.index]]
 
 
 def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[bool], Any]) -> Any:
