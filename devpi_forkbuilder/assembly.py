@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -42,6 +43,9 @@ from devpi_forkbuilder.web.seats import Seats
 
 log = logging.getLogger(__name__)
 
+LAST_ANSWERS = 5.0
+"""Seconds that held requests have for their last page when the server stops."""
+LAST_BYTES = 0.2
 CONNECTIONS = 100
 """Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
 
@@ -93,8 +97,12 @@ class ServiceThread:
         self._over.wait()
 
     def thread_shutdown(self) -> None:
-        """Stop the workers: running builds are ended and will be wanted again."""
+        """Stop the workers: running builds are ended and will be wanted again; held answers get their end."""
+        held = self._context.seats.taken > 0
         self._service.stop()
+        if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
+            # devpi's server thread still runs, and writes the end of an answer after it has closed its body
+            time.sleep(LAST_BYTES)
         self._close()
         self._over.set()
 

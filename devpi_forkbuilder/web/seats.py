@@ -11,7 +11,7 @@ class Seats:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._taken = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     @property
     def taken(self) -> int:
@@ -20,7 +20,7 @@ class Seats:
 
     def take(self) -> bool:
         """Take a place; False when there is none."""
-        with self._lock:
+        with self._changed:
             if self._taken >= self.limit:
                 return False
             self._taken += 1
@@ -28,5 +28,11 @@ class Seats:
 
     def leave(self) -> None:
         """Give a place back."""
-        with self._lock:
+        with self._changed:
             self._taken -= 1
+            self._changed.notify_all()
+
+    def wait_until_empty(self, timeout: float) -> bool:
+        """Wait until nobody has a place, `timeout` seconds at most; whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._taken == 0, timeout)

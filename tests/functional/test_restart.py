@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import Uv
-from tests.devpi import DevpiServer
+from tests.devpi import Answer, DevpiServer
 from tests.functional.conftest import MakeLive
 from tests.live import Live, in_threads, wheel_of
 from tests.processes import Process, Result, Running, descendants, table
@@ -114,7 +114,9 @@ def test_sigterm__with_a_running_build_and_a_queue(own: MakeLive) -> None:
     running = live.host.slow(6)
     queued = [live.host.fork("inline", project=f"queued-{number}") for number in range(5)]
     index = live.index_of(running, *queued)
-    waiting = in_threads([lambda: live.page(index, "slow") and None])
+    ends: list[Answer] = []
+    waiting = in_threads([lambda: ends.append(live.page(index, "slow")) for _ in range(5)])
+    live.wait_for_metric("held_requests", lambda held: held == len(waiting))
     live.wait_for_log(index, running, "seconds to go")
     for fork in queued:
         live.build(index, fork.project).check(202)
@@ -125,7 +127,10 @@ def test_sigterm__with_a_running_build_and_a_queue(own: MakeLive) -> None:
     assert time.monotonic() - before < 10
     assert _gone(processes) == []
     assert _folders(live.server) == []
-    waiting[0].join(10)
+    for thread in waiting:
+        thread.join(10)
+    assert [answer.text[0] for answer in ends] == ["\n"] * len(waiting)  # streams that had begun, and
+    assert ["/failed/server-stopped/" in answer.json["files"][0]["url"] for answer in ends] == [True] * len(waiting)
     live.server.start()
     for fork in (running, *queued):
         live.wait_for(index, fork.project, "built")
