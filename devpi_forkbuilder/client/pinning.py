@@ -49,7 +49,7 @@ def pin(context: Context) -> int:
         screen.fault("nothing is stored: mend the lines above, or --keep-going to leave them out")
     states: Sequence[ForkState] = ()
     if agreed and (args.build or args.wait) and request.pins:
-        states = building.run(context, server, _states(server, request.pins), wait=args.wait)
+        states = building.run(context, server, _states(server, plan), wait=args.wait)
     screen.json(_json(server, request, plan, agreed, states))
     refused = not agreed and not args.dry_run
     return 1 if refused or request.faults else building.result(states)
@@ -148,7 +148,9 @@ def _asked(context: Context, question: str) -> bool:
     return answer is True
 
 
-def _states(server: Server, pins: Sequence[Pin]) -> list[ForkState]:
+def _states(server: Server, plan: Moves) -> list[ForkState]:
+    """The states of what was asked for, as the index has it: `1.0` is no change of a stored `1.0.0`."""
+    pins = [move.before if move.change is Change.UNCHANGED and move.before else move.after for move in plan.moves]
     wanted = {(pin.name, pin.version, pin.commit) for pin in pins}
     return [state for state in server.states() if state.key in wanted]
 

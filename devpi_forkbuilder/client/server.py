@@ -93,6 +93,9 @@ class Server:
         changes = [*(f"forks-={pin}" for pin in removed), *(f"forks+={pin}" for pin in added)]
         answer = self._request("PATCH", self.url, body=changes)
         if answer.status == 400:
+            if set(removed) - set(self.pins()):
+                what = f"Somebody else has changed the pins of {self.index} meanwhile; nothing was stored."
+                raise ClientError("pins-changed", what, next_step="Run the command again.")
             raise PinsNotTakenError(self.index, MESSAGES.split(answer.message))
         self._judged(answer, "change pins on")
 

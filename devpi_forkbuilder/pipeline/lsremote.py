@@ -27,16 +27,6 @@ LOCAL = (
 )
 
 
-class _Silent:
-    """A LogSink for output of which only the end is of interest."""
-
-    def write(self, data: bytes) -> None:
-        """Nothing is kept here."""
-
-    def say(self, line: str) -> None:
-        """Nothing is kept here."""
-
-
 def ls_remote(
     url: str,
     patterns: Iterable[str],
@@ -59,10 +49,9 @@ def ls_remote(
         cwd=Path("/"),  # of the folder it is called from, which may be a stranger's checkout, no configuration is read
         timeout=timeout,
         label="git ls-remote",
-        capture=True,
     )
     try:
-        finished = process.run(command, log=_Silent(), cancelled=cancelled)
+        finished = process.run_as_user(command, cancelled=cancelled)
     except LimitsError as error:
         raise SourceError("repository-unreachable", error.what, next_step=_mend(url)) from error
     if finished.returncode != 0:

@@ -12,9 +12,11 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline.command import Command, Finished
@@ -49,6 +51,29 @@ def run(command: Command, *, log: LogSink, cancelled: Callable[[], bool]) -> Fin
         child.end()
     child.judge_output()
     return child.finished()
+
+
+def run_as_user(command: Command, *, cancelled: Callable[[], bool]) -> Finished:
+    """Run a command of the person at the keyboard, on any POSIX system; `tail` is the end of its standard error.
+
+    What it leaves running when it ends by itself (a credential cache, a shared ssh connection) is that person's, and is
+    left alone. `silence`, `capture` and `stdin` have no meaning here. Raises as `run` does; then the group is gone.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        started = time.monotonic()
+        process = _popen_as_user(command, output, errors)
+        try:
+            while not _has_ended(process):
+                if cancelled():
+                    raise CancelledError(command.label)
+                _judge_as_user(command, time.monotonic() - started, max(_size(output), _size(errors)))
+        finally:
+            _end_group(process)
+        _judge_as_user(command, 0.0, _size(output))
+        seconds = time.monotonic() - started
+        output.seek(0)
+        errors.seek(max(0, _size(errors) - TAIL))
+        return Finished(process.returncode, seconds, output.read(), errors.read())
 
 
 class _Child:
@@ -258,3 +283,49 @@ def _missing(command: Command, error: FileNotFoundError) -> InfrastructureError:
     program = error.filename or command.argv[0]
     what = f"{command.label} needs {program!s}, which is not installed."
     return InfrastructureError("program-missing", what, next_step=f"Install {program!s} on the server.")
+
+
+def _popen_as_user(command: Command, output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            cwd=command.cwd,
+            env=dict(command.env),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        what = f"{command.label} needs {command.argv[0]}, which is not installed here."
+        raise InfrastructureError("program-missing", what, next_step=f"Install {command.argv[0]}.") from None
+    except OSError as error:
+        raise InfrastructureError("spawn-failed", f"{command.label} could not be started: {error.strerror}.") from None
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(TICK)
+    return process.returncode is not None
+
+
+def _judge_as_user(command: Command, seconds: float, size: int) -> None:
+    if seconds > command.timeout:
+        raise LimitsError("timeout", f"{command.label} took longer than {command.timeout:g} seconds and was stopped.")
+    if size > command.capture_limit:
+        what = f"{command.label} gave more than {command.capture_limit} bytes of output."
+        raise LimitsError("output-too-large", what)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a group whose leader still runs; it is not reaped before, so the number is its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size

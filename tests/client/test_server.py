@@ -92,10 +92,18 @@ def test_change_pins__is_one_request():
 
 
 def test_change_pins__reasons_of_a_refusal_are_told_one_by_one():
-    session = Session(config=Response(400, {"message": "forks: line 1: a, b, forks: line 2: c"}))
+    refusal = Response(400, {"message": "forks: line 1: a, b, forks: line 2: c"})
+    session = Session(patch_config=refusal, config=Response(200, CONFIG))
     with pytest.raises(PinsNotTakenError) as caught:
         server(session).change_pins([], [])
     assert caught.value.messages == ("forks: line 1: a, b", "forks: line 2: c")
+
+
+def test_change_pins__what_somebody_else_has_changed_meanwhile_stays():
+    refusal = Response(400, {"message": "The 'forks' setting doesn't have value 'x'"})
+    session = Session(patch_config=refusal, config=Response(200, CONFIG))
+    with pytest.raises(ClientError, match="Somebody else has changed the pins of me/forks"):
+        server(session).change_pins([Pin.parse(LINE.replace(A, "b" * 40))], [])
 
 
 OTHER = Response(200, {"result": {"type": "stage"}})
