@@ -62,8 +62,8 @@ def checkout(
 
     `anywhere`: its commit, and those of submodules, need not be on a branch or tag of their repositories.
     Raises what `Mirror.need` raises, and SourceError (`subdirectory-missing`, `symlink-outside`, `submodule-refused`,
-    `lfs-missing`, `tree-odd`, `commit-time-odd`), LimitsError (`too-many-files`, `tree-too-large`, `path-too-long`,
-    `too-many-submodules`, `submodules-too-deep`), InfrastructureError (`disk-full`), CancelledError.
+    `lfs-missing`, `lfs-failed`, `tree-odd`, `commit-time-odd`), LimitsError (`too-many-files`, `tree-too-large`,
+    `path-too-long`, `too-many-submodules`, `submodules-too-deep`), InfrastructureError (`disk-full`), CancelledError.
     """
     work = _Work(mirrors, Watch(log, cancelled), limits, urlsplit(pin.url).scheme, anywhere)
     commit, tree_id, seconds = work.place(pin.url, pin.commit, into, pin.subdirectory or "")
@@ -134,7 +134,11 @@ class _Work:
             self.untagged = self._local(into, "describe", "--tags", commit).returncode != 0
         self.tally = tally
         self.links += [into / os.fsdecode(entry.path) for entry in entries if entry.mode == tree.SYMLINK]
-        lfs.judge_pointers(into, entries)
+        pointers = lfs.find_pointers(into, entries)
+        if pointers:
+            store = self.mirrors.sources.lfs(mirror.url) if self.mirrors.sources is not None else None
+            place = lfs.Place(into, mirror.url, commit, store)
+            lfs.fill(self.git, place, pointers, self.watch, self.limits.total_bytes)
         return known, modules, entries
 
     def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], Tally]:

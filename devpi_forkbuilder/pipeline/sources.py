@@ -109,6 +109,10 @@ class Sources:
         with placed(path) as part:
             part.write_text(kept.to_json())
 
+    def lfs(self, url: str) -> Path:
+        """The folder for what a repository keeps in Git LFS, by SHA-256."""
+        return self.root / "lfs" / hashlib.sha256(url.encode()).hexdigest()
+
     def _path(self, url: str, commit: str) -> Path:
         return self.root / "commits" / hashlib.sha256(url.encode()).hexdigest() / f"{commit}.json"
 
