@@ -12,6 +12,7 @@ from typing import Any
 from devpi_forkbuilder.commands.consolelog import write_configuration
 from devpi_forkbuilder.commands.passwords import Passwords
 from devpi_forkbuilder.commands.pinfiles import read_pins
+from devpi_forkbuilder.commands.roles import CACHE_EXPIRY, add_options, role_of, upstream_url
 from devpi_forkbuilder.domain.moves import moves
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.policy import PinPolicy
@@ -30,6 +31,8 @@ USAGE = """\
 examples:
   devpi-forkbuilder up -r github.txt
   devpi-forkbuilder up -r github.txt --index team/forks --port 4141 --forkbuilder-allow-url https://github.com/our-org
+  devpi-forkbuilder up --replica-of http://devpi.example.com:3141 --secretfile secret
+  devpi-forkbuilder up --upstream http://devpi.example.com:3141/main/forks
 
 Options that are not listed here are handed to devpi-server (see: devpi-server --help).
 A pin in FILE replaces the index's pin of the same project and version, or moves the project's only pin; others stay.
@@ -50,6 +53,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
     parser.add_argument("--port", default=3141, type=int, metavar="N", help="port to listen on; default: 3141")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -59,8 +63,9 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
     started = time.time()
     owner = _owner(arguments.index)
-    pins = read_pins(arguments.requirement)
     server_path = Path(arguments.serverdir).expanduser().absolute()
+    role = role_of(arguments, more, bootstrap.was_replica(server_path))
+    pins = read_pins(arguments.requirement)
     folder = server_path / FOLDER
     passwords = Passwords(folder / "passwords")
     made = not bootstrap.exists(server_path)
@@ -68,13 +73,19 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     logging = write_configuration(folder)
     if made:
         server_path.chmod(0o700)  # password hashes are in there
-        bootstrap.create(server_path, passwords.make("root"), ["--logger-cfg", str(logging)])
+        bootstrap.create(server_path, passwords.make("root"), ["--logger-cfg", str(logging), *role.init])
 
     def prepare(xom: Any) -> None:
-        bootstrap.without_name_list(xom)
-        bootstrap.ensure_index(xom, arguments.index, passwords.make)
-        policy = Options.read(xom.config.args, server_path).policy
-        changes = _pin(bootstrap, xom, arguments.index, pins, policy)
+        changes: list[str] = []
+        if arguments.replica_of:
+            bootstrap.check_replica(xom)
+        elif arguments.upstream:
+            bootstrap.ensure_cache(xom, arguments.index, upstream_url(arguments.upstream), CACHE_EXPIRY, passwords.make)
+        else:
+            bootstrap.without_name_list(xom)
+            bootstrap.ensure_index(xom, arguments.index, passwords.make)
+            policy = Options.read(xom.config.args, server_path).policy
+            changes = _pin(bootstrap, xom, arguments.index, pins, policy)
         print(_welcome(arguments, server_path, passwords, changes), flush=True)
 
     defaults = {
@@ -82,10 +93,11 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         "--connection-limit": str(CONNECTIONS),
         "--enable-core-metadata": None,
         "--logger-cfg": str(logging),
-        "--secretfile": str(passwords.secret()),
+        "--secretfile": str(Path(arguments.secretfile or passwords.secret()).expanduser().absolute()),
         **KEY_DERIVATION,
     }
-    return bootstrap.serve(_devpi_arguments(arguments, server_path, owner, defaults, more), started, prepare)
+    listed = _devpi_arguments(arguments, server_path, owner, defaults, [*role.serve, *more])
+    return bootstrap.serve(listed, started, prepare)
 
 
 def _owner(index: str) -> str:
@@ -130,9 +142,10 @@ def _welcome(arguments: argparse.Namespace, server_path: Path, passwords: Passwo
     root = f"http://{arguments.host}:{arguments.port}"
     url = f"{root}/{arguments.index}/+simple/"
     owner = arguments.index.split("/")[0]
+    password = "" if arguments.replica_of else f' --password "$(cat {passwords.path(owner)})"'
     changed = "".join(f"  {line}\n" for line in changes)
     return f"""\
-devpi-forkbuilder serves the index {arguments.index} from {server_path}
+devpi-forkbuilder serves the index {arguments.index} from {server_path}{_of_whom(arguments)}
 {changed}
 pip   pip install --index-url {url} NAME
       for good:  pip config set global.index-url {url}
@@ -140,7 +153,13 @@ uv    uv pip install --default-index {url} NAME
       for good, in uv.toml:  [[index]]
                              url = "{url}"
                              default = true
-devpi devpi use {root}/{arguments.index} && devpi login {owner} --password "$(cat {passwords.path(owner)})"
+devpi devpi use {root}/{arguments.index} && devpi login {owner}{password}
 
 States of all forks: {root}/{arguments.index}/+forks    Log: {server_path / FOLDER / "server.log"}
 Stop with Ctrl-C."""
+
+
+def _of_whom(arguments: argparse.Namespace) -> str:
+    if arguments.replica_of:
+        return f", as a replica of {arguments.replica_of}"
+    return f", as a cache of {arguments.upstream}" if arguments.upstream else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -15,8 +17,12 @@ from devpi_server.log import configure_logging
 from devpi_server.main import CommandRunner, xom_from_config
 
 from devpi_forkbuilder.devpi import storage
+from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.service.primary import UnreachableError
+
+log = logging.getLogger(__name__)
 
 PUBLIC = "root/pypi"
 
@@ -24,6 +30,14 @@ PUBLIC = "root/pypi"
 def exists(server_path: Path) -> bool:
     """Whether `server_path` is a server directory already."""
     return (server_path / ".nodeinfo").exists()
+
+
+def was_replica(server_path: Path) -> bool:
+    """Whether `server_path` was last served, or made, as a replica."""
+    try:
+        return bool(json.loads((server_path / ".nodeinfo").read_text(encoding="utf-8")).get("role") == "replica")
+    except FileNotFoundError:
+        return False
 
 
 def create(server_path: Path, root_password: str, more: Sequence[str] = ()) -> None:
@@ -94,17 +108,68 @@ def ensure_index(xom: Any, name: str, password: Callable[[str], str]) -> bool:
     if kind == INDEX_TYPE:
         return False
     if kind is not None:
-        raise InfrastructureError(
-            "index-of-other-type",
-            f"The index {name} exists and is of type {kind}.",
-            next_step="Choose another name with --index.",
-            retryable=False,
-        )
+        raise _other_type(name, kind)
     with xom.keyfs.write_transaction():
         owner = xom.model.get_user(user) or xom.model.create_user(user, password(user))
         bases = [PUBLIC] if xom.model.getstage(PUBLIC) is not None else []
         owner.create_stage(index, type=INDEX_TYPE, bases=bases, volatile=False)
     return True
+
+
+def ensure_cache(xom: Any, name: str, url: str, expiry: int, password: Callable[[str], str]) -> bool:
+    """Make the index `user/name` a mirror of the simple page at `url`; whether anything was changed.
+
+    Its pages are given for `expiry` seconds without asking. Raises InfrastructureError when the index has another type.
+    """
+    user, index = name.split("/")
+    wanted = {"mirror_url": url, "mirror_cache_expiry": expiry, "mirror_no_project_list": True}
+    with xom.keyfs.read_transaction():
+        stage = xom.model.getstage(name)
+        config = None if stage is None else dict(stage.ixconfig)
+    if config is not None and config["type"] != "mirror":
+        raise _other_type(name, config["type"])
+    if config is not None and wanted.items() <= config.items():
+        return False
+    with xom.keyfs.write_transaction():
+        if config is not None:
+            xom.model.getstage(name).modify(**wanted)
+        else:
+            owner = xom.model.get_user(user) or xom.model.create_user(user, password(user))
+            owner.create_stage(index, type="mirror", volatile=False, **wanted)
+    return True
+
+
+def check_replica(xom: Any) -> None:
+    """Raises InfrastructureError when the primary does not take this server for a replica of its own.
+
+    A primary that does not answer is no fault: what is here already is served.
+    """
+    primary = PrimaryServer(xom)
+    try:
+        known = primary.knows_us()
+    except UnreachableError as error:
+        log.warning("%s", error)
+        return
+    finally:
+        primary.close()
+    if not known:
+        raise InfrastructureError(
+            "replica-refused",
+            f"The server at {primary.url} does not take this one for a replica of its own.",
+            next_step="The secret file has to be the primary's, the primary has to run with --role primary, and both"
+            " have to stretch the secret alike: a primary that was started by devpi-server itself, with no --argon2"
+            " options, needs --argon2-memory-cost 524288 --argon2-parallelism 8 --argon2-time-cost 16 here.",
+            retryable=False,
+        )
+
+
+def _other_type(name: str, kind: str) -> InfrastructureError:
+    return InfrastructureError(
+        "index-of-other-type",
+        f"The index {name} exists and is of type {kind}.",
+        next_step="Choose another name with --index.",
+        retryable=False,
+    )
 
 
 def pins_of_index(xom: Any, name: str) -> list[str]:

@@ -77,6 +77,12 @@ class Lookup:
         listed = ((base.ixconfig.get("mirror_whitelist") or ()) for base in (stage.sro() if stage is not None else ()))
         return stage is not None and not any({"*", project} & set(names) for names in listed)
 
+    def chained(self, user: str, index: str) -> bool:
+        """Whether pages of an index come from another devpi: a mirror among its bases has a devpi's index as URL."""
+        stage = self._xom.model.getstage(user, index)
+        configs = [base.ixconfig for base in stage.sro()] if stage is not None else []
+        return any("/+simple" in config.get("mirror_url", "") for config in configs if config["type"] == "mirror")
+
     def of_index(
         self, user: str, index: str, project: str | None = None, python: str = ""
     ) -> tuple[Pinned, ...] | None:

@@ -22,6 +22,7 @@ from devpi_forkbuilder.service.primary import Told, UnreachableError, UnwillingE
 CONNECT = 3.0
 ANSWER = 5.0
 """Seconds until a primary that does not accept a connection, or is silent, counts as unreachable."""
+FAR_AHEAD = 2**40
 SERIAL = "X-DEVPI-SERIAL"
 OUTSIDE_URL = "X-Outside-Url"
 Timeout = tuple[float, float, float, float]
@@ -51,6 +52,15 @@ class PrimaryServer:
         """GET .../+forks/PROJECT?wait=. Raises UnreachableError, UnwillingError."""
         query = urlencode({"wait": f"{wait:.0f}", "python": key.python})
         return self._told(key, "GET", f"{_path(key)}?{query}", None, _limits(wait + ANSWER))
+
+    def knows_us(self) -> bool:
+        """Whether this replica's identity is accepted. Raises UnreachableError.
+
+        A change that is far ahead is asked for: devpi judges the identity first, and then has nothing to send.
+        """
+        headers = self._http.get_extra_headers({})
+        status, _, _ = self._send("GET", f"{self._root}/+changelog/{FAR_AHEAD}", None, headers, _limits(ANSWER))
+        return int(status.split()[0]) == 404
 
     def forward(self, request: Any, patience: float) -> Any:
         """The primary's answer to a client's request, its links made for this server; the client's own credentials

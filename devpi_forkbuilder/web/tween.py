@@ -23,6 +23,7 @@ from devpi_forkbuilder.devpi.requests import (
     wants_json,
 )
 from devpi_forkbuilder.domain.placeholders import Placeholder
+from devpi_forkbuilder.web.chain import chained_page
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import held_response
 from devpi_forkbuilder.web.kept import KEEP, UNPINNED
@@ -65,11 +66,14 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
         missing = [one for one in pinned if one.missing]
         if missing:
             missing = _for_readers(request, asked, missing)
+        chained = not pinned and context.lookup.chained(asked.user, asked.index)
         settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
         # who asks is no part of what a kept page is filed under
         settled = settled and everybody_reads(request, asked.user, asked.index)
-    request.environ[UNPINNED] = not pinned
+    request.environ[UNPINNED] = not pinned and not chained
     request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
+    if chained:
+        return chained_page(context, handler, request, (asked.user, asked.index, asked.name))
     if not missing:
         return _finished(handler, request, unservable(pinned), pinned=bool(pinned))
     unbuilt = [one for one in missing if not one.built]
