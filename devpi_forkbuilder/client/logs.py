@@ -41,8 +41,8 @@ class Follower:
         self._context = context
         self._server = server
         self._state = state
-        self._seen = 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._started = state.started_at
+        self._restart()
         self._heard = context.clock.monotonic()
 
     def run(self) -> tuple[str, ForkState]:
@@ -72,13 +72,21 @@ class Follower:
         if fresh is None:
             what = f"{self._state.label} at {self._state.commit[:7]} is not pinned any more."
             raise ClientError("pin-changed", what, next_step="'devpi forks list' shows what is.")
-        if fresh.started_at != self._state.started_at and self._state.started_at is not None:
-            self._seen = 0  # a new build, with a new log
+        if fresh.started_at is not None and fresh.started_at != self._started:
+            self._started = fresh.started_at
+            self._restart()
         self._state = fresh
         clock.sleep(max(0.0, 0.5 - (clock.monotonic() - begin)))
 
+    def _restart(self) -> None:
+        """A new build has a new log."""
+        self._seen = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
     def _more(self) -> str:
         """What has been added since; the state is asked for before, so that an ended build's log is whole here."""
+        if self._state.state in {"wanted", "queued"}:
+            return ""  # what there is belongs to an earlier build
         try:
             answer = self._server.log(self._state, self._seen)
         except UnreachableError:

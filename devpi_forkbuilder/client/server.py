@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins import Pin, redacted
 
 FEATURE = "forkbuilder"
 INDEX_TYPE = "forkbuilder"
@@ -252,7 +252,7 @@ def not_logged_in(what: str, index: str) -> ClientError:
 
 
 def _refuse(*message: object) -> NoReturn:
-    told = " ".join(" ".join(map(str, message)).split())
+    told = redacted(" ".join(" ".join(map(str, message)).split()))
     raise ClientError("devpi", told if told.endswith(".") else f"{told}.")
 
 

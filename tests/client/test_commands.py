@@ -220,6 +220,9 @@ def test_log__whole_tail_and_follow(live: Live, index: str, shell: Shell) -> Non
     failed = shell.forks("log", "fails", "--follow", "--json")
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["state"] == "failed"
+    live.build(index, "fails", force=True).check()
+    again = shell.forks("log", "fails", "-f")
+    assert again.stdout == shell.forks("log", "fails").check().stdout
 
 
 def test_freeze__says_what_is_missing_and_what_differs(live: Live, index: str, shell: Shell) -> None:

@@ -162,3 +162,6 @@ def test_connect__devpi_clients_own_failures_become_one_line():
         connect(hub)
     with pytest.raises(ClientError, match="could not connect to 'x': really"):
         hub.fatal("could not connect to 'x':\n  really")
+    with pytest.raises(ClientError) as caught:
+        hub.fatal("could not connect to 'https://me:a-secret@h.example.com/'")
+    assert "a-secret" not in str(caught.value)

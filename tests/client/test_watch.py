@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -164,6 +165,18 @@ def test_screen__without_a_terminal_there_are_lines_and_no_colours(capsys):
     out, err = capsys.readouterr()
     assert out == "state\nbuilt\nr==1.0.2 (aaaaaaa): building\n"
     assert err == "mind\n"
+
+
+def test_screen__a_terminal_without_rich(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    written = Terminal()
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setattr("sys.stdout", written)
+    Screen({"TERM": "xterm"}).table(Table(("state",), [("built",)]))
+    assert written.getvalue() == "state\nbuilt\n"
 
 
 def test_screen__nobody_can_be_asked(monkeypatch):
