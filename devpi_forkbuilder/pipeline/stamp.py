@@ -10,7 +10,7 @@ import shutil
 import stat
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -56,6 +56,22 @@ def _filename(filename: str, version: Version) -> str:
 def _rewrite(wheel: Wheel, version: Version, target: Path, date: tuple[int, int, int, int, int, int]) -> None:
     old = wheel.dist_info.removesuffix(".dist-info")
     new = f"{old.partition('-')[0]}-{version}"
+    metadata = f"{wheel.dist_info}/METADATA"
+    rewrite_wheel(wheel, target, date, new=new, edits={metadata: lambda data: with_version(data, version)})
+
+
+def rewrite_wheel(
+    wheel: Wheel,
+    target: Path,
+    date: tuple[int, int, int, int, int, int],
+    *,
+    new: str,
+    edits: Mapping[str, Callable[[bytes], bytes]],
+) -> None:
+    """Write a wheel anew whose folders `.dist-info` and `.data` begin with `new` (NAME-VERSION); `edits` change whole
+    members, by their old names.
+    """
+    old = wheel.dist_info.removesuffix(".dist-info")
     record = f"{wheel.dist_info}/RECORD"
     dropped = {record, *(f"{wheel.dist_info}/{name}" for name in SIGNATURES)}
     rows: list[Row] = []
@@ -65,8 +81,8 @@ def _rewrite(wheel: Wheel, version: Version, target: Path, date: tuple[int, int,
                 continue
             name = _renamed(member.name, old, new)
             data: Iterable[bytes] = chunks(source, member)
-            if member.name == f"{wheel.dist_info}/METADATA":
-                data = [with_version(b"".join(data), version)]
+            if member.name in edits:
+                data = [edits[member.name](b"".join(data))]
             row = _add(archive, name, member, data, date)
             if not member.is_folder:
                 rows.append(row)

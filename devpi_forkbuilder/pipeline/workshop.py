@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from devpi_forkbuilder import __version__
@@ -27,13 +28,14 @@ from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.repair import repair
 from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.seams import Progress
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.stamp import stamp_wheel
 from devpi_forkbuilder.pipeline.told import told_version
 from devpi_forkbuilder.pipeline.tools import Tools
-from devpi_forkbuilder.pipeline.wheel import artefact_of, read_wheel
+from devpi_forkbuilder.pipeline.wheel import Wheel, artefact_of, read_wheel
 from devpi_forkbuilder.pipeline.workfolder import FLOOR, WorkFolder, check_space, owner_of, sweep_leftovers, work_folder
 
 ARTEFACT_LIMIT = 1024 * MEBIBYTE
@@ -98,7 +100,9 @@ class Workshop:
         check_space(folder.root, self.free_floor)
         left = self._build(order, progress, folder, source, interpreter)
         progress.enter(State.CHECKING)
-        built = _checked(order, progress, folder, source, left, self._provenance(order, source, interpreter, left))
+        known = self._provenance(order, source, interpreter, left)
+        mend = partial(self._repaired, progress, folder, source)
+        built = _checked(order, progress, folder, source, left, known, mend)
         self._keep(order, source, built, progress)
         return built
 
@@ -125,6 +129,11 @@ class Workshop:
             sdist=order.versions is Versions.PLAIN,
         )
         return frontend.build(bench, wanted)
+
+    def _repaired(self, progress: Progress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
+        watch, box = Watch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")
+        into = folder.fresh(folder.root / "repaired")
+        return repair(wheel, self.equipment.sandbox, box, into, source.commit_time, watch)
 
     def _known_version(self, order: Order, source: Checkout) -> str | None:
         """What was built from the commit when its repository was there."""
@@ -174,14 +183,20 @@ def _called(interpreter: Interpreter) -> str:
 
 
 def _checked(
-    order: Order, progress: Progress, folder: WorkFolder, source: Checkout, left: Left, provenance: dict[str, str]
+    order: Order,
+    progress: Progress,
+    folder: WorkFolder,
+    source: Checkout,
+    left: Left,
+    provenance: dict[str, str],
+    mend: Callable[[Wheel], Path],
 ) -> Built:
-    """What the build left, copied out of its reach, judged, and given its version."""
+    """What the build left, copied out of its reach, judged, and given its tags and its version."""
     pin = order.pin
     collected = folder.fresh(folder.root / "collected")
     wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
     agree(wheel, pin)
-    path = wheel.path
+    path = mend(wheel)
     if order.versions is Versions.STAMPED:
         version = stamp(wheel.version, source.commit_time, pin.commit)
         path = stamp_wheel(path, version, folder.fresh(folder.root / "stamped"), source.commit_time)
