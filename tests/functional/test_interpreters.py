@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from tests.surroundings import clean_environment
 pytestmark = [pytest.mark.functional, pytest.mark.network]
 
 CYTHON: dict[str, Content] = {
-    "pyproject.toml": '[build-system]\nrequires = ["setuptools", "cython>=3"]\nbuild-backend = "setuptools.build_meta"\n',
+    "pyproject.toml": '[build-system]\nrequires = ["setuptools", "cython>=3"]\n'
+    'build-backend = "setuptools.build_meta"\n',
     "setup.py": "from Cython.Build import cythonize\nfrom setuptools import setup\n"
     'setup(name="cythonized", version="1.0.2", ext_modules=cythonize(["cythonized.pyx"]))\n',
     "cythonized.pyx": "def answer():\n    cdef int number = 42\n    return number\n",
@@ -37,8 +39,8 @@ CFFI: dict[str, Content] = {
     "with_cffi.py": "from _with_cffi import lib\n\n\ndef answer():\n    return lib.answer()\n",
 }
 RUST: dict[str, Content] = {
-    "pyproject.toml": '[build-system]\nrequires = ["maturin>=1.7"]\nbuild-backend = "maturin"\n[project]\nname = "rusty"\n'
-    'version = "1.0.2"\n[tool.maturin]\nbindings = "bin"\n',
+    "pyproject.toml": '[build-system]\nrequires = ["maturin>=1.7"]\nbuild-backend = "maturin"\n'
+    '[project]\nname = "rusty"\nversion = "1.0.2"\n[tool.maturin]\nbindings = "bin"\n',
     "Cargo.toml": '[package]\nname = "rusty"\nversion = "1.0.2"\nedition = "2021"\n',
     "Cargo.lock": 'version = 3\n\n[[package]]\nname = "rusty"\nversion = "1.0.2"\n',
     "src/main.rs": 'fn main() { println!("42"); }\n',
@@ -110,6 +112,8 @@ def test_extension__three_interpreters_ask_at_once(live: Live, uv: Uv, installer
     state = live.state(index, "extension")
     assert len(state["files"]) == len(state["targets"]) == 3
     assert live.host.git.fetches(fork.name) == 1
+    if find_spec("auditwheel") is not None:
+        assert all("manylinux" in target for target in state["targets"])
 
 
 def test_extension__an_interpreter_that_the_server_lacks_hears_what_it_has(
@@ -147,7 +151,7 @@ def test_extension__in_rust(live: Live, uv: Uv, tmp_path: Path) -> None:
     assert Running(command, {}, tmp_path, None).wait(60).check().stdout == "42\n"
 
 
-def test_pythons__are_there_before_anybody_asks(live: Live, uv: Uv, tmp_path: Path) -> None:
+def test_pythons__are_there_before_anybody_asks(live: Live, uv: Uv) -> None:
     first, second = some(2)
     fork = live.host.fork("extension")
     index = live.index_of(fork, fork_pythons=[first.name, second.name])
