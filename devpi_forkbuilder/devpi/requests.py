@@ -6,6 +6,7 @@ from typing import Any
 
 from devpi_server.views import is_requested_by_installer, is_simple_json
 from pyramid.authorization import ACLHelper, Everyone
+from pyramid.httpexceptions import HTTPForbidden, HTTPUnauthorized
 from pyramid.interfaces import ISecurityPolicy
 
 from devpi_forkbuilder.domain.targets import Client
@@ -35,6 +36,14 @@ def may_read(request: Any, user: str, index: str) -> bool:
     stage = request.registry["xom"].model.getstage(user, index)
     policy = request.registry.getUtility(ISecurityPolicy)
     return stage is not None and bool(policy.permits(request, stage, READ))
+
+
+def forbidden(request: Any) -> Any:
+    """The answer to who may not read: a login is asked for from who has none."""
+    if request.identity is not None:
+        return HTTPForbidden()
+    policy = request.registry.getUtility(ISecurityPolicy)
+    return HTTPUnauthorized(headers=policy.forget(request))
 
 
 def everybody_reads(request: Any, user: str, index: str) -> bool:

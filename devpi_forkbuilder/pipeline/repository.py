@@ -77,7 +77,12 @@ class Repository:
         mark = self.folder / UNFINISHED
         mark.touch()
         arguments = ("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
-        transfer = self.git.network(self.folder, self.url, *arguments, watch=self._guarded())
+        try:
+            transfer = self.git.network(self.folder, self.url, *arguments, watch=self._guarded())
+            self.room.check(self.folder, self.url)
+        except LimitsError:
+            self.discard()
+            raise
         mark.unlink()
         return transfer
 

@@ -109,7 +109,7 @@ class ForksView:
         """The request's JSON body: `commit`, `python`, `force`."""
         try:
             body = json.loads(self.request.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ApiError(400, f"The body is not JSON: {error}.") from error
         if not isinstance(body, dict) or set(body) - {"commit", "python", "force"}:
             raise ApiError(400, "The body is an object with commit, python and force, all optional.")

@@ -13,12 +13,13 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
-from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
+from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.devpi.requests import (
     by_installer,
     caching_devpi,
     client_of,
     everybody_reads,
+    forbidden,
     may_read,
     wants_json,
 )
@@ -63,13 +64,14 @@ def _cached(context: Context, handler: Handler, request: Any, simple: str, asked
 def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
     with context.keyfs.read_transaction():
         pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
+        if pinned and not may_read(request, asked.user, asked.index):
+            return forbidden(request)
         missing = [one for one in pinned if one.missing]
-        if missing:
-            missing = _for_readers(request, asked, missing)
         chained = not pinned and context.lookup.chained(asked.user, asked.index)
         settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
         # who asks is no part of what a kept page is filed under
         settled = settled and everybody_reads(request, asked.user, asked.index)
+        missing = [one for one in missing if may_read(request, *one.order.index.split("/"))]
     request.environ[UNPINNED] = not pinned and not chained
     request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
     if chained:
@@ -82,14 +84,6 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     ended = partial(_ended, context, handler, request, asked, misses)
     return _missed(context, request, misses, ended)
-
-
-def _for_readers(request: Any, asked: PageRequest, missing: list[Pinned]) -> list[Pinned]:
-    """Those that the request's user may start: readers of the index, and of the one that has the pin."""
-    if not may_read(request, asked.user, asked.index):
-        return []
-    readable = {name: may_read(request, *name.split("/")) for name in {one.order.index for one in missing}}
-    return [one for one in missing if readable[one.order.index]]
 
 
 def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[bool], Any]) -> Any:

@@ -15,7 +15,7 @@ READING = (
     f"/root/forks/+forks/alpha/{COMMIT}/failed/building/alpha-1.0-py3-none-any.whl",
 )
 PAGES = ("/root/forks/+simple/alpha/", "/root/forks/+cached/alpha/", "/root/forks/alpha/")
-"""devpi-server gives these to everybody, and refuses the files."""
+"""devpi-server gives these to everybody, and refuses the files only; the pages of pinned projects are as closed."""
 
 
 @pytest.fixture
@@ -39,8 +39,11 @@ def test_reading__who_may_not_learns_and_starts_nothing(closed: App, path: str) 
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_reading__pages_are_devpis_own_and_start_nothing(closed: App, path: str) -> None:
-    assert COMMIT[:12] not in closed.request("GET", path, user=None, User_Agent=PIP).text
+def test_reading__pages_of_pinned_projects_are_closed_too(closed: App, path: str) -> None:
+    answer = closed.request("GET", path, user=None, User_Agent=PIP)
+    assert answer.status_int == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert COMMIT[:12] not in answer.text
     assert closed.builder.orders == []
 
 

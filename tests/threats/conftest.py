@@ -1,0 +1,8 @@
+"""Attackers with real forks, URLs and requests. What they attack is that of the other rings' fixtures."""
+
+from __future__ import annotations
+
+from tests.functional.conftest import host, own
+from tests.server.conftest import app, builder, make_app
+
+__all__ = ["app", "builder", "host", "make_app", "own"]
