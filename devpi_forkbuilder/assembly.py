@@ -205,7 +205,9 @@ def make_builder(options: Options) -> Builder:
         workshop = Workshop(
             work=work,
             tools=tools,
-            interpreters=Interpreters(tools.uv.path, os.environ),
+            interpreters=Interpreters(
+                tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None
+            ),
             mirrors=Mirrors(
                 folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
             ),

@@ -66,6 +66,11 @@ def add_options(parser: Any) -> None:
         metavar="NAME",
         help="user whose indexes may have pins (repeatable); default: root. To pin is to run code on this server",
     )
+    add(
+        "python-downloads",
+        action="store_true",
+        help="uv may download interpreters that clients ask for and this machine lacks",
+    )
     add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
 
 
@@ -85,6 +90,7 @@ class Options:
     known_hosts: Path | None
     sandbox: str
     cached_only: bool
+    python_downloads: bool = False
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -107,6 +113,7 @@ class Options:
             known_hosts=_path(option("known_hosts")),
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
+            python_downloads=option("python_downloads"),
         )
 
 

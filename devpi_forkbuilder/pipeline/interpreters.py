@@ -20,13 +20,15 @@ from pathlib import Path
 
 from packaging.tags import platform_tags
 
-from devpi_forkbuilder.domain.targets import Client, Offer
+from devpi_forkbuilder.domain.targets import FAMILIES, Client, Offer
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.environment import network_variables
 from devpi_forkbuilder.pipeline.process import run
 from devpi_forkbuilder.pipeline.tools import Silence
 
 TIMEOUT = 60.0
+DOWNLOAD_TIMEOUT = 600.0
 NAME = re.compile(r"(?:(?P<implementation>cpython|pypy)-?)?(?P<version>\d+\.\d+(?:\.\d+)?)(?P<threads>t?)")
 ASK = """\
 import json, platform, sys, sysconfig
@@ -34,6 +36,7 @@ base = getattr(sys, "_base_executable", None) or sys.executable
 print(json.dumps([base, platform.python_version(), sys.implementation.name, sys.base_prefix,
                   bool(sysconfig.get_config_var("Py_GIL_DISABLED"))]))
 """
+VARIANTS = {"default": "", "freethreaded": "t"}
 LIBC = re.compile(r"(many|musl)linux_(\d+)_(\d+)_")
 # What uv needs in order to find the interpreters that it manages itself (its manual, "Environment variables").
 PLACES = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
@@ -75,12 +78,21 @@ class Interpreter:
 class Interpreters:
     """Finds interpreters, and remembers them. May be used by several threads."""
 
-    def __init__(self, uv: Path, environ: Mapping[str, str]) -> None:
-        """`uv` is the program; `environ` is the server's environment, of which only places are used."""
+    def __init__(self, uv: Path, environ: Mapping[str, str], downloads: Path | None = None) -> None:
+        """`uv` is the program; `environ` is the server's environment, of which only places are used.
+
+        With the folder `downloads`, an interpreter that is missing is fetched into it when a build needs it.
+        """
         self._uv = uv
+        self._environ = environ
+        self._downloads = downloads
         self._env = {key: environ[key] for key in PLACES if key in environ}
         self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
+        if downloads is not None:
+            self._env["UV_PYTHON_INSTALL_DIR"] = str(downloads)
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
+        self._fetchable: tuple[str, ...] = ()
         self._known: tuple[Interpreter, ...] = ()
         self._platform = own_platform(self.own())
 
@@ -96,19 +108,23 @@ class Interpreters:
             return self._known
 
     def offer(self) -> Offer:
-        """What this server builds for."""
-        names = tuple(dict.fromkeys(one.name for one in self.all()))
-        return Offer(names, self._platform)
+        """What this server builds for: what is installed, and what may be fetched."""
+        names = [one.name for one in self.all()]
+        return Offer(tuple(dict.fromkeys([*names, *self._downloadable()])), self._platform)
 
     def find(self, name: str) -> Interpreter:
         """The interpreter called `name`; the empty name means the server's own.
 
-        Raises InfrastructureError (`interpreter-missing`), whose text lists what this server builds for.
+        Raises InfrastructureError: `interpreter-missing`, whose text lists what this server builds for, and
+        `interpreter-download-failed`.
         """
         own = self.own()
         if not name or own.is_called(name):  # the usual case need not look at the machine
             return own
         found = self._among_all(name) or self._among_all(name, again=True)  # it may have been installed since
+        if found is None and name in self._downloadable():
+            self._download(name)
+            found = self._among_all(name, again=True)
         if found is None:
             names = ", ".join(dict.fromkeys(one.name for one in self.all()))
             what = f"Python {name} is not installed on this server, which builds for {names}."
@@ -120,6 +136,27 @@ class Interpreters:
             with self._lock:
                 self._known = ()
         return next((one for one in self.all() if one.is_called(name)), None)
+
+    def _downloadable(self) -> tuple[str, ...]:
+        """The releases that uv knows to fetch, when that is allowed."""
+        if self._downloads is None:
+            return ()
+        with self._fetching:
+            if not self._fetchable:
+                arguments = ("python", "list", "--only-downloads", "--output-format", "json")
+                self._fetchable = _names(self._output((str(self._uv), *arguments), "uv python list"))
+            return self._fetchable
+
+    def _download(self, name: str) -> None:
+        arguments = ("python", "install", "--no-bin", name)
+        env = {**self._env, **network_variables(self._environ), "UV_CACHE_DIR": f"{self._downloads}/.cache"}
+        command = Command((str(self._uv), *arguments), env, Path("/"), DOWNLOAD_TIMEOUT, "uv python install")
+        silence = Silence()
+        with self._fetching:
+            if run(command, log=silence, cancelled=silence.cancelled).returncode:
+                what = f"Python {name} could not be fetched."
+                step = "Install it on the server, or look whether uv's releases can be reached from there."
+                raise InfrastructureError("interpreter-download-failed", what, next_step=step)
 
     def _look(self) -> tuple[Interpreter, ...]:
         found = {one.executable.resolve(): one for one in map(self._ask, self._candidates()) if one is not None}
@@ -150,6 +187,18 @@ class Interpreters:
         except ForkbuilderError:
             return b""
         return b"" if finished.returncode else finished.stdout
+
+
+def _names(listing: bytes) -> tuple[str, ...]:
+    """The interpreters in uv's list (JSON) as users call them, releases only."""
+    names: dict[str, None] = {}
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        for entry in json.loads(listing):
+            family = FAMILIES.get(entry["implementation"])
+            parts, variant = entry["version_parts"], entry.get("variant", "default")
+            if family is not None and variant in VARIANTS and str(entry["version"]).replace(".", "").isdigit():
+                names[f"{family}{parts['major']}.{parts['minor']}{VARIANTS[variant]}"] = None
+    return tuple(names)
 
 
 def own_interpreter() -> Interpreter:

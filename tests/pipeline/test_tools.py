@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from packaging.tags import sys_tags
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters, search_path
@@ -165,6 +166,50 @@ def test_all__asked_by_threads_looks_once(tools, tmp_path, own_folder):
     for thread in threads:
         thread.join()
     assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_offer__what_is_installed_on_this_machine(tools):
+    interpreters = Interpreters(tools.uv.path, os.environ)
+    offer = interpreters.offer()
+    assert offer.pythons[0] == interpreters.own().name
+    assert set(offer.pythons) == {one.name for one in interpreters.all()}
+    assert offer.platform.interpreter == interpreters.own().name
+    assert offer.platform.accepts(f"x-1-{next(sys_tags())}.whl")
+
+
+def test_downloads__are_offered_when_they_are_allowed(tools, tmp_path):
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    offer = Interpreters(tools.uv.path, environ, tmp_path / "pythons").offer()
+    assert {"3.9", "3.13", "3.13t", "pypy3.10"} <= set(offer.pythons)
+    assert "3.13" not in Interpreters(tools.uv.path, environ).offer().pythons[1:]
+
+
+def test_downloads__are_fetched_when_a_build_needs_them(tools, tmp_path, other_interpreter):
+    place = tmp_path / "bin" / "python3"
+    script = f"""if [ "$2" = install ]; then
+  mkdir -p "{place.parent}"; ln -s "{other_interpreter.executable}" "{place}"; echo "$@" >> "{tmp_path}/installed"
+  echo "$UV_PYTHON_INSTALL_DIR" >> "{tmp_path}/installed"
+else
+  exec "{tools.uv.path}" "$@"
+fi"""
+    uv = program(tmp_path, "uv", script)
+    environ = {"PATH": f"{place.parent}:/bin:/usr/bin", "HOME": str(tmp_path)}
+    name = other_interpreter.name
+    with pytest.raises(InfrastructureError) as caught:
+        Interpreters(uv, environ).find(name)
+    assert caught.value.reference == "interpreter-missing"
+    assert Interpreters(uv, environ, tmp_path / "pythons").find(name).name == name
+    asked = (tmp_path / "installed").read_text().splitlines()
+    assert asked == [f"python install --no-bin {name}", str(tmp_path / "pythons")]
+
+
+def test_downloads__that_fail_are_told(tools, tmp_path):
+    script = f'[ "$2" = install ] && exit 1; exec "{tools.uv.path}" "$@"'
+    interpreters = Interpreters(program(tmp_path, "uv", script), {"PATH": "/bin"}, tmp_path / "pythons")
+    with pytest.raises(InfrastructureError) as caught:
+        interpreters.find("pypy3.9")
+    assert caught.value.reference == "interpreter-download-failed"
+    assert caught.value.retryable
 
 
 @pytest.fixture(scope="module")
