@@ -27,7 +27,7 @@ def examine(options: Options, index_url: str | None, environ: Mapping[str, str])
     path = search_path(environ)
     return (
         check_git(path),
-        *check_uv(path, environ),
+        *check_uv(options, path, environ),
         check_sandbox(options, path),
         *check_secrets(options, path),
         check_disk(options.folder),
@@ -44,13 +44,14 @@ def check_git(path: str) -> Finding:
     return Finding.ok("git", f"{git.version} at {git.path}")
 
 
-def check_uv(path: str, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+def check_uv(options: Options, path: str, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     """uv, and the interpreters that it finds."""
     try:
         uv = find_uv(path)
     except ForkbuilderError as error:
         return (Finding.of_error("uv", error),)
-    offer = Interpreters(uv.path, environ).offer()
+    downloads = options.folder / "pythons" if options.python_downloads else None
+    offer = Interpreters(uv.path, environ, downloads).offer()
     return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(offer)))
 
 
