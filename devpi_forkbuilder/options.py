@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,19 @@ def add_options(parser: Any) -> None:
     def add(name: str, **settings: Any) -> None:
         group.addoption(PREFIX + name, **settings)
 
-    add("dir", metavar="DIR", help="folder for queue, logs and git mirrors; default: <serverdir>/.forkbuilder")
+    add("dir", metavar="DIR", help="folder for queue, logs, sources and git mirrors; default: <serverdir>/.forkbuilder")
+    _add_times(add)
+    _add_trust(add)
+    add(
+        "python-downloads",
+        action="store_true",
+        help="uv may download interpreters that clients ask for and this machine lacks",
+    )
+    add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
+
+
+def _add_times(add: Callable[..., None]) -> None:
+    """How much at once, and how long."""
     add("workers", type=positive, metavar="NUM", default=os.cpu_count() or 1, help="builds at once; default: CPUs")
     add(
         "hold",
@@ -43,6 +55,10 @@ def add_options(parser: Any) -> None:
         metavar="SECONDS",
         help="longest silent time of a build; default: 600",
     )
+
+
+def _add_trust(add: Callable[..., None]) -> None:
+    """What may be fetched with which logins, by whom, and how builds are confined."""
     add(
         "allow-url",
         type=url_prefix,
@@ -66,12 +82,6 @@ def add_options(parser: Any) -> None:
         metavar="NAME",
         help="user whose indexes may have pins (repeatable); default: root. To pin is to run code on this server",
     )
-    add(
-        "python-downloads",
-        action="store_true",
-        help="uv may download interpreters that clients ask for and this machine lacks",
-    )
-    add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
 
 
 @dataclass(frozen=True, slots=True)
