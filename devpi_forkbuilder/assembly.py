@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.arrivals import Arrivals
+from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
@@ -130,6 +131,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         open_log=BuildLog,
         clock=SystemClock(),
         workers=options.workers,
+        claim=Claims(xom),
     )
     return _context(xom, options, service, lookup), service
 

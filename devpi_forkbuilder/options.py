@@ -111,7 +111,7 @@ class Options:
 
         users = frozenset(option("allow_user") or ["root"])
         return cls(
-            folder=Path(option("dir") or server_path / FOLDER).expanduser().absolute(),
+            folder=Path(option("dir") or server_path / _folder_name(args)).expanduser().absolute(),
             workers=option("workers"),
             hold=option("hold"),
             wait=option("wait"),
@@ -125,6 +125,11 @@ class Options:
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
         )
+
+
+def _folder_name(args: Namespace) -> str:
+    """A second process on the same server directory (`--requests-only`) has work of its own to keep apart."""
+    return f"{FOLDER}-{args.port}" if getattr(args, "requests_only", False) else FOLDER
 
 
 def positive(text: str) -> int:

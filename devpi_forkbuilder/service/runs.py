@@ -20,7 +20,7 @@ from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.parking import Parking
 from devpi_forkbuilder.service.progress import Run
 from devpi_forkbuilder.service.retry import retry_at
-from devpi_forkbuilder.service.seams import Clock, OpenLog, Publisher
+from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher
 
 MOST_AHEAD = 20
 """How many builds one build may bring with it."""
@@ -43,6 +43,7 @@ class Runner:
         counts: tally.Tally,
         stopping: threading.Event,
         parking: Parking,
+        claim: Claim,
     ) -> None:
         self._builder = builder
         self._publisher = publisher
@@ -53,6 +54,7 @@ class Runner:
         self._counts = counts
         self._stopping = stopping
         self._parking = parking
+        self._claim = claim
 
     def run(self, order: Order, flight: Flight) -> tuple[Order, ...]:
         """Take `flight` to its end. The answer: what is to be built ahead now."""
@@ -69,6 +71,7 @@ class Runner:
         return ()
 
     def _fly(self, order: Order, run: Run, stack: ExitStack) -> tuple[Order, ...]:
+        stack.enter_context(self._claim(order.key, run.cancelled))
         run.begin()
         if self._publisher.covers(order):
             if run.built():

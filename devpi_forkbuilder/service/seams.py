@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.pipeline.seams import LogSink
 
@@ -46,3 +47,16 @@ class RunLog(LogSink, Protocol):
 
 OpenLog = Callable[[Path], RunLog]
 """Starts a new log file; the folder is there. May raise OSError."""
+
+
+Claim = Callable[[OrderKey, Callable[[], bool]], AbstractContextManager[None]]
+"""Has the work on a key's group for this process while the context lasts, where several processes share one store.
+
+Waits for another that has it, until the second argument says that the server stops. Raises InfrastructureError and
+CancelledError.
+"""
+
+
+def unclaimed(key: OrderKey, cancelled: Callable[[], bool]) -> AbstractContextManager[None]:  # noqa: ARG001  (Claim)
+    """The claim of a process that has the store for itself."""
+    return nullcontext()

@@ -21,7 +21,7 @@ from devpi_forkbuilder.service.parking import Parking, Ticket
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.runs import Runner
-from devpi_forkbuilder.service.seams import Clock, OpenLog, Publisher
+from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
 from devpi_forkbuilder.service.tally import Tally
 
 
@@ -33,7 +33,7 @@ class ForkService:
     Start it once; a service that was stopped stays stopped.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a composition, each by its name
         self,
         *,
         builder: Builder,
@@ -44,6 +44,7 @@ class ForkService:
         clock: Clock,
         workers: int,
         queue_limit: int = 1000,
+        claim: Claim = unclaimed,
     ) -> None:
         self.changes = Changes()
         self._builder = builder
@@ -65,6 +66,7 @@ class ForkService:
             counts=self._counts,
             stopping=self._stopping,
             parking=self._parking,
+            claim=claim,
         )
         self._workers = [
             threading.Thread(target=self._work, name=f"forkbuilder-worker-{number}", daemon=True)

@@ -1,0 +1,80 @@
+"""A real PostgreSQL server for tests: its own cluster in a folder, on a free port of loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.devpi import free_port
+from tests.processes import Running
+from tests.surroundings import clean_environment
+
+PLACES = "/usr/lib/postgresql"  # where Debian puts it, a folder for each version
+SERVER_USER = "postgres"
+DATABASE_USER = "devpi"
+PATIENCE = 60.0
+
+
+def why_not() -> str | None:
+    """Why there can be no PostgreSQL here; None if there can."""
+    if importlib.util.find_spec("devpi_postgresql") is None:
+        return "devpi-postgresql is not installed"
+    if _program("initdb") is None:
+        return f"there is no initdb on PATH or below {PLACES}"
+    if os.geteuid() == 0 and SERVER_USER not in {entry.pw_name for entry in pwd.getpwall()}:
+        return f"PostgreSQL does not run as root, and there is no user {SERVER_USER}"
+    return None
+
+
+class Postgres:
+    """A running cluster; everybody on loopback may do everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._names = 0
+
+    def database(self) -> str:
+        """A new, empty database, as the value of devpi's `--storage`."""
+        self._names += 1
+        name = f"devpi{self._names}"
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-U", DATABASE_USER]
+        self.run("createdb", *options, name)
+        return f"pg8000:host=127.0.0.1,port={self.port},database={name},user={DATABASE_USER}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as the user that may."""
+        found = _program(program)
+        assert found is not None
+        self.start(found, *arguments).wait(PATIENCE).check()
+
+    def start(self, *command: str) -> Running:
+        as_user = ["setpriv", f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups"]
+        words = [*(as_user if os.geteuid() == 0 else ()), *command]
+        return Running(words, clean_environment(self.folder), self.folder, None)
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[Postgres]:
+    """A cluster in `folder`, which the database's user has to be able to reach."""
+    if os.geteuid() == 0:
+        shutil.chown(folder, SERVER_USER)
+    postgres = Postgres(folder)
+    data = str(folder / "data")
+    postgres.run("initdb", "-D", data, "-A", "trust", "-U", DATABASE_USER, "--no-sync")
+    listen = f"-p {postgres.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    postgres.run("pg_ctl", "-D", data, "-o", listen, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield postgres
+    finally:
+        postgres.run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+def _program(name: str) -> str | None:
+    versions = sorted(Path(PLACES).glob("*/bin"), reverse=True)
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, versions)]))
