@@ -30,6 +30,7 @@ from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -198,7 +199,9 @@ def make_builder(options: Options) -> Builder:
         tools = Tools.find(os.environ.get("PATH", os.defpath))
         work = folder / "work"
         work.mkdir(parents=True, exist_ok=True)
-        sandbox = choose(options.sandbox, scratch=work)
+        interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
+        readable = (tools.uv.path, interpreters.own().prefix)
+        sandbox = choose(options.sandbox, scratch=work, readable=readable, limits=options.limits)
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
         _tell(access)
         routes = Routes(options.policy.names_host, os.environ)
@@ -207,16 +210,15 @@ def make_builder(options: Options) -> Builder:
         workshop = Workshop(
             work=work,
             tools=tools,
-            interpreters=Interpreters(
-                tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None
-            ),
+            interpreters=interpreters,
             mirrors=Mirrors(
                 folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
             ),
             sources=sources,
             equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ),
-            limits=BuildLimits(options.build_timeout, options.silence_timeout),
+            limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
         )
+        end_abandoned()
         workshop.sweep()
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)

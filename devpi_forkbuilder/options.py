@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
+from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
+LIMITS = ("cpu", "memory", "processes", "open_files", "file_size", "folder")
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -28,6 +30,7 @@ def add_options(parser: Any) -> None:
     add("dir", metavar="DIR", help="folder for queue, logs, sources and git mirrors; default: <serverdir>/.forkbuilder")
     _add_times(add)
     _add_trust(add)
+    _add_limits(add)
     add(
         "python-downloads",
         action="store_true",
@@ -84,6 +87,24 @@ def _add_trust(add: Callable[..., None]) -> None:
     )
 
 
+def _add_limits(add: Callable[..., None]) -> None:
+    """What one build may use; the defaults are those of `Limits`."""
+    default = Limits()
+    for name, value, what in (
+        ("memory", default.memory, "address space of each process of a build"),
+        ("file-size", default.file_size, "size of each file that a build writes"),
+        ("folder", default.folder, "size of a build's work folder"),
+    ):
+        told = f"largest {what}, in bytes or with K, M or G; default: {value // 2**30}G"
+        add(f"limit-{name}", type=size, default=value, metavar="SIZE", help=told)
+    for name, value, what in (
+        ("cpu", default.cpu, "most seconds of processor time of each process of a build"),
+        ("processes", default.processes, "most processes and threads of a build"),
+        ("open-files", default.open_files, "most open files of each process of a build"),
+    ):
+        add(f"limit-{name}", type=positive, default=value, metavar="NUM", help=f"{what}; default: {value}")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options as values; times in seconds."""
@@ -101,6 +122,7 @@ class Options:
     sandbox: str
     cached_only: bool
     python_downloads: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -124,6 +146,7 @@ class Options:
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
+            limits=Limits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )
 
 
@@ -137,6 +160,15 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes, as a number or with K, M or G behind it; raises ArgumentTypeError."""
+    unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:].upper(), 1)
+    number = text if unit == 1 else text[:-1]
+    if not number.isascii() or not number.isdigit() or int(number) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a size: write for example 512M or 4G")
+    return int(number) * unit
 
 
 def seconds(text: str) -> float:

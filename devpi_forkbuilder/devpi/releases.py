@@ -13,6 +13,7 @@ from typing import Any
 from devpi_server.filestore import get_hashes
 from devpi_server.log import thread_pop_log, thread_push_log
 from devpi_server.model import Rel
+from packaging.version import Version
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.domain.orders import Order
@@ -20,6 +21,7 @@ from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.settings import IndexSettings
 from devpi_forkbuilder.domain.targets import Client, Offer, client_of
+from devpi_forkbuilder.domain.versions import satisfies_pin
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
@@ -40,8 +42,13 @@ class ReleaseFile:
     build: Mapping[str, str] = field(default_factory=dict)
 
     def stands_for(self, pin: Pin) -> bool:
-        """Whether the file was built from `pin`'s commit and folder."""
-        return self.build.get("commit") == pin.commit and self.build.get("subdirectory", "") == (pin.subdirectory or "")
+        """Whether the file was built from `pin`'s commit and folder, and as the version that the pin names."""
+        same_source = (self.build.get("commit"), self.build.get("subdirectory", "")) == (
+            pin.commit,
+            pin.subdirectory or "",
+        )
+        built = self.build.get("built_version")
+        return same_source and (built is None or satisfies_pin(Version(built), pin.release))
 
     def fits(self, client: Client | None) -> bool:
         """Whether it is a wheel that `client` can install; one that does not say what it runs takes any wheel."""

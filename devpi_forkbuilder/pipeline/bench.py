@@ -15,10 +15,11 @@ from pathlib import Path
 from devpi_forkbuilder.pipeline import process
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.environment import SEARCH_PATH, build_environment, without_logins
+from devpi_forkbuilder.pipeline.folderguard import FolderGuard
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter
 from devpi_forkbuilder.pipeline.limits import Deadline
-from devpi_forkbuilder.pipeline.seams import Box, Sandbox
+from devpi_forkbuilder.pipeline.seams import Box, CancelledError, Sandbox
 from devpi_forkbuilder.pipeline.workfolder import WorkFolder
 
 ANSWER_LIMIT = MEBIBYTE
@@ -148,4 +149,9 @@ class Bench:
         return env | {"UV_LINK_MODE": "copy"}
 
     def _run(self, command: Command) -> Finished:
-        return process.run(command, log=self.watch.log, cancelled=self.watch.cancelled)
+        guard = FolderGuard(self.folder.root, self._deadline.limits.folder, self.watch.cancelled)
+        try:
+            return process.run(command, log=self.watch.log, cancelled=guard.asked)
+        except CancelledError:
+            guard.judge()
+            raise

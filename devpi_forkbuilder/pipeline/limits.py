@@ -13,10 +13,13 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class BuildLimits:
-    """Seconds that a whole build may take, and seconds without any output from one of its commands."""
+    """Seconds that a whole build may take, seconds without any output from one of its commands, and bytes that its
+    work folder may grow to.
+    """
 
     timeout: float = 1800.0
     silence: float = 600.0
+    folder: int = 4 * 1024**3
 
 
 class Deadline:
