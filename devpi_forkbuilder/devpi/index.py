@@ -6,7 +6,7 @@ devpi's contract: `devpiserver_get_stage_customizer_classes` and `BaseStageCusto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from devpi_server.model import BaseStageCustomizer
@@ -14,6 +14,7 @@ from pyramid.threadlocal import get_current_request
 
 from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
+from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.domain.settings import DEFAULTS, LINES, IndexSettings, SettingsRefusedError, lines_of, meaningful
 
@@ -62,8 +63,8 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         if request is None:
             return []
         policy: PinPolicy = request.registry["forkbuilder"].policy
-        old = set(lines_of(oldconfig.get("forks", ())))
-        new = [pin for pin in settings.pins if str(pin) not in old]
+        old = set(_pins_of(oldconfig))
+        new = [pin for pin in settings.pins if pin not in old]
         owner = policy.owner_fault(self.stage.username) if new else None
         return ([f"forks: {owner}"] if owner else []) + policy.faults(new)
 
@@ -72,7 +73,7 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         pinned = {pin.name for pin in settings.pins}
         for name in sorted(pinned):
             stage.add_project_name(name)
-        for name in sorted(_formerly_pinned(oldconfig) - pinned):
+        for name in sorted({pin.name for pin in _pins_of(oldconfig)} - pinned):
             if stage.has_project_perstage(name) and not stage.list_versions_perstage(name):
                 stage.del_project(name)
 
@@ -84,9 +85,8 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         return links
 
 
-def _formerly_pinned(config: Mapping[str, Any]) -> set[str]:
+def _pins_of(config: Mapping[str, Any]) -> tuple[Pin, ...]:
     try:
-        pins: Iterable[Any] = IndexSettings.parse(config).pins
+        return IndexSettings.parse(config).pins
     except SettingsRefusedError:
-        pins = ()
-    return {pin.name for pin in pins}
+        return ()

@@ -14,6 +14,7 @@ from tests.server.app import COMMIT, OTHER, PIP, SIMPLE_JSON, App, HeldBuilder, 
 
 PAGE = "/root/forks/+simple/alpha/"
 LOG = f"/root/forks/+forks/alpha/{COMMIT}/log"
+SOURCE = f"/root/forks/+forks/alpha/{COMMIT}/source"
 TARGET = "3.12 linux x86_64 glibc 2.%d"
 UV = 'uv/0.13.8 {"installer":{"name":"uv","version":"0.13.8"},"python":"%s","implementation":{"name":"CPython"}}'
 
@@ -52,7 +53,7 @@ def test_source__of_a_closed_index(closed: App) -> None:
     assert closed.request("GET", path, user=None).status_int in {401, 403}
 
 
-@pytest.mark.parametrize("path", ["/root/forks/+cached/alpha/", LOG, "/root/forks/+forks/alpha?wait=30"])
+@pytest.mark.parametrize("path", ["/root/forks/+cached/alpha/", LOG, SOURCE, "/root/forks/+forks/alpha?wait=30"])
 def test_closed_index__other_ways_in(closed: App, path: str) -> None:
     closed.builder.gate.clear()
     closed.request("POST", "/root/forks/+forks/alpha/miss", {})
@@ -107,6 +108,16 @@ def test_rights__an_index_of_ones_own_is_no_way_in(app: App) -> None:
     answer = app.request("PUT", "/bob/forks", {"type": "forkbuilder", "bases": [], "forks": [pin()]}, user="bob")
     assert answer.status_int == 400
     assert "--forkbuilder-allow-user bob" in answer.text
+
+
+def test_rights__pins_that_are_there_outlive_a_stricter_rule(app: App) -> None:
+    """However their lines are written: another setting can still be changed, and a new pin cannot be added."""
+    line = pin().replace("#egg=alpha==1.0", "#subdirectory=a&egg=alpha==1.0")
+    app.make_index("root/forks", line)
+    object.__setattr__(app.context.policy, "prefixes", ("https://elsewhere.example.com/",))
+    assert app.request("PATCH", "/root/forks", ["fork_versions=plain"]).status_int == 200
+    assert app.request("PATCH", "/root/forks", [f"forks+={pin('beta')}"]).status_int == 400
+    assert app.config()["forks"] == [line]
 
 
 # floods
