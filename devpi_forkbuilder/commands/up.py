@@ -116,6 +116,8 @@ def _pin(bootstrap: Any, xom: Any, index: str, pins: Sequence[Pin], policy: PinP
         raise RefusedError("pins-refused", "\n".join(faults))
     if after != before:
         bootstrap.set_pins(xom, index, after)
+    if not after:
+        return ["No fork is pinned yet: start again with -r FILE, or use: devpi forks pin -r FILE"]
     return [f"+ {line}" for line in new] + [f"- {line}" for line in before if line not in after]
 
 
