@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.domain.settings import DEFAULTS, IndexSettings
 
 INDEX_TYPE = "forkbuilder"
 _CACHE_KEY = "forkbuilder-settings"
@@ -18,18 +20,32 @@ def is_forkbuilder(stage: Any) -> bool:
 def settings_of(stage: Any) -> IndexSettings:
     """The settings of a stage of our type, in the current transaction.
 
-    They are parsed once for each serial of the owner's configuration: ten thousand pins cost nothing on a page.
+    They are parsed when they change, not at each request: ten thousand pins cost nothing on a page.
     """
     key, tx = stage.user.key, stage.keyfs.tx
     if tx.is_dirty(key):
         return IndexSettings.parse(stage.ixconfig)
     serial = tx.last_serial(key)
     try:
-        known, settings = stage.xom.get_singleton(stage.name, _CACHE_KEY)
+        known: Parsed = stage.xom.get_singleton(stage.name, _CACHE_KEY)
     except KeyError:
-        known, settings = -1, IndexSettings()
-    if known != serial:
-        settings = IndexSettings.parse(stage.ixconfig)
-        stage.xom.set_singleton(stage.name, _CACHE_KEY, (serial, settings))
-    parsed: IndexSettings = settings
-    return parsed
+        known = Parsed(-1, {}, IndexSettings())
+    if known.serial != serial:
+        known = _parsed(stage.ixconfig, serial, known)
+        stage.xom.set_singleton(stage.name, _CACHE_KEY, known)
+    return known.settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Settings, the values they were parsed from, and the serial of the owner's configuration that has these values."""
+
+    serial: int
+    values: dict[str, object]
+    settings: IndexSettings
+
+
+def _parsed(config: Mapping[str, Any], serial: int, known: Parsed) -> Parsed:
+    """The owner's configuration changed, which holds all indexes of that user: perhaps not this one's settings."""
+    values = {name: config.get(name) for name, _ in DEFAULTS}
+    return Parsed(serial, values, known.settings if values == known.values else IndexSettings.parse(config))
