@@ -134,7 +134,12 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         workers=options.workers,
         claim=Claims(xom),
     )
-    return _context(xom, options, service, lookup), service
+    return replace(_context(xom, options, service, lookup), tier=tier_of(builder)), service
+
+
+def tier_of(builder: Builder) -> str:
+    """How `builder` confines builds, as shown in the status."""
+    return builder.equipment.sandbox.name if isinstance(builder, Workshop) else "unavailable"
 
 
 def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:

@@ -76,7 +76,8 @@ class Waiting:
 class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
 
-    `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit.
+    `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds
+    are confined here; empty where none is run.
     """
 
     keyfs: Any
@@ -89,3 +90,4 @@ class Context:
     forward: Forward | None = None
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
+    tier: str = ""
