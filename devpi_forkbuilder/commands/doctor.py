@@ -51,6 +51,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
     parser.add_argument("--index-url", metavar="URL", help="also ask this index: http://HOST/USER/NAME")
+    parser.add_argument(
+        "--request-timeout",
+        type=int,
+        metavar="NUM",
+        help="as the server is started with; default: devpi's own, 5 seconds",
+    )
     parser.add_argument("--json", action="store_true", help="print a list of objects: name, state, what, mend")
     add_options(OptionGroup(parser))
     parser.set_defaults(run=run, usage_error=parser.error)
@@ -63,7 +69,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     if more:
         arguments.usage_error(f"unrecognized arguments: {' '.join(more)}")
     options = Options.read(arguments, Path(arguments.serverdir).expanduser().absolute())
-    found = examine(options, arguments.index_url, os.environ)
+    found = examine(options, arguments.index_url, os.environ, arguments.request_timeout)
     if arguments.json:
         print(json.dumps([as_json(one) for one in found], indent=2))
     else:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from devpi_forkbuilder.commands.cachevisit import patience
 from devpi_forkbuilder.commands.findings import Finding
 from devpi_forkbuilder.commands.indexvisit import visit
 from devpi_forkbuilder.errors import ForkbuilderError
@@ -22,8 +23,10 @@ from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
 
 
-def examine(options: Options, index_url: str | None, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """All checks, in the order in which a build meets what they look at."""
+def examine(
+    options: Options, index_url: str | None, environ: Mapping[str, str], request_timeout: int | None = None
+) -> tuple[Finding, ...]:
+    """All checks, in the order in which a build meets what they look at; `request_timeout` (seconds) is devpi's."""
     path = search_path(environ)
     return (
         check_git(path),
@@ -31,7 +34,7 @@ def examine(options: Options, index_url: str | None, environ: Mapping[str, str])
         check_sandbox(options, path),
         *check_secrets(options, path),
         check_disk(options.folder),
-        *(visit(index_url) if index_url else ()),
+        *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
     )
 
 

@@ -11,6 +11,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from devpi_forkbuilder.commands.cachevisit import DEFAULT_PATIENCE, DEFAULT_WAIT, judge_patience, upstream_of
 from devpi_forkbuilder.commands.findings import Finding
 
 TIMEOUT = 20.0
@@ -30,8 +31,11 @@ class Answer:
     trouble: str = ""
 
 
-def visit(url: str) -> tuple[Finding, ...]:
-    """The findings about the index at `url` (`http://HOST/USER/NAME`, with or without `/+simple/`)."""
+def visit(url: str, patience: int = DEFAULT_PATIENCE, wait: float = DEFAULT_WAIT) -> tuple[Finding, ...]:
+    """The findings about the index at `url` (`http://HOST/USER/NAME`, with or without `/+simple/`).
+
+    Seconds: `patience` is the server's with an upstream, `wait` is for how long an upstream holds a request.
+    """
     try:
         base = _base(url)
     except ValueError as fault:
@@ -40,6 +44,10 @@ def visit(url: str) -> tuple[Finding, ...]:
     finding = judge_server(base, answer)
     if finding is not None:
         return (finding,)
+    upstream = upstream_of(ask(f"{base}?no_projects=").document)
+    if upstream is not None:
+        finding = Finding.ok("index", f"{base} answers; it is a cache of {upstream}")
+        return (finding, judge_patience(upstream, patience, wait))
     finding = judge_forks(base, ask(f"{base}/+forks"))
     return (finding, judge_requirements(ask(f"{base}/+cached/{REQUIREMENT}/")))
 

@@ -186,7 +186,7 @@ def answering(replies: Replies) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, document = replies.get(self.path, (404, {"message": "nothing here"}))
+            status, document = replies.get(self.path.partition("?")[0], (404, {"message": "nothing here"}))
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -278,3 +278,68 @@ def test_visit__a_real_server(devpi_server: Callable[..., DevpiServer]) -> None:
     assert requirements.state is Verdict.WARNING
     (other,) = indexvisit.visit(server.index_url("root/nothing"))
     assert other.state is Verdict.FAILED
+
+
+CACHE: Replies = {
+    "/me/forks/+api": API,
+    "/me/forks": (200, {"result": {"type": "mirror", "mirror_url": f"https://me:{SECRET}@team.example/a/b/+simple/"}}),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "state", "said"),
+    [
+        ((), None, "warning", "waits 5 s for https://team.example/a/b;"),
+        (("--request-timeout", "900"), None, "warning", "--request-timeout 960"),
+        (("--request-timeout", "901"), None, "ok", "waits 901 s"),
+        (("--request-timeout", "30"), "901", "warning", "waits 30 s"),
+        ((), "901", "ok", "waits 901 s"),
+        (("--request-timeout", "100", "--forkbuilder-wait", "60"), None, "ok", "waits 100 s"),
+        ((), "soon", "warning", "waits 5 s"),
+    ],
+)
+def test_doctor__a_cache_has_to_outwait_builds(
+    arguments: tuple[str, ...],
+    variable: str | None,
+    state: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DEVPISERVER_REQUEST_TIMEOUT", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("DEVPISERVER_REQUEST_TIMEOUT", variable)
+    fixed = ["--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none"]
+    with answering(CACHE) as url:
+        status, found, printed = doctor(capsys, *fixed, "--index-url", f"{url}/me/forks", *arguments)
+    told = found["request-timeout"]
+    assert (status, found["index"]["state"], told["state"]) == (0, "ok", state)
+    assert said in f"{told['what']} {told['mend']}"
+    assert SECRET not in printed
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "mirror", "mirror_url": "https://packages.example/simple/"},
+        {"type": "stage", "mirror_url": "https://team.example/a/b/+simple/"},
+        {"type": "mirror", "mirror_url": None},
+        {"type": "forkbuilder"},
+        None,
+    ],
+)
+def test_visit__what_is_no_cache_has_no_say_on_timeouts(config: object) -> None:
+    with answering({**WELL, "/me/forks": (200, {"result": config})}) as url:
+        assert "request-timeout" not in {one.name for one in indexvisit.visit(f"{url}/me/forks")}
+
+
+def test_visit__a_real_cache(devpi_server: Callable[..., DevpiServer]) -> None:
+    server = devpi_server()
+    server.login("root", ROOT_PASSWORD)
+    server.create_index("root/forks", type="forkbuilder", bases=[])
+    upstream = server.index_url("root/forks")
+    server.create_index("root/cache", type="mirror", mirror_url=upstream).check()
+    index, timeout = indexvisit.visit(server.index_url("root/cache"))
+    assert (index.state, timeout.name, timeout.state) == (Verdict.OK, "request-timeout", Verdict.WARNING)
+    assert upstream.removesuffix("/+simple/") in timeout.what
