@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
+ROUTINE = "[NOTI] Waiting for file"
 FILE_BYTES = 20 * 1024 * 1024
+
+
+class Unalarming(logging.Filter):
+    """Keeps devpi's routine off the console: at a publish it warns that it waits for a file, milliseconds long."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        return not record.getMessage().startswith(ROUTINE)
 
 
 def write_configuration(folder: Path) -> Path:
@@ -21,6 +31,7 @@ def configuration(log_file: Path) -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"unalarming": {"()": f"{__name__}.{Unalarming.__name__}"}},
         "formatters": {
             "full": {"format": "%(asctime)s %(levelname)-5.5s %(message)s"},
             "console": {"format": "%(asctime)s  %(message)s", "datefmt": "%H:%M:%S"},
@@ -34,7 +45,12 @@ def configuration(log_file: Path) -> dict[str, object]:
                 "backupCount": 3,
                 "encoding": "utf-8",
             },
-            "warnings": {"class": "logging.StreamHandler", "formatter": "console", "level": "WARNING"},
+            "warnings": {
+                "class": "logging.StreamHandler",
+                "formatter": "console",
+                "level": "WARNING",
+                "filters": ["unalarming"],
+            },
             "builds": {"class": "logging.StreamHandler", "formatter": "console", "level": "INFO"},
         },
         "root": {"level": "INFO", "handlers": ["file", "warnings"]},
