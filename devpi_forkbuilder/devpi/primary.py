@@ -25,6 +25,8 @@ ANSWER = 5.0
 FAR_AHEAD = 2**40
 SERIAL = "X-DEVPI-SERIAL"
 OUTSIDE_URL = "X-Outside-Url"
+PLAIN_JSON = {"Accept": "application/json", "Content-Type": "application/json", "Accept-Encoding": "identity"}
+"""Answers are read as they come: without the last one httpx asks for gzip, and a proxy in between obliges."""
 Timeout = tuple[float, float, float, float]
 
 
@@ -67,6 +69,7 @@ class PrimaryServer:
         are judged there. Raises UnreachableError.
         """
         headers = clean_request_headers(request)
+        headers.setdefault("Accept-Encoding", "identity")  # httpx would ask for what the client may not understand
         headers[OUTSIDE_URL] = request.application_url
         url = f"{self._root}{quote(request.path_info)}"
         if request.query_string:
@@ -83,7 +86,7 @@ class PrimaryServer:
         self._http.close()
 
     def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> Told:
-        headers = self._http.get_extra_headers({"Accept": "application/json", "Content-Type": "application/json"})
+        headers = self._http.get_extra_headers(PLAIN_JSON)
         status, answer_headers, content = self._send(method, f"{self._root}{path}", body, headers, timeout)
         code = int(status.split()[0])
         if code // 100 != 2:

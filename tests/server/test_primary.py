@@ -1,0 +1,107 @@
+"""The primary behind a proxy that compresses whatever it is allowed to."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from devpi_server.httpclient import HTTPClient
+from pyramid.request import Request
+
+from devpi_forkbuilder.devpi import primary as module
+from devpi_forkbuilder.devpi.primary import PrimaryServer
+from devpi_forkbuilder.domain.states import State
+from tests.service.fakes import order
+
+STATE = {
+    "commit": order().pin.commit,
+    "version": order().key.version,
+    "subdirectory": order().key.subdirectory or None,
+    "state": "building",
+    "error": None,
+    "queued_at": 1.0,
+    "started_at": 2.0,
+    "finished_at": None,
+    "seconds": {},
+}
+BODY = json.dumps({"result": [STATE]}).encode()
+
+
+class Gzipping(BaseHTTPRequestHandler):
+    """Answers with `BODY`."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        packs = "gzip" in self.headers.get("Accept-Encoding", "")
+        body = gzip.compress(BODY) if packs else BODY
+        self.send_response(200)
+        self.send_header("X-DEVPI-SERIAL", "7")
+        self.send_header("Content-Length", str(len(body)))
+        if packs:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Client:
+    """devpi's own client, with an identity that is not looked at."""
+
+    def __init__(self, _xom: Any) -> None:
+        self.http = HTTPClient(component_name="test", timeout=5)
+
+    def get_extra_headers(self, headers: dict[str, str]) -> dict[str, str]:
+        return dict(headers)
+
+    def close(self) -> None:
+        self.http.close()
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def primary(monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> Iterator[PrimaryServer]:
+    monkeypatch.setattr(module, "ReplicaHTTPClient", Client)
+    handler = type("Handler", (Gzipping,), {"asked": asked})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/")
+        made = PrimaryServer(SimpleNamespace(config=SimpleNamespace(primary_url=url)))
+        yield made
+        made.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_primary__is_understood_behind_a_proxy_that_compresses(primary: PrimaryServer) -> None:
+    assert primary.miss(order().key, 5).record.state is State.BUILDING
+    assert primary.poll(order().key, 1).serial == 7
+
+
+def test_forward__a_client_that_takes_no_gzip_gets_none(primary: PrimaryServer) -> None:
+    response = primary.forward(Request.blank("/main/forks/+forks/alpha"), 0)
+    assert (response.body, response.headers.get("Content-Encoding")) == (BODY, None)
+
+
+def test_forward__a_client_that_takes_gzip_gets_it(primary: PrimaryServer) -> None:
+    request = Request.blank("/main/forks/+forks/alpha", headers={"Accept-Encoding": "gzip"})
+    response = primary.forward(request, 0)
+    assert (gzip.decompress(response.body), response.headers["Content-Encoding"]) == (BODY, "gzip")
