@@ -95,6 +95,8 @@ class Conversation:
             try:
                 told = ask()
             except (UnreachableError, UnwillingError) as error:  # noqa: PERF203  (each try is a request)
+                if isinstance(error, UnwillingError):
+                    self._breaker.succeeded()  # it has answered
                 if self._clock.monotonic() >= deadline or not error.retryable:
                     if isinstance(error, UnreachableError):
                         self._breaker.failed()

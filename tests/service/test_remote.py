@@ -181,6 +181,17 @@ def test_conversation__a_refusal_is_final() -> None:
     assert primary.asked == ["miss"]
 
 
+def test_conversation__a_refusal_is_an_answer_and_closes_the_breaker() -> None:
+    refusal = UnwillingError(URL, "it does not know the pin (404)")
+    refusal.retryable = False
+    talk = Talk(FakePrimary(refusal))
+    for _ in range(3):
+        talk.breaker.failed()
+    with pytest.raises(UnwillingError):
+        talk.hold()
+    assert not talk.breaker.open
+
+
 def test_conversation__polls_that_come_back_at_once_are_paced() -> None:
     talk = Talk(FakePrimary(State.BUILDING, State.BUILDING, State.BUILDING, State.BUILT))
     talk.hold()
