@@ -45,7 +45,7 @@ def run(
         context.screen.table(Watch(server, states, context.clock).table())
     for state in states:
         if state.state == "failed":
-            _tell_failure(context, server, state, remembered=not wait)
+            _tell_failure(context, server, state, remembered=not wait, python=python)
     return states
 
 
@@ -59,12 +59,12 @@ def started(server: Server, pins: Iterable[ForkState], *, force: bool = False, p
         yield next((state for state in told if state.key == pin.key), pin)
 
 
-def _tell_failure(context: Context, server: Server, state: ForkState, *, remembered: bool) -> None:
+def _tell_failure(context: Context, server: Server, state: ForkState, *, remembered: bool, python: str) -> None:
     context.screen.fault(f"{state.label} failed: {state.error}")
     if remembered:
         context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")
         return
-    answer = server.log(state, tail=TAIL)
+    answer = server.log(state, tail=TAIL, python=python)
     if answer.status == 200:
         for line in answer.content.decode("utf-8", "replace").splitlines():
             context.screen.fault(f"  {line}")

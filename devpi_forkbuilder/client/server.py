@@ -71,10 +71,13 @@ class Server:
 
     # what commands ask
 
-    def states(self, project: str | None = None, wait: float = 0) -> tuple[ForkState, ...]:
-        """The states of all pins or of one project's (normalized name); `wait` as the API has it, in seconds."""
+    def states(self, project: str | None = None, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
+        """The states of all pins or of one project's (normalized name); `wait` as the API has it, in seconds.
+
+        `python` is the interpreter whose builds are meant, empty for any.
+        """
         path = "+forks" if project is None else f"+forks/{quote(project)}"
-        query = {"wait": f"{wait:g}"} if wait else {}
+        query = {**({"wait": f"{wait:g}"} if wait else {}), **({"python": python} if python else {})}
         return self._states(self.get(path, query, patience=wait))
 
     def pins(self) -> tuple[Pin, ...]:
@@ -105,10 +108,13 @@ class Server:
         answer = self._request("POST", f"{self.url}/+forks/{quote(project)}/build", body=given)
         return self._states(self._judged(answer, "build on"))
 
-    def log(self, state: ForkState, start: int = 0, tail: int | None = None) -> Answer:
-        """A pin's build log from byte `start`; the status may be 200, 206, 404 (no log) or 416 (nothing more)."""
+    def log(self, state: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> Answer:
+        """A pin's build log from byte `start`; the status may be 200, 206, 404 (no log) or 416 (nothing more).
+
+        It is the newest, or with `python` the one of the build for exactly that interpreter.
+        """
         path = f"+forks/{quote(state.name)}/{state.commit}/log"
-        query = {"tail": str(tail)} if tail is not None else {}
+        query = {**({"tail": str(tail)} if tail is not None else {}), **({"python": python} if python else {})}
         headers = {"Range": f"bytes={start}-"} if start else {}
         return self.get(path, query, headers={**headers, "Accept": "text/plain"}, fine=(200, 206, 404, 416))
 

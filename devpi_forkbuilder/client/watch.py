@@ -28,8 +28,8 @@ Key = tuple[str, "str | None", str]
 class Asked(Protocol):
     """What waiting needs of a server."""
 
-    def states(self, project: str | None = None, wait: float = 0) -> tuple[ForkState, ...]:
-        """The states of the index or of one project. Raises ClientError, UnreachableError among them."""
+    def states(self, project: str | None = None, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
+        """The states of the index or of one project, for an interpreter. Raises ClientError, UnreachableError too."""
 
     def build(self, project: str, **options: object) -> tuple[ForkState, ...]:
         """Ask for a build. Raises ClientError."""
@@ -102,7 +102,7 @@ class Watch:
         alone = len({state.name for state in open_states}) == 1
         begin = self._clock.monotonic()
         try:
-            self._take(self._server.states(first.name, wait=LONG if alone else SHORT))
+            self._take(self._server.states(first.name, wait=LONG if alone else SHORT, python=self._python))
             if not alone:
                 self._take(self._others({state.name for state in open_states} - {first.name}))
             self._heard = self._clock.monotonic()
@@ -114,8 +114,8 @@ class Watch:
 
     def _others(self, names: set[str]) -> tuple[ForkState, ...]:
         if len(names) > FEW:
-            return self._server.states()
-        return tuple(state for name in sorted(names) for state in self._server.states(name))
+            return self._server.states(python=self._python)
+        return tuple(state for name in sorted(names) for state in self._server.states(name, python=self._python))
 
     def _take(self, told: Sequence[ForkState]) -> None:
         """Keep what is news of our pins; raises ClientError when one of them is pinned no more."""

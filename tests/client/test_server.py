@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devpi_forkbuilder.client.server import PinsNotTakenError, Server, UnreachableError, connect
-from devpi_forkbuilder.client.states import ClientError
+from devpi_forkbuilder.client.states import ClientError, ForkState
 from devpi_forkbuilder.domain.pins import Pin
 from tests.client.told import A, told
 
@@ -77,6 +77,18 @@ def test_states__one_request_with_the_login_and_a_time_limit():
     assert more["headers"]["X-Devpi-Auth"] == "token"
     assert more["timeout"] == (10, 90)
     assert more["allow_redirects"] is False
+
+
+def test_states__of_one_interpreters_builds():
+    session = Session(forks=Response(200, {"result": [told()]}))
+    server(session).states(python="3.12")
+    assert [more["params"] for _, _, more in session.requests] == [{"python": "3.12"}]
+
+
+def test_log__of_one_interpreters_build():
+    session = Session(forks=Response(200, {}))
+    server(session).log(ForkState.read(told()), tail=3, python="3.12")
+    assert [more["params"] for _, _, more in session.requests] == [{"tail": "3", "python": "3.12"}]
 
 
 def test_pins__are_those_of_the_index():

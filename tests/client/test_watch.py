@@ -37,10 +37,12 @@ class Server:
         self.time = time
         self.answers = list(answers)
         self.waits: list[tuple[str | None, float]] = []
+        self.pythons: list[str] = []
         self.built: list[tuple[str, float]] = []
 
-    def states(self, project: str | None = None, wait: float = 0) -> tuple[ForkState, ...]:
+    def states(self, project: str | None = None, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
         self.waits.append((project, wait))
+        self.pythons.append(python)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             self.time.pass_by(1)
@@ -94,6 +96,15 @@ def test_watch__many_are_asked_for_by_one_list():
     names = [f"p{number}" for number in range(20)]
     _, server = follow([state(name, "queued") for name in names], [[state(name, "built") for name in names]])
     assert server.waits == [("p0", SHORT), (None, 0)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_watch__asks_only_for_the_interpreter_that_is_built_for(count):
+    names = [f"p{number}" for number in range(count)]
+    time = Time()
+    server = Server(time, [[state(name, "built") for name in names]])
+    Watch(server, [state(name, "queued") for name in names], time.clock, "3.12").follow(Live())
+    assert server.pythons == ["3.12"] * min(count, 2)
 
 
 def test_watch__a_server_that_is_away_for_a_moment():
