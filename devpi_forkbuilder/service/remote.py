@@ -25,7 +25,8 @@ from devpi_forkbuilder.service.seams import Clock
 
 REMEMBERED = 10_000
 QUEUE = 1_000
-Ticket = tuple[Order, Flight]
+Ticket = tuple[Order, Flight, bool]
+"""The last: whether it is the one that an open breaker lets through, to try."""
 
 
 class RemoteService:
@@ -132,26 +133,29 @@ class RemoteService:
         record = Record(order.key, State.QUEUED, queued_at=self._clock.now())
         if self._stopping.is_set():
             return Flight(replace(record, state=State.WANTED), done=True)
+        trial = self._breaker.open
         if not self._breaker.allows():
-            silent = UnreachableError(self._primary.url, "it did not answer a moment ago")
-            return Flight(self._fell(record, silent), done=True)
+            return Flight(self._fell(record, self._silent()), done=True)
         flight = Flight(record)
-        if not self._backlog.put(order.key, (order, flight)):
+        if not self._backlog.put(order.key, (order, flight, trial)):
             return Flight(self._fell(record, _too_many()), done=True)
         self._asked += 1
         return flight
 
     def _work(self) -> None:
         while (taken := self._backlog.take()) is not None:
-            group, (order, flight) = taken
+            group, (order, flight, trial) = taken
             try:
-                self._converse(order, flight)
+                self._converse(order, flight, trial)
             finally:
                 self._backlog.release(group)
 
-    def _converse(self, order: Order, flight: Flight) -> None:
+    def _converse(self, order: Order, flight: Flight, trial: bool) -> None:
         """Take `flight` to its end, whatever happens."""
         try:
+            # The primary may have died while this one waited for its turn.
+            if not (trial or self._breaker.allows() or self._store.covers(order)):
+                raise self._silent()
             record = self._conversation.hold(order, lambda told: self._advance(flight, told))
         except CancelledError:
             record = replace(flight.record, state=State.WANTED)
@@ -163,6 +167,9 @@ class RemoteService:
             record = self._fell(flight.record, told)
             tell(record)
         self._land(flight, record)
+
+    def _silent(self) -> UnreachableError:
+        return UnreachableError(self._primary.url, "it did not answer a moment ago")
 
     def _fell(self, record: Record, error: ForkbuilderError) -> Record:
         failure = failure_of(error, record.state)

@@ -312,6 +312,38 @@ def test_service__a_dead_primary_costs_nothing_after_a_while(make: MakeService) 
     assert service.stats()["primary_given_up"] == 1
 
 
+@pytest.mark.parametrize(("here", "state"), [(False, State.FAILED), (True, State.BUILT)], ids=["missing", "here"])
+def test_service__who_waits_for_a_turn_does_not_ask_a_dead_primary(make: MakeService, here: bool, state: State) -> None:
+    primary, store = FakePrimary(down()), FakeStore()
+    arrived, gate = threading.Semaphore(0), threading.Event()
+
+    def before() -> None:
+        arrived.release()
+        gate.wait(PATIENCE)
+
+    primary.before = before
+    service = make(primary, store, breaker=Breaker(ManualClock(), limit=1))
+    asking = [service.ask(order(f"asking{number}")) for number in range(2)]
+    for _ in asking:
+        assert arrived.acquire(timeout=PATIENCE)
+    waiting = [service.ask(order(f"waiting{number}")) for number in range(3)]
+    store.here = here
+    gate.set()
+    assert {landed(flight).state for flight in asking} == {State.FAILED}
+    assert {landed(flight).state for flight in waiting} == {state}
+    assert primary.asked == ["miss", "miss"]
+
+
+def test_service__the_one_that_may_try_a_dead_primary_does(make: MakeService) -> None:
+    clock = ManualClock()
+    breaker = Breaker(clock, limit=1, pause=5)
+    service = make(FakePrimary(State.BUILT), breaker=breaker)
+    breaker.failed()
+    clock.advance(5)
+    assert landed(service.ask(order())).state is State.BUILT
+    assert not breaker.open
+
+
 def test_service__stopping_lets_waiters_go(make: MakeService) -> None:
     primary, gate = FakePrimary(State.BUILT), threading.Event()
     primary.before = lambda: gate.wait(PATIENCE)
