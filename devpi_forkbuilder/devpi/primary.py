@@ -66,14 +66,15 @@ class PrimaryServer:
 
     def forward(self, request: Any, patience: float) -> Any:
         """The primary's answer to a client's request, its links made for this server; the client's own credentials
-        are judged there. Raises UnreachableError.
+        are judged there. With no `patience` the request's `wait` is left out. Raises UnreachableError.
         """
         headers = clean_request_headers(request)
         headers.setdefault("Accept-Encoding", "identity")  # httpx would ask for what the client may not understand
         headers[OUTSIDE_URL] = request.application_url
         url = f"{self._root}{quote(request.path_info)}"
-        if request.query_string:
-            url += f"?{request.query_string}"
+        query = request.query_string if patience else _without_wait(request)
+        if query:
+            url += f"?{query}"
         status, answer_headers, body = self._send(request.method, url, None, headers, _limits(patience + ANSWER))
         return Response(status=status, headerlist=answer_headers, body=body)
 
@@ -128,6 +129,10 @@ class PrimaryServer:
 
 def _path(key: OrderKey) -> str:
     return quote(f"/{key.index}/+forks/{key.project}", safe="/+")
+
+
+def _without_wait(request: Any) -> str:
+    return urlencode([(name, value) for name, value in request.GET.items() if name != "wait"])
 
 
 def _limits(read: float) -> Timeout:

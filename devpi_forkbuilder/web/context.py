@@ -57,7 +57,10 @@ class Forward(Protocol):
         """What devpi's own proxying of a write raises when the primary does not answer."""
 
     def forward(self, request: Any, patience: float) -> Any:
-        """Its answer to a reading request that may take `patience` seconds. Raises InfrastructureError."""
+        """Its answer to a reading request that may wait for `patience` seconds; with 0 its `wait` is left out.
+
+        Raises InfrastructureError.
+        """
 
     def outside(self, request: Any) -> None:
         """Have the primary's answer to a write made with links to this server."""

@@ -50,11 +50,13 @@ def _may_read(context: Context, request: Any, user: str, index: str) -> bool:
 
 
 def _read(context: Context, forward: Forward, breaker: Breaker, request: Any) -> Any:
-    """The primary's answer, or None when there is none. A long poll takes a seat, as it does on the primary."""
+    """The primary's answer, or None when there is none. A long poll takes a seat, as it does on the primary, and
+    without one is answered at once.
+    """
     seconds = seconds_of(request.GET.get("wait"))
     seated = bool(seconds) and context.seats.take()
     try:
-        response = forward.forward(request, seconds)
+        response = forward.forward(request, seconds if seated else 0.0)
     except ForkbuilderError as error:
         log.info("%s %r is answered from this replica's data: %s", request.method, request.path_info, error)
         breaker.failed()

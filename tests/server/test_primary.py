@@ -101,6 +101,22 @@ def test_forward__a_client_that_takes_no_gzip_gets_none(primary: PrimaryServer) 
     assert (response.body, response.headers.get("Content-Encoding")) == (BODY, None)
 
 
+@pytest.mark.parametrize(
+    ("query", "patience", "passed"),
+    [
+        ("wait=9&python=3.11%2B", 9.0, "?wait=9&python=3.11%2B"),
+        ("wait=9&python=3.11%2B", 0.0, "?python=3.11%2B"),
+        ("wait=9", 0.0, ""),
+    ],
+)
+def test_forward__without_patience_the_primary_is_not_asked_to_wait(
+    primary: PrimaryServer, asked: list[str], query: str, patience: float, passed: str
+) -> None:
+    primary.forward(Request.blank(f"/main/forks/+forks/alpha?{query}"), patience)
+    (path,) = asked
+    assert path.partition("/alpha")[2] == passed
+
+
 def test_forward__a_client_that_takes_gzip_gets_it(primary: PrimaryServer) -> None:
     request = Request.blank("/main/forks/+forks/alpha", headers={"Accept-Encoding": "gzip"})
     response = primary.forward(request, 0)
