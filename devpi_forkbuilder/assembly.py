@@ -19,7 +19,7 @@ from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.targets import Offer
-from devpi_forkbuilder.errors import ForkbuilderError
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.bench import Equipment
@@ -228,4 +228,8 @@ def make_builder(options: Options) -> Builder:
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         return Unable(reason)
+    except OSError as error:
+        fault = InfrastructureError("folder-unusable", f"{folder} cannot be used: {error.strerror}.", retryable=False)
+        log.error("No fork can be built: %s", fault)
+        return Unable(fault)
     return workshop

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devpi_server.model import BaseStageCustomizer
+from packaging.utils import canonicalize_name
 from pyramid.threadlocal import get_current_request
 
 from devpi_forkbuilder.devpi.releases import superseded_files
@@ -28,6 +29,9 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         # inherited ones too, so this is the one place through which all simple pages go.
         self._links = stage.get_simplelinks_perstage
         stage.get_simplelinks_perstage = self._links_with_yanked
+        self._del_project, self._delete = stage.del_project, stage.delete
+        self._deleted = False
+        stage.del_project, stage.delete = self._del_project_but_not_its_name, self._delete_all
 
     def get_possible_indexconfig_keys(self) -> tuple[str, ...]:
         """The settings of this index type."""
@@ -75,7 +79,19 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
             stage.add_project_name(name)
         for name in sorted({pin.name for pin in _pins_of(oldconfig)} - pinned):
             if stage.has_project_perstage(name) and not stage.list_versions_perstage(name):
-                stage.del_project(name)
+                self._del_project(name)
+
+    def _del_project_but_not_its_name(self, project: str) -> None:
+        """Files go, the name stays while it is pinned: without it a base's same-named project would be served."""
+        self._del_project(project)
+        name = canonicalize_name(project)
+        if not self._deleted and settings_of(self.stage).pins_of(name):
+            self.stage.add_project_name(name)
+
+    def _delete_all(self) -> None:
+        """The index goes, and every name with it."""
+        self._deleted = True
+        self._delete()
 
     def _links_with_yanked(self, project: str) -> Any:
         links = self._links(project)

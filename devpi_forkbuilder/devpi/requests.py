@@ -59,6 +59,15 @@ def client_of(request: Any) -> Client | None:
     return Client.of_user_agent(request.user_agent)
 
 
+def query(request: Any, name: str) -> str | None:
+    """The value of a query's parameter; None when it is not there, or when the query is not UTF-8."""
+    try:
+        value = request.GET.get(name)
+    except UnicodeDecodeError:
+        return None
+    return None if value is None else str(value)
+
+
 def caching_devpi(request: Any) -> bool:
     """Whether another devpi-server asks, as a mirror of an index here."""
     return str(request.user_agent or "").startswith("devpi-server/")

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
-from devpi_forkbuilder.devpi.requests import READ
+from devpi_forkbuilder.devpi.requests import READ, query
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.domain.settings import notes_of
 from devpi_forkbuilder.domain.targets import Client, is_interpreter
@@ -50,7 +50,7 @@ class ForksView:
 
     def states(self) -> Any:
         """The states of all pins, or of one project's; a page for browsers."""
-        python = _python(self.request.GET.get("python"))
+        python = _python(query(self.request, "python"))
         pinned = self._pinned(READ, python)
         if "text/html" in (self.request.headers.get("Accept") or ""):
             notes = notes_of(settings_of(self.request.context.stage))
@@ -67,6 +67,10 @@ class ForksView:
         ]
         if not pinned:
             raise ApiError(404, f"The index does not pin {self.request.matchdict['project']} at that commit.")
+        if self.context.cached_only and any(one.missing for one in pinned):
+            raise ApiError(
+                409, "This server never builds: it was started with --forkbuilder-cached-only or --offline-mode."
+            )
         for one in pinned:
             orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
             for order in orders:
@@ -113,8 +117,10 @@ class ForksView:
             raise ApiError(400, f"The body is not JSON: {error}.") from error
         if not isinstance(body, dict) or set(body) - {"commit", "python", "force"}:
             raise ApiError(400, "The body is an object with commit, python and force, all optional.")
-        python = _python(body.get("python"))
-        return {"commit": body.get("commit"), "python": python, "force": body.get("force") is True}
+        commit, force = body.get("commit"), body.get("force", False)
+        if not isinstance(commit, str | None) or not isinstance(force, bool):
+            raise ApiError(400, "commit is a text, and force is true or false.")
+        return {"commit": commit, "python": _python(body.get("python")), "force": force}
 
     def _index(self) -> str:
         return f"{self.request.matchdict['user']}/{self.request.matchdict['index']}"

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from pyramid.response import FileResponse, Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
-from devpi_forkbuilder.devpi.requests import client_of
+from devpi_forkbuilder.devpi.requests import client_of, query
 from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STAGE, phrase
 from devpi_forkbuilder.domain.replicas import REASONS, replica_phrase
 from devpi_forkbuilder.web.api import ApiError, ForksView
@@ -31,7 +31,7 @@ class LogsView(ForksView):
     def log(self) -> Any:
         """The log as far as it has been written; `?tail=N` gives the last N lines, `Range` a part."""
         path = self._log_file()
-        tail = self.request.GET.get("tail")
+        tail = query(self.request, "tail")
         if tail is None:
             response = FileResponse(path, self.request, content_type="text/plain", content_encoding=None)
             response.charset = "utf-8"
@@ -86,7 +86,7 @@ class LogsView(ForksView):
         self._pinned("pkg_read")
         records = self.context.builds.records_of(self._index(), project)
         own = [record for record in records if record.key.commit == commit and record.log]
-        python = self.request.GET.get("python")
+        python = query(self.request, "python")
         own = [record for record in own if python in {None, record.key.python}]
         if own:
             newest = max(own, key=lambda record: record.started_at or record.queued_at or 0)

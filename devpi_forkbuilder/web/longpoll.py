@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from devpi_forkbuilder.devpi.requests import may_read
+from devpi_forkbuilder.devpi.requests import may_read, query
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.paths import INDEX
 from devpi_forkbuilder.web.states import record_for, state_of
@@ -24,9 +24,9 @@ def tween_longpoll(handler: Any, registry: Any) -> Any:
     context: Context = registry[REGISTRY]
 
     def answer(request: Any) -> Any:
-        seconds = seconds_of(request.GET.get("wait")) if request.method == "GET" else 0.0
-        match = PROJECT.fullmatch(request.path_info) if seconds else None
-        if match is not None and _may_wait(context, request, match) and context.seats.take():
+        match = PROJECT.fullmatch(request.path_info) if request.method == "GET" else None
+        seconds = seconds_of(query(request, "wait")) if match is not None else 0.0
+        if match is not None and seconds and _may_wait(context, request, match) and context.seats.take():
             try:
                 _wait(context, match["user"], match["index"], canonicalize_name(match["project"]), seconds)
             finally:

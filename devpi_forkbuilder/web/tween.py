@@ -80,6 +80,8 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
         return _finished(handler, request, unservable(pinned), pinned=bool(pinned))
     unbuilt = [one for one in missing if not one.built]
     if unbuilt and (asked.cached_only or context.cached_only):
+        if caching_devpi(request):
+            return _busy(f"{unbuilt[0].pin.project} is not built.")
         return _finished(handler, request, never_built(unbuilt) + unservable(pinned))
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     ended = partial(_ended, context, handler, request, asked, misses)

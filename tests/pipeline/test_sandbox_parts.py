@@ -205,6 +205,14 @@ class TestSlots:
             slots.take(0, 1)
 
     @pytest.mark.skipif(not ROOT, reason="needs root")
+    def test_take__leaves_builds_of_a_server_in_another_network_namespace_alone(self) -> None:
+        with marked(sweep.new_mark(), uid=self.FIRST) as theirs:
+            mine = slots.take(self.FIRST, 2)
+            mine.release()
+            assert mine.uid == self.FIRST + 1
+            assert theirs.poll() is None
+
+    @pytest.mark.skipif(not ROOT, reason="needs root")
     def test_take__ends_what_a_dead_server_left(self) -> None:
         with marked("", uid=self.FIRST) as left:
             slots.take(self.FIRST, 1).release()

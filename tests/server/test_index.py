@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.app import COMMIT, OTHER, App, pin
+from devpi_forkbuilder.errors import BuildError
+from tests.server.app import COMMIT, OTHER, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
 
 
@@ -106,3 +107,22 @@ def test_index__allowed_prefixes_replace_the_default(make_app: MakeApp) -> None:
     app = make_app("--forkbuilder-allow-url", "https://git.example.com/org")
     assert app.make_index("root/a", pin()).status_int == 200
     assert app.make_index("root/b", pin().replace("/org/", "/organic/")).status_int == 400
+
+
+def test_index__a_pinned_project_keeps_its_name_when_its_files_are_deleted(app: App, builder: HeldBuilder) -> None:
+    app.make_index("root/forks", pin())
+    app.files("/root/forks/+simple/alpha/")
+    version = next(iter(app.request("GET", "/root/forks/alpha", Accept="application/json").json["result"]))
+    builder.failure = BuildError("build-failed", "The fork's build ended with status 1.")
+    app.request("PATCH", "/root/forks", ["volatile=True"])
+    for path in (f"/root/forks/alpha/{version}", "/root/forks/alpha", "/root/forks/alpha"):
+        assert app.request("DELETE", path).status_int == 200
+        assert app.request("GET", "/root/forks", Accept="application/json").json["result"]["projects"] == ["alpha"]
+    assert [file["filename"].startswith("alpha-1.0+") for file in app.files("/root/forks/+simple/alpha/")] == [True]
+
+
+def test_index__that_is_deleted_leaves_no_names(app: App) -> None:
+    app.make_index("root/forks", pin("alpha"), pin("beta"))
+    assert app.request("DELETE", "/root/forks").status_int == 201
+    app.make_index("root/forks")
+    assert app.request("GET", "/root/forks", Accept="application/json").json["result"]["projects"] == []

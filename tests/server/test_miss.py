@@ -127,9 +127,7 @@ def test_miss__a_client_that_leaves_does_not_stop_the_build(make_app: MakeApp, b
     answer.app_iter.close()
     assert app.context.seats.taken == 0
     builder.gate.set()
-    stream = app.page(PAGE)
-    assert WHEEL in b"".join(stream.app_iter).decode()
-    stream.app_iter.close()
+    assert WHEEL in app.page(PAGE).text
     assert len(builder.orders) == 1
 
 
@@ -243,3 +241,23 @@ def test_miss__head_builds_nothing(app: App) -> None:
     app.make_index("root/forks", pin())
     app.request("HEAD", PAGE, user=None, User_Agent=PIP)
     assert app.builder.orders == []
+
+
+@pytest.mark.parametrize("path", ["/+api?x=%ff", "/root/forks/+forks/alpha?wait=%ff", "/root/forks/+forks?python=%ff"])
+def test_query__that_is_not_utf8_is_no_fault_of_the_server(app: App, path: str) -> None:
+    app.make_index("root/forks", pin())
+    assert app.request("GET", path, Accept="application/json").status_int == 200
+
+
+def test_cached__a_caching_devpi_gets_no_placeholder(app: App) -> None:
+    app.make_index("root/forks", pin())
+    assert app.page("/root/forks/+cached/alpha/", User_Agent="devpi-server/6.20.3 (py3.11; linux)").status_int == 503
+
+
+def test_cached_only__a_build_that_is_asked_for_is_refused(make_app: MakeApp, builder: HeldBuilder) -> None:
+    app = make_app("--forkbuilder-cached-only")
+    app.make_index("root/forks", pin())
+    answer = app.request("POST", "/root/forks/+forks/alpha/build", {})
+    assert answer.status_int == 409
+    assert "never builds" in answer.json["message"]
+    assert builder.orders == []

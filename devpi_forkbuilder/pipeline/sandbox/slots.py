@@ -31,11 +31,21 @@ class Slot:
 def take(first: int = FIRST, count: int = COUNT) -> Slot:
     """A free user id. Raises InfrastructureError (`no-free-uid`) when there is none."""
     for uid in range(first, first + count):
-        if not _named(uid) and (lock := _lock(uid)):
-            sweep.until_gone(sweep.belongs_to(uid))
-            return Slot(uid, lock)
+        if _named(uid) or (lock := _lock(uid)) is None:
+            continue
+        if _used_elsewhere(uid):
+            lock.close()
+            continue
+        sweep.until_gone(sweep.belongs_to(uid))
+        return Slot(uid, lock)
     what = f"All user ids for builds ({first} to {first + count - 1}) are in use."
     raise InfrastructureError("no-free-uid", what, next_step="Lower --forkbuilder-workers.")
+
+
+def _used_elsewhere(uid: int) -> bool:
+    """Whether a server that runs builds under `uid`: the lock is of a network namespace, and it may be in another."""
+    belongs = sweep.belongs_to(uid)
+    return sweep.is_there(lambda pid: belongs(pid) and sweep.of_living_server(pid))
 
 
 def _named(uid: int) -> bool:
@@ -48,7 +58,7 @@ def _named(uid: int) -> bool:
 
 
 def _lock(uid: int) -> socket.socket | None:
-    """An abstract socket name (unix(7)): one holder on the machine, and free when its server dies."""
+    """An abstract socket name (unix(7)): one holder in a network namespace, and free when its server dies."""
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         lock.bind(f"\0devpi-forkbuilder-uid-{uid}")

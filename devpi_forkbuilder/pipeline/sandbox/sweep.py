@@ -79,6 +79,17 @@ def abandoned(pid: int) -> bool:
     return False
 
 
+def of_living_server(pid: int) -> bool:
+    """Whether a process has the mark of a server that runs: a build that goes on."""
+    prefix = f"{MARK}=".encode()
+    return any(entry.startswith(prefix) for entry in _environment(pid)) and not abandoned(pid)
+
+
+def is_there(wanted: Predicate) -> bool:
+    """Whether there is a process for which `wanted` holds."""
+    return any(map(wanted, _pids()))
+
+
 def until_gone(ours: Predicate, *, patience: float = 0.0) -> None:
     """Kill every process for which `ours` holds, and return when there is none.
 
