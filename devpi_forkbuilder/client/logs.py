@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from devpi_forkbuilder.client.context import Context
 from devpi_forkbuilder.client.server import Server, UnreachableError
 from devpi_forkbuilder.client.states import ClientError, ForkState, Selector, selected
-from devpi_forkbuilder.client.watch import PATIENCE
+from devpi_forkbuilder.client.watch import PATIENCE, not_taken
 
 WAIT = 1.0
 """Seconds that the server may wait for a change of state before the log is looked at again."""
@@ -43,10 +43,14 @@ class Follower:
         self._state = state
         self._started = state.started_at
         self._restart()
-        self._heard = context.clock.monotonic()
+        self._heard = self._taken = context.clock.monotonic()
 
     def run(self) -> tuple[str, ForkState]:
-        """All that was printed, and the state in the end. Raises ClientError when there is nothing to follow."""
+        """All that was printed, and the state in the end.
+
+        Raises ClientError when there is nothing to follow, or no more: the server has been away, or has left the
+        build unasked for (after a start, say), for `PATIENCE`.
+        """
         if self._state.state == "wanted" or (self._state.ended and not self._state.has_log):
             raise _no_log(self._state)
         pieces = [self._more()]
@@ -76,7 +80,16 @@ class Follower:
             self._started = fresh.started_at
             self._restart()
         self._state = fresh
+        self._check_taken()
         clock.sleep(max(0.0, 0.5 - (clock.monotonic() - begin)))
+
+    def _check_taken(self) -> None:
+        """Raises ClientError when the build has been only wanted for too long."""
+        now = self._context.clock.monotonic()
+        if self._state.state != "wanted":
+            self._taken = now
+        elif now - self._taken > PATIENCE:
+            raise not_taken(self._state)
 
     def _restart(self) -> None:
         """A new build has a new log."""

@@ -136,8 +136,7 @@ class Watch:
         if len(wanted) < len(open_states):
             self._taken = now
         if now - self._taken > PATIENCE:
-            what = f"The server does not begin to build {wanted[0].label}."
-            raise ClientError("not-taken", what, next_step="Ask its administrator, or try again later.")
+            raise not_taken(wanted[0])
         if wanted and now - self._asked > AGAIN:
             self._asked = now
             for state in wanted:
@@ -148,3 +147,9 @@ class Watch:
             self._take(self._server.build(state.name, commit=state.commit, python=self._python))
         except UnreachableError:
             return  # the next look decides whether it has been away for too long
+
+
+def not_taken(state: ForkState) -> ClientError:
+    """What to say when a server has left a request for a build untaken for `PATIENCE`."""
+    what = f"The server does not begin to build {state.label}."
+    return ClientError("not-taken", what, next_step="Ask its administrator, or try again later.")

@@ -107,6 +107,18 @@ def test_follow__nothing_to_follow(now, text):
         follow(Server([(state(now), b"")]))
 
 
+def test_follow__a_build_that_is_not_asked_for_any_more():
+    with pytest.raises(ClientError, match=r"does not begin to build r==1\.0\.2") as caught:
+        follow(Server([(state("building"), b""), (state("wanted"), b"")]))
+    assert caught.value.reference == "not-taken"
+
+
+def test_follow__a_build_that_is_only_wanted_for_a_moment():
+    waiting = [(state("wanted"), b"")] * 10
+    begun = [(state("building", started_at=2.0), b"new\n"), (state("built", started_at=2.0), b"new\n")]
+    assert follow(Server([(state("building", started_at=1.0), b"old\n"), *waiting, *begun])) == "old\nnew\n"
+
+
 def test_follow__a_pin_that_moves_away():
     with pytest.raises(ClientError, match="is not pinned any more"):
         follow(Server([(state("building"), b""), (state("building", commit=B), b"")]))
