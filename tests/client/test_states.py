@@ -119,6 +119,22 @@ def test_repository__is_the_same_by_https_and_ssh():
     assert repository("https://h.example.com/o/r") != repository("https://h.example.com/o/R")
 
 
+def test_rewrite__a_folder_that_takes_no_file(tmp_path):
+    path = tmp_path / "gone" / "a.txt"
+    with pytest.raises(ClientError) as caught:
+        rewrite(path, "new")
+    assert caught.value.reference == "file-not-written"
+    assert f"{path} cannot be written (No such file or directory)" in caught.value.message
+
+
+def test_rewrite__a_place_that_is_taken_by_something_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.mkdir()
+    with pytest.raises(ClientError, match="cannot be written"):
+        rewrite(path, "new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_rewrite__keeps_mode_and_link_and_leaves_no_other_file(tmp_path):
     real, link = tmp_path / "real" / "a.txt", tmp_path / "a.txt"
     real.parent.mkdir()
