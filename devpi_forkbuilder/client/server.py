@@ -48,9 +48,21 @@ class Answer:
     def result(self) -> Any:
         """The result; raises ClientError when the answer is none of devpi's."""
         if not isinstance(self.body, dict) or "result" not in self.body:
-            what = "The server's answer is not what a devpi server says."
-            raise ClientError("no-devpi-answer", what, next_step="'devpi use' shows which server is in use.")
+            raise _no_devpi_answer()
         return self.body["result"]
+
+    def named(self, name: str) -> Any:
+        """What the result has of that name, None if nothing; raises ClientError when the result is no object."""
+        if not isinstance(self.result, dict):
+            raise _no_devpi_answer()
+        return self.result.get(name)
+
+    def listed(self, name: str) -> list[Any]:
+        """The list of that name, empty if there is none; raises ClientError when it is something else."""
+        found = self.named(name) or []
+        if not isinstance(found, list):
+            raise _no_devpi_answer()
+        return found
 
 
 class Server:
@@ -83,10 +95,10 @@ class Server:
     def pins(self) -> tuple[Pin, ...]:
         """The pins that are stored. Raises ClientError when the index is not one of forks."""
         answer = self._request("GET", self.url, params={"no_projects": ""})
-        config = self._judged(answer, "read").result
-        if config.get("type") != INDEX_TYPE:
+        config = self._judged(answer, "read")
+        if config.named("type") != INDEX_TYPE:
             self._diagnose(answer)
-        return tuple(Pin.parse(line, number) for number, line in enumerate(config.get("forks", ()), 1))
+        return tuple(Pin.parse(str(line), number) for number, line in enumerate(config.listed("forks"), 1))
 
     def change_pins(self, removed: Sequence[Pin], added: Sequence[Pin]) -> None:
         """Change the stored pins in one request, as `devpi index forks-=... forks+=...` does.
@@ -179,7 +191,7 @@ class Server:
         if self.user is None:
             raise not_logged_in(what, self.index)
         api = self._request("GET", f"{self.root}/+api")
-        status = (api.body or {}).get("result", {}).get("authstatus") if isinstance(api.body, dict) else None
+        status = api.listed("authstatus") if isinstance(api.body, dict) and "result" in api.body else []
         if answer.status == 401 or (status and status[0] != "ok"):
             told = f"The login of {self.user} is not valid any more."
             raise ClientError("login-expired", told, next_step=f"Log in again: devpi login {self.user}")
@@ -191,15 +203,15 @@ class Server:
     def _diagnose(self, answer: Answer) -> NoReturn:
         """Why the index has no forks, or not what was asked for."""
         api = self._request("GET", f"{self.root}/+api")
-        if FEATURE not in (api.result.get("features") or ()):
+        if FEATURE not in api.listed("features"):
             told = f"The server {self.root} does not have the plugin devpi-forkbuilder."
             raise ClientError("no-plugin", told, next_step="Install devpi-forkbuilder[server] there, and restart it.")
         config = self._request("GET", self.url, params={"no_projects": ""})
         if config.status == 404:
             told = f"There is no index {self.index} on {self.root}."
             raise ClientError("no-such-index", told, next_step="'devpi use -l' shows those there are.")
-        if config.status == 200 and config.result.get("type") != INDEX_TYPE:
-            told = f"The index {self.index} is of type {config.result.get('type')}, not of type {INDEX_TYPE}."
+        if config.status == 200 and config.named("type") != INDEX_TYPE:
+            told = f"The index {self.index} is of type {config.named('type')}, not of type {INDEX_TYPE}."
             mend = f"'devpi index -c NAME type={INDEX_TYPE} bases=root/pypi' makes one, 'devpi use' chooses it."
             raise ClientError("other-index-type", told, next_step=mend)
         raise ClientError("not-found", answer.message or "There is no such thing on the server.")
@@ -255,6 +267,11 @@ def not_logged_in(what: str, index: str) -> ClientError:
     return ClientError(
         "not-logged-in", f"You are not logged in, and cannot {what} {index}.", next_step="devpi login USER"
     )
+
+
+def _no_devpi_answer() -> ClientError:
+    what = "The server's answer is not what a devpi server says."
+    return ClientError("no-devpi-answer", what, next_step="'devpi use' shows which server is in use.")
 
 
 def _refuse(*message: object) -> NoReturn:

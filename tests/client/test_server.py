@@ -150,6 +150,35 @@ def test_server__every_other_answer_is_told_in_one_line(answers, user, reference
     assert text in error.message
 
 
+@pytest.mark.parametrize("result", [None, "text", 1, ["type"]])
+def test_pins__of_what_is_no_devpi_server(result):
+    with pytest.raises(ClientError) as caught:
+        server(Session(config=Response(200, {"result": result}))).pins()
+    assert caught.value.reference == "no-devpi-answer"
+
+
+def test_pins__that_are_no_list():
+    with pytest.raises(ClientError) as caught:
+        server(Session(config=Response(200, {"result": {"type": "forkbuilder", "forks": 1}}))).pins()
+    assert caught.value.reference == "no-devpi-answer"
+
+
+@pytest.mark.parametrize("result", [None, "text", 1, ["type"]])
+@pytest.mark.parametrize(
+    ("status", "broken"), [(403, ["api"]), (401, ["api"]), (404, ["api"]), (404, ["config"])], ids=str
+)
+def test_server__a_reason_that_is_no_devpi_answer(status, broken, result):
+    answers = {"api": Response(200, API), "config": Response(200, CONFIG)}
+    answers.update(dict.fromkeys(broken, Response(200, {"result": result})))
+    assert refused(Session(forks=Response(status), **answers)).reference == "no-devpi-answer"
+
+
+@pytest.mark.parametrize(("status", "api"), [(404, {"features": 1}), (403, {"authstatus": 1})])
+def test_server__a_reason_that_is_no_list(status, api):
+    session = Session(forks=Response(status), api=Response(200, {"result": api}))
+    assert refused(session).reference == "no-devpi-answer"
+
+
 def test_server__only_what_may_change_by_itself_is_worth_a_new_try():
     assert isinstance(refused(Session(forks=Response(503))), UnreachableError)
     assert not isinstance(refused(Session(forks=Response(400))), UnreachableError)
