@@ -65,6 +65,9 @@ def _tell_failure(context: Context, server: Server, state: ForkState, *, remembe
         context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")
         return
     answer = server.log(state, tail=TAIL, python=python)
+    if answer.status == 404 and python and state.has_log:
+        # another interpreter than was asked for had to build it, and the log is kept under that one's name
+        answer = server.log(state, tail=TAIL)
     if answer.status == 200:
         for line in answer.content.decode("utf-8", "replace").splitlines():
             context.screen.fault(f"  {line}")

@@ -18,7 +18,10 @@ ERROR = {"kind": "build", "stage": "building", "message": "no"}
 
 
 class Server:
-    """Has files for 3.11; the build for 3.12 fails. Asked for no interpreter, it tells of 3.11's."""
+    """Has files for 3.11; the build for 3.12 fails. Asked for no interpreter, it tells of 3.11's. `logs` are there."""
+
+    def __init__(self, *logs: str) -> None:
+        self.logs = logs
 
     def build(self, project: str, **options: Any) -> tuple[ForkState, ...]:
         assert (project, options["python"]) == ("r", "3.12")
@@ -26,19 +29,36 @@ class Server:
 
     def states(self, project: str | None = None, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
         assert (project, wait > 0) == ("r", True)
-        failed = told(state="failed", error=ERROR)
+        log = "http://x/log" if self.logs else None
+        failed = told(state="failed", error=ERROR, log_url=log)
         return (ForkState.read(failed if python == "3.12" else told(state="built")),)
 
     def log(self, _: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> Answer:
         assert (start, tail) == (0, 15)
+        if python not in self.logs:
+            return Answer(404, "Not Found", {}, b"", None)
         return Answer(200, "OK", {}, f"log of {python or 'another'}\n".encode(), None)
 
 
-def test_run__a_failure_for_one_interpreter_is_not_hidden_by_anothers_files(capsys):
+def failed(server: Any) -> None:
+    """Ask for 3.12 and wait; it has failed."""
     moments = itertools.count()
     clock = Clock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
     context = Context(None, argparse.Namespace(), Screen({}), {}, clock)
-    server: Any = Server()
     states = run(context, server, [ForkState.read(told(state="built"))], wait=True, python="3.12")
     assert result(states) == 1
+
+
+def test_run__a_failure_for_one_interpreter_is_not_hidden_by_anothers_files(capsys):
+    failed(Server("", "3.12"))
     assert "  log of 3.12\n" in capsys.readouterr().err
+
+
+def test_run__the_log_of_the_interpreter_that_had_to_build(capsys):
+    failed(Server(""))
+    assert "  log of another\n" in capsys.readouterr().err
+
+
+def test_run__a_failure_without_a_log(capsys):
+    failed(Server())
+    assert "log" not in capsys.readouterr().err
