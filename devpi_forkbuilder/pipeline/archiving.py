@@ -11,6 +11,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from devpi_forkbuilder.errors import SourceError
 from devpi_forkbuilder.pipeline import refusal, tree
@@ -18,7 +19,7 @@ from devpi_forkbuilder.pipeline.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.environment import EARLIEST
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.mirror import Mirror, Mirrors
-from devpi_forkbuilder.pipeline.placing import placed
+from devpi_forkbuilder.pipeline.placing import disk, placed
 from devpi_forkbuilder.pipeline.sources import Kept, Sources, Tag
 from devpi_forkbuilder.pipeline.tree import Entry
 
@@ -51,15 +52,21 @@ def keep(sources: Sources, mirrors: Mirrors, parts: Sequence[Part], versions: di
     Raises what `Mirrors.opened` raises, SourceError (`repository-broken`), InfrastructureError (`disk-failed`).
     """
     whole = parts[0]
-    target = sources.archive(whole.tree)
-    if not target.is_file():
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with placed(target) as path, path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, EARLIEST) as packed:
-            _write(packed, mirrors, parts, whole.tree[:TOP], watch)
+    with sources.held(whole.tree, watch.cancelled):
+        _archive(sources.archive(whole.tree), mirrors, parts, watch)
     for part in parts:
         with mirrors.opened(part.url, part.commit, watch) as mirror:
             kept = _kept(mirror, part, whole.tree, versions if part is whole else {})
         sources.write(part.url, part.commit, kept)
+
+
+def _archive(target: Path, mirrors: Mirrors, parts: Sequence[Part], watch: Watch) -> None:
+    if target.is_file():
+        return
+    with disk(target.name):
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with placed(target) as path, path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, EARLIEST) as packed:
+        _write(packed, mirrors, parts, parts[0].tree[:TOP], watch)
 
 
 def _write(packed: gzip.GzipFile, mirrors: Mirrors, parts: Sequence[Part], top: str, watch: Watch) -> None:

@@ -9,10 +9,8 @@ tags and its ancestors are too; git writes a reference only after it has checked
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,14 +20,12 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Refu
 from devpi_forkbuilder.pipeline import branches, refusal
 from devpi_forkbuilder.pipeline.branches import EVERYTHING
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
+from devpi_forkbuilder.pipeline.filelock import locked
 from devpi_forkbuilder.pipeline.git import Git, Watch
 from devpi_forkbuilder.pipeline.repository import UNFINISHED, Repository, Room
 from devpi_forkbuilder.pipeline.restoring import restore
-from devpi_forkbuilder.pipeline.seams import CancelledError, LogSink
+from devpi_forkbuilder.pipeline.seams import LogSink
 from devpi_forkbuilder.pipeline.sources import Sources
-
-PAUSE = 0.05
-"""Seconds between two tries to take a lock that another build holds."""
 
 
 class Mirrors:
@@ -84,7 +80,7 @@ class Mirrors:
         folder = self.root / (name if len(commit) == 40 else f"{name}-sha256")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(folder.with_suffix(".lock"), watch):
+            with locked(folder.with_suffix(".lock"), watch.cancelled):
                 yield Mirror(folder, url, self, watch)
         except OSError as error:
             what = f"The folder for git mirrors cannot be used: {error.strerror}."
@@ -282,18 +278,3 @@ def _contents(answer: bytes) -> Iterator[bytes | None]:
             size = int(words[-1])
             yield answer[end + 1 : end + 1 + size]
             position = end + 2 + size
-
-
-@contextlib.contextmanager
-def _locked(path: Path, watch: Watch) -> Iterator[None]:
-    """Hold the lock file `path` (flock(2)): between threads too, since each has opened it for itself."""
-    with path.open("ab") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if watch.cancelled():
-                    raise CancelledError(f"waiting for {path.name}") from None
-                time.sleep(PAUSE)
-        yield

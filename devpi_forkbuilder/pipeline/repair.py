@@ -22,7 +22,7 @@ from devpi_forkbuilder.pipeline import process
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command
 from devpi_forkbuilder.pipeline.environment import SEARCH_PATH
 from devpi_forkbuilder.pipeline.git import Watch
-from devpi_forkbuilder.pipeline.placing import placed
+from devpi_forkbuilder.pipeline.placing import disk, placed
 from devpi_forkbuilder.pipeline.seams import Sandbox
 from devpi_forkbuilder.pipeline.stamp import date_of, rewrite_wheel
 from devpi_forkbuilder.pipeline.wheel import Wheel, read_wheel
@@ -97,7 +97,8 @@ def _audited(path: Path, machine: str, sandbox: Sandbox, folder: Path, watch: Wa
         return Finding(why="auditwheel is not installed on this server")
     readable = tuple(dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix), Path(spec.origin).parent.parent)))
     copy = folder / path.name
-    shutil.copyfile(path, copy)
+    with disk(copy.name):
+        shutil.copyfile(path, copy)
     box = None
     try:
         box = sandbox.box(folder, readable=readable)

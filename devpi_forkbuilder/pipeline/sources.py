@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.pipeline.placing import placed
+from devpi_forkbuilder.pipeline.filelock import locked
+from devpi_forkbuilder.pipeline.placing import disk, placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,23 @@ class Sources:
 
     def write(self, url: str, commit: str, kept: Kept) -> None:
         """Note a commit; versions that were noted before stay. Raises InfrastructureError (`disk-failed`)."""
+        with self.held(hashlib.sha256(url.encode()).hexdigest()):
+            self._merge(url, commit, kept)
+
+    @contextmanager
+    def held(self, name: str, cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Keep all other threads and processes from what is called `name`.
+
+        Raises InfrastructureError (`disk-failed`) for an OSError in the block too, and CancelledError when `cancelled`
+        says so during the wait.
+        """
+        path = self.root / "locks" / f"{name}.lock"
+        with disk(path.name):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(path, cancelled):
+                yield
+
+    def _merge(self, url: str, commit: str, kept: Kept) -> None:
         known = self.read(url, commit)
         if known is not None:
             archive, prefix = (known.archive, known.prefix) if not known.prefix else (kept.archive, kept.prefix)
@@ -105,7 +124,8 @@ class Sources:
         if kept == known:
             return
         path = self._path(url, commit)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with disk(path.name):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with placed(path) as part:
             part.write_text(kept.to_json())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.domain.targets import Client
+from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline import repair as module
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.repair import Finding, judge, machine_of, repair, retag
@@ -105,6 +106,15 @@ def test_repair__a_real_extension(tmp_path: Path, extension: Wheel):
 def extension_python(wheel: Wheel) -> tuple[str, str]:
     (tag,) = wheel.tags
     return tag.interpreter[2], tag.interpreter[3:]
+
+
+def test_repair__a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "PROGRAM", "json")  # any module that is there
+    path = tmp_path / "x-1-cp311-cp311-linux_x86_64.whl"
+    path.write_bytes(b"")
+    with pytest.raises(InfrastructureError) as caught:
+        module._audited(path, "x86_64", NoSandbox(), tmp_path / "missing", Watch(Lines(), never))
+    assert caught.value.reference == "disk-failed"
 
 
 @pytest.mark.network

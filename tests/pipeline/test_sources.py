@@ -6,14 +6,17 @@ import gzip
 import shutil
 import tarfile
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.errors import ForkbuilderError, SourceError
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, SourceError
+from devpi_forkbuilder.pipeline.archiving import Part, keep
 from devpi_forkbuilder.pipeline.sources import Kept, Sources, Tag
 from devpi_forkbuilder.pipeline.workshop import Workshop
 from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.watching import watch
 from tests.repositories import Link, Program, Repositories, Repository
 
 ODD = {
@@ -173,3 +176,69 @@ def test_kept__is_written_and_read(tmp_path: Path) -> None:
     assert sources.read("https://h/x", "c" * 40) == kept
     assert sources.read("https://h/y", "c" * 40) is None
     assert sources.find("https://h/x", "c" * 40) is None
+
+
+NOTED = ("https://h/x", "c" * 40)
+
+
+def kept_of(subdirectory: str) -> Kept:
+    return Kept("t" * 40, "t" * 40, b"tree x", versions={subdirectory: "1"})
+
+
+class Interrupted(Sources):
+    """While it is about to write, another one writes too, and is done unless it has to wait."""
+
+    other: Thread | None = None
+
+    def read(self, url: str, commit: str) -> Kept | None:
+        known = super().read(url, commit)
+        if self.other is None:
+            self.other = Thread(target=Sources(self.root).write, args=(*NOTED, kept_of("b")))
+            self.other.start()
+            self.other.join(0.3)
+        return known
+
+
+def test_kept__two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    sources = Interrupted(tmp_path)
+    sources.write(*NOTED, kept_of("a"))
+    assert sources.other is not None
+    sources.other.join(10)
+    kept = sources.read(*NOTED)
+    assert kept is not None
+    assert kept.versions == {"a": "1", "b": "1"}
+
+
+@pytest.mark.parametrize("taken", ["locks", "commits"])
+def test_kept__that_cannot_be_written(tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).write_text("a file is in the way")
+    with pytest.raises(InfrastructureError) as caught:
+        Sources(tmp_path).write(*NOTED, kept_of(""))
+    assert caught.value.reference == "disk-failed"
+
+
+def test_archive__that_cannot_be_made(tmp_path: Path) -> None:
+    shop = workshop(tmp_path / "shop")
+    (tmp_path / "trees").write_text("a file is in the way")
+    with pytest.raises(InfrastructureError) as caught:
+        keep(Sources(tmp_path), shop.mirrors, [Part(*NOTED, "t" * 40, "", ())], {}, watch())
+    assert caught.value.reference == "disk-failed"
+
+
+def test_archive__is_written_once_by_those_who_keep_the_same_tree(tmp_path: Path, repositories: Repositories) -> None:
+    fork, shop, sources = repositories.make("inline"), workshop(tmp_path), Sources(tmp_path / "kept")
+    line = repositories.pin_line(fork)
+    built(shop, line)
+    pin = Pin.parse(line)
+    assert shop.sources is not None
+    noted = shop.sources.read(pin.url, pin.commit)
+    assert noted is not None
+    part = Part(pin.url, pin.commit, noted.tree, "", ())
+    with sources.held(noted.tree):
+        other = Thread(target=keep, args=(sources, shop.mirrors, [part], {"": "1"}, watch()))
+        other.start()
+        other.join(0.3)
+        assert not sources.archive(noted.tree).exists()
+        assert other.is_alive()
+    other.join(10)
+    assert sources.find(pin.url, pin.commit) is not None
