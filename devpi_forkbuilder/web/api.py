@@ -75,7 +75,7 @@ class ForksView:
             orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
             for order in orders:
                 self.context.builds.ask(order, force=options["force"])
-        return answer(202, result=self._states(pinned))
+        return answer(202, result=self._states(pinned, options["python"]))
 
     def miss(self) -> Any:
         """What a simple page does, without the page."""
