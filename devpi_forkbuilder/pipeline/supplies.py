@@ -7,6 +7,7 @@ manual, "Exit codes").
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from devpi_forkbuilder.pipeline.bench import Bench
 from devpi_forkbuilder.pipeline.command import Finished
 
 UNMET = 1
+PAUSES = (0.5, 2.0)
+"""Seconds between tries to install what is required."""
 LISTED = 500
 FROM_SOURCE = "Requirements that have no wheel are built, by their own code, only for projects in fork_build_network."
 HINT = "fork_build_constraints can hold a requirement back, for example to an older release that still fits."
@@ -83,11 +86,24 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     folder = bench.folder
     constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
     arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
-    done = bench.supply((*arguments, "--only-binary", ":all:", "--", *supplies.requires), "uv pip install")
+    done = _fill_with_wheels(bench, (*arguments, "--only-binary", ":all:", "--", *supplies.requires))
     if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
         done = _fill_from_source(bench, supplies)
     _judge(done, supplies, bench.network)
+
+
+def _fill_with_wheels(bench: Bench, arguments: tuple[str, ...]) -> Finished:
+    """More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
+    for it "not found", and two who fetch one file at once get an error (seen with 6.20.3).
+    """
+    for pause in PAUSES:
+        done = bench.supply(arguments, "uv pip install")
+        if done.returncode == 0:
+            return done
+        bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
+        time.sleep(pause)
+    return bench.supply(arguments, "uv pip install")
 
 
 def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
