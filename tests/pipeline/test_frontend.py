@@ -200,6 +200,7 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
         supply(desk, Supplies(("setuptools",), index_url=NOWHERE))
     assert caught.value.reference == "index-unreachable"
     assert caught.value.retryable
+    assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == 2
 
 
 def test_supply__not_while_the_projects_code_may_run(tmp_path):
