@@ -34,8 +34,9 @@ LIMITS = TreeLimits()
 class Checkout:
     """Files of a commit: the repository's `root`, the `project` in it, commit and tree ids, commit time in seconds.
 
-    `untagged`: the project takes its version from tags, and no tag leads to the commit. `restored`: the repository
-    does not give the commit any more, and this server's archive did. `parts`: the whole and its submodules.
+    `untagged`: the project takes its version from tags, the commit has none that is of a version, and none that leads
+    to it is of the pinned one. `restored`: the repository does not give the commit any more, and this server's archive
+    did. `parts`: the whole and its submodules.
     """
 
     root: Path
@@ -65,7 +66,7 @@ def checkout(
     `lfs-missing`, `lfs-failed`, `tree-odd`, `commit-time-odd`), LimitsError (`too-many-files`, `tree-too-large`,
     `path-too-long`, `too-many-submodules`, `submodules-too-deep`), InfrastructureError (`disk-full`), CancelledError.
     """
-    work = _Work(mirrors, Watch(log, cancelled), limits, urlsplit(pin.url).scheme, anywhere)
+    work = _Work(mirrors, Watch(log, cancelled), limits, pin, anywhere)
     commit, tree_id, seconds = work.place(pin.url, pin.commit, into, pin.subdirectory or "")
     work.judge_links_on_disk(into)
     project = into / pin.subdirectory if pin.subdirectory else into
@@ -78,12 +79,13 @@ def checkout(
 class _Work:
     """One checkout: what is counted over the repository and all its submodules."""
 
-    def __init__(self, mirrors: Mirrors, watch: Watch, limits: TreeLimits, scheme: str, anywhere: bool) -> None:
+    def __init__(self, mirrors: Mirrors, watch: Watch, limits: TreeLimits, pin: Pin, anywhere: bool) -> None:
         self.mirrors = mirrors
         self.git = mirrors.git
         self.watch = watch
         self.limits = limits
-        self.scheme = scheme
+        self.scheme = urlsplit(pin.url).scheme
+        self.release = pin.release
         self.anywhere = anywhere
         self.tally = Tally()
         self.links: list[Path] = []
@@ -130,8 +132,8 @@ class _Work:
         entries, tally = self._judge_tree(mirror, commit)
         modules = list(self._modules(mirror, commit, entries))
         known = self._fill(mirror, commit, into, tags)
-        if tags:  # git-describe(1) fails when there is no tag
-            self.untagged = self._local(into, "describe", "--tags", commit).returncode != 0
+        if tags:
+            self.untagged = self._is_untagged(into, commit)
         self.tally = tally
         self.links += [into / os.fsdecode(entry.path) for entry in entries if entry.mode == tree.SYMLINK]
         pointers = lfs.find_pointers(into, entries)
@@ -140,6 +142,10 @@ class _Work:
             place = lfs.Place(into, mirror.url, commit, store)
             lfs.fill(self.git, place, pointers, self.watch, self.limits.total_bytes)
         return known, modules, entries
+
+    def _is_untagged(self, root: Path, commit: str) -> bool:
+        own, leading = (self._local(root, "tag", option, commit).stdout for option in ("--points-at", "--merged"))
+        return not history.versions_of(own) and self.release not in history.versions_of(leading)
 
     def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], Tally]:
         limit = self.limits.listing_bytes

@@ -1,4 +1,4 @@
-"""Whether a project takes its version from tags, judged by its build files (pure).
+"""Whether and how a project takes its version from tags, judged by its build files (pure).
 
 A wrong yes costs a larger fetch; a wrong no costs a wrong version, which the checks after the build refuse. So names
 of tools are looked for wherever a build file may say them, not only where it has to.
@@ -7,10 +7,13 @@ of tools are looked for wherever a build file may say them, not only where it ha
 from __future__ import annotations
 
 import configparser
+import contextlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from packaging.version import InvalidVersion, Version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,6 +65,9 @@ SETUP_WORDS = re.compile(
     r"vcversioner|versioningit|dunamai|setupmeta|katversion|pbr\s*=\s*True|[\"']pbr\b|"
     r"git[\"']?\s*,?\s*[\"']?describe)"
 )
+TAG = re.compile(r"\D*(\d.*)")
+QUOTED_NOTHING = ("''", '""')
+"""How versioneer's manual writes an empty value in setup.cfg."""
 NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -75,15 +81,35 @@ def wants_history(files: Mapping[str, bytes]) -> bool:
     )
 
 
+def tag_prefix(files: Mapping[str, bytes]) -> str:
+    """What tags have in front of the version, as versioneer's table or section says it; `files` as above."""
+    document = _document(files.get("pyproject.toml", b""))
+    found = _at(document, "tool", "versioneer", "tag_prefix")
+    if found is None:
+        found = _sections(files.get("setup.cfg", b"")).get("versioneer", "tag_prefix", fallback=None)
+    return found if isinstance(found, str) and found not in QUOTED_NOTHING else ""
+
+
+def versions_of(listing: bytes) -> frozenset[Version]:
+    """The versions that tags (one a line) are of: what follows their first digit. Other tags are left out."""
+    matches = (TAG.fullmatch(tag) for tag in _text(listing).splitlines())
+    found = (_version(match[1]) for match in matches if match is not None)
+    return frozenset(version for version in found if version is not None)
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
 def _text(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
 def _pyproject_wants(content: bytes) -> bool:
-    try:
-        document = tomllib.loads(_text(content))
-    except (tomllib.TOMLDecodeError, RecursionError):  # the build itself says what is wrong with it
-        return False
+    document = _document(content)
     tool = document.get("tool")
     return any(name in REQUIREMENTS for name in _names(_at(document, "build-system", "requires"))) or (
         _tool_wants(tool if isinstance(tool, dict) else {})
@@ -98,15 +124,27 @@ def _tool_wants(tool: dict[str, Any]) -> bool:
 
 
 def _setup_cfg_wants(content: bytes) -> bool:
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
-    try:
-        parser.read_string(_text(content))
-    except configparser.Error:  # as above
-        return False
+    parser = _sections(content)
     if parser.has_section("pbr") or parser.has_section("versioneer"):
         return True
     needed = parser.get("options", "setup_requires", fallback="") or ""
     return any(name in REQUIREMENTS for name in _names(re.split(r"[;\n]", needed)))
+
+
+def _document(content: bytes) -> dict[str, Any]:
+    """A TOML document; an empty one for what is none, as the build itself says what is wrong with it."""
+    try:
+        return tomllib.loads(_text(content))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+
+
+def _sections(content: bytes) -> configparser.RawConfigParser:
+    """The sections of a setup.cfg; those before its first fault."""
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    with contextlib.suppress(configparser.Error):
+        parser.read_string(_text(content))
+    return parser
 
 
 def _names(requirements: object) -> Iterator[str]:

@@ -33,7 +33,7 @@ from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.seams import Progress
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.stamp import stamp_wheel
-from devpi_forkbuilder.pipeline.told import told_version
+from devpi_forkbuilder.pipeline.told import place_tags, told_tags, told_version
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.wheel import Wheel, artefact_of, read_wheel
 from devpi_forkbuilder.pipeline.workfolder import FLOOR, WorkFolder, check_space, owner_of, sweep_leftovers, work_folder
@@ -110,15 +110,11 @@ class Workshop:
         self, order: Order, progress: Progress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
     ) -> Left:
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        version = order.pin.version or self._known_version(order, source)
-        told = told_version(order.pin, version) if source.untagged else ()
-        if told:
-            progress.log.say(f"no tag leads to this commit: the back end is told {version}")
+        told = self._told(order, source, watch := Watch(progress.log, progress.cancelled))
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
         extra = (*told, *order.recipe.env)
         circumstances = Circumstances(interpreter, source.commit_time, extra, order.recipe.network)
-        watch = Watch(progress.log, progress.cancelled)
         bench = Bench(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = Wanted(
             project=source.project,
@@ -129,6 +125,15 @@ class Workshop:
             sdist=order.versions is Versions.PLAIN,
         )
         return frontend.build(bench, wanted)
+
+    def _told(self, order: Order, source: Checkout, watch: Watch) -> tuple[tuple[str, str], ...]:
+        """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
+        version = order.pin.version or self._known_version(order, source)
+        if not source.untagged or version is None:
+            return ()
+        watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
+        place_tags(self.mirrors.git, source.root, told_tags(source.project, version), watch)
+        return told_version(order.pin, version)
 
     def _repaired(self, progress: Progress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
         watch, box = Watch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")

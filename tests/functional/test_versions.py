@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from devpi_forkbuilder.errors import MismatchError
 from tests.clients import Pip
 from tests.pipeline.benches import Follower, order, workshop
 from tests.repositories import Case, Content, Repositories, Repository
@@ -58,6 +59,12 @@ def tagged(repositories: Repositories, tool: str, distance: int) -> Repository:
     return fork
 
 
+def untagged(repositories: Repositories, tool: str) -> Repository:
+    fork = repositories.empty("tagged", Case("tagged"))
+    repositories.commit(fork, FORKS[tool])
+    return fork
+
+
 @pytest.mark.parametrize("distance", [0, 2])
 @pytest.mark.parametrize("tool", list(FORKS))
 def test_version__is_that_of_pip(
@@ -74,9 +81,35 @@ def test_version__is_that_of_pip(
         assert built.provenance["built_version"].startswith("1.2.")
 
 
-@pytest.mark.parametrize("tool", ["setuptools-scm", "hatch-vcs", "pbr"])
-def test_version__of_the_pin_when_there_is_no_tag(tmp_path: Path, repositories: Repositories, tool: str) -> None:
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("tool", list(FORKS))
+def test_version__of_the_pin_when_its_tag_is_missing(
+    tmp_path: Path, repositories: Repositories, tool: str, older: bool
+) -> None:
+    fork = tagged(repositories, tool, 2) if older else untagged(repositories, tool)
+    follower = Follower()
+    with workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
+        assert built.provenance["built_version"] == "3.1", follower.log.text
+    assert "the back end is told 3.1" in follower.log.text
+
+
+def test_version__of_the_commits_own_tag_is_not_overruled(tmp_path: Path, repositories: Repositories) -> None:
+    fork = tagged(repositories, "setuptools-scm", 0)
+    with (
+        pytest.raises(MismatchError) as caught,
+        workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()),
+    ):
+        pass
+    assert caught.value.reference == "version-differs"
+    assert "made version 1.2.0, the pin says 3.1" in caught.value.what
+
+
+def test_version__of_the_pin_with_versioneers_own_prefix(tmp_path: Path, repositories: Repositories) -> None:
+    old, new = 'tag_prefix = "v"', 'tag_prefix = "tagged-"'
     fork = repositories.empty("tagged", Case("tagged"))
-    repositories.commit(fork, FORKS[tool])
+    files = FORKS["versioneer"]
+    repositories.commit(fork, {**files, "pyproject.toml": str(files["pyproject.toml"]).replace(old, new)})
+    repositories.tag(fork, "v1.0")  # of something else in the same repository
+    repositories.commit(fork, {"README": "more"})
     with workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()) as built:
         assert built.provenance["built_version"] == "3.1"

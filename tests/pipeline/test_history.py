@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from packaging.version import Version
 
-from devpi_forkbuilder.pipeline.history import wants_history
+from devpi_forkbuilder.pipeline.history import tag_prefix, versions_of, wants_history
 
 REQUIRES = '[build-system]\nrequires = ["setuptools", {}]\n'
 
@@ -119,3 +120,26 @@ def test_wants_history__no_build_file() -> None:
 
 def test_wants_history__byte_order_mark() -> None:
     assert wants_history({"pyproject.toml": b"\xef\xbb\xbf[tool.setuptools_scm]\n"})
+
+
+@pytest.mark.parametrize(
+    ("files", "prefix"),
+    [
+        ({"pyproject.toml": b'[tool.versioneer]\ntag_prefix = "v"\n'}, "v"),
+        ({"setup.cfg": b"[versioneer]\ntag_prefix = name-\n"}, "name-"),
+        ({"setup.cfg": b"[versioneer]\ntag_prefix = ''\n"}, ""),
+        ({"setup.cfg": b"[versioneer]\ntag_prefix =\n"}, ""),
+        ({"setup.cfg": b"[versioneer]\ntag_prefix\n"}, ""),
+        ({"pyproject.toml": b"[tool.versioneer]\ntag_prefix = 1\n"}, ""),
+        ({"pyproject.toml": b"[tool", "setup.cfg": b"x"}, ""),
+        ({}, ""),
+    ],
+)
+def test_tag_prefix__as_versioneer_is_told(files: dict[str, bytes], prefix: str) -> None:
+    assert tag_prefix(files) == prefix
+
+
+def test_versions_of__tags() -> None:
+    listing = b"v1.0.2\nrelease/1.1\nname-2.0rc1\ndeploy\nrelease-2024-01-01-10.00\n1.0.2\n\xff\n"
+    assert versions_of(listing) == {Version("1.0.2"), Version("1.1"), Version("2.0rc1")}
+    assert versions_of(b"") == set()

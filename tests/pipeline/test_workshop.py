@@ -251,10 +251,6 @@ def test_told_version__names_the_project():
     assert ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_SOME_NAME_X", "1.2") in told_version(pin, pin.version)
 
 
-def test_told_version__a_pin_without_version_tells_nothing():
-    assert told_version(Pin.parse(f"git+https://h/x@{'a' * 40}#egg=x"), None) == ()
-
-
 def test_identity__names_tools_and_tier(tmp_path):
     identity = workshop(tmp_path).identity
     for word in ("devpi-forkbuilder", "uv ", "git ", "sandbox none"):
