@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devpi_forkbuilder.commands.environment import words_for_doctor
 from devpi_forkbuilder.commands.findings import Finding, Verdict
 from devpi_forkbuilder.commands.up import DEFAULT_DIR
 from devpi_forkbuilder.options import Options, add_options
@@ -59,7 +60,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print a list of objects: name, state, what, mend")
     add_options(OptionGroup(parser))
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run, usage_error=parser.error, words=words_for_doctor)
 
 
 def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.commands import doctor, up
+from devpi_forkbuilder.commands import doctor, up, verify, warm
 from devpi_forkbuilder.errors import ForkbuilderError
 
-COMMANDS = (up, doctor)
+COMMANDS = (up, doctor, warm, verify)
 SERVER_PACKAGES = frozenset({"devpi_server", "pyramid", "uv"})
 """What the extra `server` brings; commands import it when they run."""
+WARM_PACKAGES = frozenset({"requests", "uv"})
+"""The same for the extra `warm`, which two commands are content with."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,10 +31,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _with_environment(
+    arguments: argparse.Namespace, more: list[str], argv: Sequence[str], environ: Mapping[str, str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse again, with the words that the environment has for this command before those of the command line."""
+    words = arguments.words(environ) if hasattr(arguments, "words") else []
+    if not words:
+        return arguments, more
+    return parser().parse_known_args([arguments.command, *words, *argv[argv.index(arguments.command) + 1 :]])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 well, 1 failed with a message, 2 wrong usage."""
     arguments, more = parser().parse_known_args(argv)
     try:
+        arguments, more = _with_environment(arguments, more, sys.argv[1:] if argv is None else argv, os.environ)
         return int(arguments.run(arguments, more))
     except ForkbuilderError as error:
         print(f"devpi-forkbuilder {arguments.command}: {error.what}", file=sys.stderr)
@@ -39,14 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(error.next_step, file=sys.stderr)
         return 1
     except ModuleNotFoundError as missing:
-        name = (missing.name or "").partition(".")[0]
-        if name not in SERVER_PACKAGES:
-            raise
-        print(f"devpi-forkbuilder {arguments.command}: the Python package {name} is not installed.", file=sys.stderr)
-        print("Install the server's parts: pip install 'devpi-forkbuilder[server]'", file=sys.stderr)
-        return 1
+        return _missing(arguments.command, (missing.name or "").partition(".")[0], missing)
     except KeyboardInterrupt:
         return 130
+
+
+def _missing(command: str, name: str, error: ModuleNotFoundError) -> int:
+    """Say which extra brings a package; raises `error` when it is none of ours."""
+    extra, packages = ("warm", WARM_PACKAGES) if command in {"warm", "verify"} else ("server", SERVER_PACKAGES)
+    if name not in packages:
+        raise error
+    parts = "what it needs" if extra == "warm" else "the server's parts"
+    print(f"devpi-forkbuilder {command}: the Python package {name} is not installed.", file=sys.stderr)
+    print(f"Install {parts}: pip install 'devpi-forkbuilder[{extra}]'", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

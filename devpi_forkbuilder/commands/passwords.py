@@ -19,18 +19,25 @@ class Passwords:
 
     def make(self, user: str) -> str:
         """The user's password, generated when there is none yet."""
-        return self._kept(self.path(user))
+        path = self.path(user)
+        _make(path)
+        return path.read_text(encoding="ascii")
 
-    def secret(self) -> Path:
-        """The file with the server's own secret: with it, logins stay valid when the server is started again."""
-        path = self.folder / "+server-secret"  # no user is called so
-        self._kept(path)
+    def secret(self, given: str | None = None) -> Path:
+        """The file with the server's own secret, made when there is none: logins stay valid over a restart with it.
+
+        `given` is a file that somebody has named; otherwise it is one in `folder`.
+        """
+        # no user is called so
+        path = Path(given).expanduser().absolute() if given else self.folder / "+server-secret"
+        _make(path)
         return path
 
-    def _kept(self, path: Path) -> str:
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(opened, "w", encoding="ascii") as file:
-                file.write(secrets.token_urlsafe(32))
-        return path.read_text(encoding="ascii")
+
+def _make(path: Path) -> None:
+    """Write 256 random bits into the file unless it is there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(opened, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devpi_forkbuilder.commands import secretfiles
 from devpi_forkbuilder.commands.consolelog import write_configuration
+from devpi_forkbuilder.commands.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.passwords import Passwords
 from devpi_forkbuilder.commands.pinfiles import read_pins
 from devpi_forkbuilder.commands.roles import CACHE_EXPIRY, add_options, role_of, upstream_url
@@ -21,6 +25,7 @@ from devpi_forkbuilder.options import FOLDER, Options
 
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
+EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104  (names, none is listened on by itself)
 THREADS = 256
 CONNECTIONS = 512
 """Each held request has one, and idle ones come on top; select(2), which waitress uses, ends at 1024."""
@@ -34,7 +39,8 @@ examples:
   devpi-forkbuilder up --replica-of http://devpi.example.com:3141 --secretfile secret
   devpi-forkbuilder up --upstream http://devpi.example.com:3141/main/forks
 
-Options that are not listed here are handed to devpi-server (see: devpi-server --help).
+Options that are not listed here are handed to devpi-server (see: devpi-server --help). In the environment,
+FORKBUILDER_PORT=4141 is --port 4141, and so on; what the command line says wins.
 A pin in FILE replaces the index's pin of the same project and version, or moves the project's only pin; others stay.
 """
 
@@ -53,8 +59,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
     parser.add_argument("--port", default=3141, type=int, metavar="N", help="port to listen on; default: 3141")
+    parser.add_argument("--outside-url", metavar="URL", help="where clients reach the server, behind a proxy")
+    parser.add_argument("--public-index", metavar="URL", help="simple page that root/pypi mirrors")
+    secretfiles.add_options(parser)
     add_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, words=words_for_up)
 
 
 def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
@@ -64,6 +73,9 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     started = time.time()
     owner = _owner(arguments.index)
     server_path = Path(arguments.serverdir).expanduser().absolute()
+    storage = secretfiles.storage_words(arguments)
+    for name in unknown(os.environ):
+        print(f"{name} is in the environment and means nothing to devpi-forkbuilder.", file=sys.stderr)
     role = role_of(arguments, more, bootstrap.was_replica(server_path))
     pins = read_pins(arguments.requirement)
     folder = server_path / FOLDER
@@ -73,7 +85,8 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     logging = write_configuration(folder)
     if made:
         server_path.chmod(0o700)  # password hashes are in there
-        bootstrap.create(server_path, passwords.make("root"), ["--logger-cfg", str(logging), *role.init])
+        made_with = ["--logger-cfg", str(logging), *role.init, *storage]
+        bootstrap.create(server_path, _root_password(arguments, passwords), made_with)
 
     def prepare(xom: Any) -> None:
         changes: list[str] = []
@@ -82,7 +95,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         elif arguments.upstream:
             bootstrap.ensure_cache(xom, arguments.index, upstream_url(arguments.upstream), CACHE_EXPIRY, passwords.make)
         else:
-            bootstrap.without_name_list(xom)
+            bootstrap.set_public(xom, arguments.public_index)
             bootstrap.ensure_index(xom, arguments.index, passwords.make)
             policy = Options.read(xom.config.args, server_path).policy
             changes = _pin(bootstrap, xom, arguments.index, pins, policy)
@@ -93,11 +106,17 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         "--connection-limit": str(CONNECTIONS),
         "--enable-core-metadata": None,
         "--logger-cfg": str(logging),
-        "--secretfile": str(Path(arguments.secretfile or passwords.secret()).expanduser().absolute()),
+        "--secretfile": str(passwords.secret(arguments.secretfile)),
         **KEY_DERIVATION,
     }
-    listed = _devpi_arguments(arguments, server_path, owner, defaults, [*role.serve, *more])
+    listed = _devpi_arguments(arguments, server_path, owner, defaults, [*role.serve, *storage, *more])
     return bootstrap.serve(listed, started, prepare)
+
+
+def _root_password(arguments: argparse.Namespace, passwords: Passwords) -> str:
+    if arguments.root_password_file:
+        return secretfiles.read_secret(arguments.root_password_file, "--root-password-file")
+    return passwords.make("root")
 
 
 def _owner(index: str) -> str:
@@ -128,20 +147,30 @@ def _devpi_arguments(
     defaults: Mapping[str, str | None],
     more: Sequence[str],
 ) -> list[str]:
-    """devpi-server's command line: ours, then `defaults` (option to value) that `more` does not give, then `more`."""
-    given = {word.partition("=")[0] for word in more}
+    """devpi-server's command line: ours, then `defaults` (option to value) that nobody gives otherwise, then `more`."""
+    given = {word.partition("=")[0] for word in more} | _given_to_devpi(os.environ)
     listed = ["--serverdir", str(server_path), "--host", arguments.host, "--port", str(arguments.port)]
     for name in dict.fromkeys(("root", owner)):
         listed += ["--forkbuilder-allow-user", name]
+    if arguments.outside_url:
+        listed += ["--outside-url", arguments.outside_url]
     for option, value in defaults.items():
         if option not in given:
             listed += [option] if value is None else [option, value]
     return [*listed, *more]
 
 
+def _given_to_devpi(environ: Mapping[str, str]) -> set[str]:
+    """Options that devpi takes from the environment itself: `DEVPISERVER_THREADS` is `--threads`."""
+    begin = "DEVPISERVER_"
+    names = (name.removeprefix(begin) for name, value in environ.items() if name.startswith(begin) and value)
+    return {"--" + name.lower().replace("_", "-") for name in names}
+
+
 def _welcome(arguments: argparse.Namespace, server_path: Path, passwords: Passwords, changes: Sequence[str]) -> str:
     """What to do now, in lines that can be copied."""
-    root = f"http://{arguments.host}:{arguments.port}"
+    host = "localhost" if arguments.host in EVERYWHERE else arguments.host
+    root = (arguments.outside_url or f"http://{host}:{arguments.port}").rstrip("/")
     url = f"{root}/{arguments.index}/+simple/"
     owner = arguments.index.split("/")[0]
     password = "" if arguments.replica_of else f' --password "$(cat {passwords.path(owner)})"'

@@ -42,7 +42,7 @@ def was_replica(server_path: Path) -> bool:
 
 def create(server_path: Path, root_password: str, more: Sequence[str] = ()) -> None:
     """Make a server directory (devpi-init); raises InfrastructureError when devpi refuses."""
-    status = init(argv=["devpi-init", "--serverdir", str(server_path), "--root-passwd", root_password, *more])
+    status = init(argv=["devpi-init", "--serverdir", str(server_path), f"--root-passwd={root_password}", *more])
     if status:
         raise InfrastructureError("init-failed", f"devpi-init could not make {server_path}.", retryable=False)
 
@@ -81,18 +81,19 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  (
     raise KeyboardInterrupt
 
 
-def without_name_list(xom: Any) -> bool:
-    """Keep the public mirror from reading the list of all names in the world; whether anything was changed.
+def set_public(xom: Any, url: str | None = None) -> bool:
+    """Keep the public mirror from reading the list of all names in the world, and let it read `url`; whether changed.
 
-    It has more than 900,000 entries, and with devpi-web each is indexed: minutes of CPU for nothing.
+    The list has more than 900,000 entries, and with devpi-web each is indexed: minutes of CPU for nothing.
     """
+    wanted = {"mirror_no_project_list": True, **({"mirror_url": url.rstrip("/") + "/"} if url else {})}
     with xom.keyfs.read_transaction():
         stage = xom.model.getstage(PUBLIC)
-        done = stage is None or stage.ixconfig.get("mirror_no_project_list") is True
+        done = stage is None or wanted.items() <= dict(stage.ixconfig).items()
     if done:
         return False
     with xom.keyfs.write_transaction():
-        xom.model.getstage(PUBLIC).modify(mirror_no_project_list=True)
+        xom.model.getstage(PUBLIC).modify(**wanted)
     return True
 
 
