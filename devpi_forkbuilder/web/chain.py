@@ -10,16 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
-from pyramid.response import Response
 from pyramid.threadlocal import RequestContext
 
-from devpi_forkbuilder.devpi.requests import wants_json
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
-from devpi_forkbuilder.web.pages import HTML, JSON, bare_page
+from devpi_forkbuilder.web.pages import bare_page
+from devpi_forkbuilder.web.stream import HeldStream
 
 Key = tuple[str, str, str]
 
@@ -59,6 +57,7 @@ class Work:
         self._handler = handler
         self._request = request
         self._key = key
+        self.project = key[2]
         self._ended = threading.Event()
         self._response: Any = None
         self._error: BaseException | None = None
@@ -89,62 +88,30 @@ def chained_page(context: Context, handler: Callable[[Any], Any], request: Any, 
     """The page, at once or held. Without a free seat it is devpi's own affair."""
     if not context.seats.take():
         return handler(request)
-    held = False
-    try:
-        work = Work(handler, request, key)
-        if work.wait(context.waiting.hold):
-            return work.response()
-        held = True
-        return _held(context, request, work, key[2])
-    finally:
-        if not held:
-            context.seats.leave()
+    work = Work(handler, request, key)
+    return ChainedPage(context, request, work).answer(work.response)
 
 
-def _held(context: Context, request: Any, work: Work, project: str) -> Any:
-    content_type = JSON if wants_json(request) else HTML
-    stream = ChainedStream(context, work, content_type, project)
-    response = Response(app_iter=stream, content_type=content_type, vary={"Accept", "User-Agent"})
-    response.headers["X-Accel-Buffering"] = "no"
-    response.cache_control = "no-store"
-    return response
-
-
-class ChainedStream:
-    """The body of a held page (WSGI: an iterable with `close`).
+class ChainedPage(HeldStream):
+    """A page that waits for upstream.
 
     It is cut off when there is no page in the end: to an installer an empty page would be one without files.
     """
 
-    def __init__(self, context: Context, work: Work, content_type: str, project: str) -> None:
-        self._seats = context.seats
-        self._beat = context.waiting.beat
-        self._deadline = monotonic() + context.waiting.limit
+    def __init__(self, context: Context, request: Any, work: Work) -> None:
+        super().__init__(context, request)
         self._work = work
-        self._content_type = content_type
-        self._project = project
-        self._seated = True
 
-    def __iter__(self) -> Iterator[bytes]:
-        yield b"\n"
-        while not self._work.wait(self._patience()) and monotonic() < self._deadline:
-            yield b"\n"
-        yield self._final()
+    def wait(self, seconds: float) -> bool:
+        """Whether devpi's view has ended."""
+        return self._work.wait(seconds)
 
-    def close(self) -> None:
-        """The stream is over; the view goes on without it."""
-        if self._seated:
-            self._seated = False
-            self._seats.leave()
-
-    def _patience(self) -> float:
-        return max(0.0, min(self._beat, self._deadline - monotonic()))
-
-    def _final(self) -> bytes:
+    def page(self) -> bytes:
+        """The view's page. Raises InfrastructureError, and what the view has raised."""
         response = self._work.response() if self._work.wait(0) else None
         if response is not None and response.status_int == 200:
             return bytes(response.body)
         if response is not None and response.status_int == 404:
-            return bare_page(self._content_type, self._project)
-        what = f"The page of {self._project} did not come from upstream."
+            return bare_page(self.content_type, self._work.project)
+        what = f"The page of {self._work.project} did not come from upstream."
         raise InfrastructureError("upstream-silent", what, next_step="See to the upstream server, and ask again.")

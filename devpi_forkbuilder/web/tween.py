@@ -6,14 +6,13 @@ fresh one. A request that has nothing to do with a pin goes through untouched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
-from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
 from devpi_forkbuilder.devpi.requests import (
     by_installer,
     caching_devpi,
@@ -26,7 +25,7 @@ from devpi_forkbuilder.devpi.requests import (
 from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.web.chain import chained_page
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.hold import held_response
+from devpi_forkbuilder.web.hold import HeldPage
 from devpi_forkbuilder.web.kept import KEEP, UNPINNED
 from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of, unservable
 from devpi_forkbuilder.web.pages import with_placeholders
@@ -64,59 +63,58 @@ def _cached(context: Context, handler: Handler, request: Any, simple: str, asked
 def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
     with context.keyfs.read_transaction():
         pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
-        if pinned and not may_read(request, asked.user, asked.index):
+        readable = _readable(request, asked, pinned)
+        if pinned and not readable:
             return forbidden(request)
-        missing = [one for one in pinned if one.missing]
+        missing = [one for one in readable if one.missing]
         chained = not pinned and context.lookup.chained(asked.user, asked.index)
         settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
         # who asks is no part of what a kept page is filed under
-        settled = settled and everybody_reads(request, asked.user, asked.index)
-        missing = [one for one in missing if may_read(request, *one.order.index.split("/"))]
+        settled = settled and all(everybody_reads(request, *index) for index in _indexes(asked, pinned))
     request.environ[UNPINNED] = not pinned and not chained
     request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
     if chained:
         return chained_page(context, handler, request, (asked.user, asked.index, asked.name))
     if not missing:
-        return _finished(handler, request, unservable(pinned), pinned=bool(pinned))
+        return _finished(handler, request, unservable(readable), pinned=bool(pinned))
     unbuilt = [one for one in missing if not one.built]
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
             return _busy(f"{unbuilt[0].pin.project} is not built.")
-        return _finished(handler, request, never_built(unbuilt) + unservable(pinned))
+        return _finished(handler, request, never_built(unbuilt) + unservable(readable))
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     ended = partial(_ended, context, handler, request, asked, misses)
     return _missed(context, request, misses, ended)
 
 
-def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[bool], Any]) -> Any:
-    """Wait in a seat; a build that ends in time gets an ordinary answer, the others a held one.
+def _readable(request: Any, asked: PageRequest, pinned: Iterable[Pinned]) -> list[Pinned]:
+    """The pins that the request's user may know of: an open index does not open its bases. Needs a transaction."""
+    if not may_read(request, asked.user, asked.index):
+        return []
+    return [one for one in pinned if may_read(request, *one.order.index.split("/"))]
 
-    `ended` gives the answer when there is nothing to wait for any more; it is told whether one has begun already.
-    """
+
+def _indexes(asked: PageRequest, pinned: Iterable[Pinned]) -> set[tuple[str, ...]]:
+    """The indexes, as user and name, that a page tells of."""
+    return {(asked.user, asked.index), *(tuple(one.order.index.split("/")) for one in pinned)}
+
+
+def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[], Any]) -> Any:
+    """Wait in a seat. `ended` gives the answer when there is nothing to wait for any more."""
     if all(miss.flight.done for miss in misses):
-        return ended(False)
+        return ended()
     if not context.seats.take():
         return _busy("Too many requests wait for builds.")
-    held = False
-    try:
-        deadline = monotonic() + context.waiting.hold
-        if all(miss.flight.wait(max(0.0, deadline - monotonic())) for miss in misses):
-            return ended(False)
-        held = True
-        return held_response(context, request, misses, lambda: ended(True))
-    finally:
-        if not held:
-            context.seats.leave()
+    return HeldPage(context, request, misses, ended).answer(ended)
 
 
-def _ended(
-    context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss], streaming: bool
-) -> Any:
+def _ended(context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss]) -> Any:
     with context.keyfs.read_transaction():
         # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
         pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
-    placeholders = placeholders_of(misses) + unservable(pinned)
-    if placeholders and caching_devpi(request) and not streaming:
+        readable = _readable(request, asked, pinned)
+    placeholders = placeholders_of(misses) + unservable(readable)
+    if placeholders and caching_devpi(request):
         # a devpi that caches this page would keep the failure for half an hour after it was mended
         return _busy(f"The build of {misses[0].pinned.pin.project} failed.")
     return _finished(handler, request, placeholders)

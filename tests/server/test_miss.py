@@ -9,12 +9,13 @@ from urllib.parse import urljoin
 
 import pytest
 
-from devpi_forkbuilder.errors import BuildError
+from devpi_forkbuilder.errors import BuildError, InfrastructureError
 from tests.server.app import COMMIT, OTHER, PIP, SIMPLE_JSON, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
 
 WHEEL = "alpha-1.0+20251120102233.g1a2b3c4d5e6f-py3-none-any.whl"
 PAGE = "/root/forks/+simple/alpha/"
+DEVPI = "devpi-server/6.20.3 (py3.11; linux)"
 
 
 def failure() -> BuildError:
@@ -189,8 +190,47 @@ def test_miss__files_of_a_former_pin_are_yanked(app: App) -> None:
 def test_miss__a_caching_devpi_gets_no_placeholder(app: App, builder: HeldBuilder) -> None:
     app.make_index("root/forks", pin())
     builder.failure = failure()
-    answer = app.page(PAGE, User_Agent="devpi-server/6.20.3 (py3.11; linux)")
+    answer = app.page(PAGE, User_Agent=DEVPI)
     assert answer.status_int == 503
+
+
+def test_miss__an_answer_to_a_caching_devpi_that_has_begun_is_cut_off(make_app: MakeApp, builder: HeldBuilder) -> None:
+    app = make_app("--forkbuilder-hold", "0")
+    app.make_index("root/forks", pin())
+    builder.gate.clear()
+    builder.failure = failure()
+    answer = app.page(PAGE, User_Agent=DEVPI)
+    stream = iter(answer.app_iter)
+    assert (answer.status_int, next(stream)) == (200, b"\n")
+    builder.gate.set()
+    with pytest.raises(InfrastructureError) as told:
+        list(stream)
+    assert told.value.reference == "page-cut-off"
+    answer.app_iter.close()
+    assert app.context.seats.taken == 0
+    assert app.page(PAGE, User_Agent=DEVPI).status_int == 503
+
+
+def test_miss__an_answer_in_html_is_never_cut_off(make_app: MakeApp, builder: HeldBuilder) -> None:
+    """Behind a proxy that speaks HTTP/1.0 its end would not be missed, and the page be one without files."""
+    app = make_app("--forkbuilder-hold", "0")
+    app.make_index("root/forks", pin())
+    builder.gate.clear()
+    builder.failure = failure()
+    stream = iter(app.page(PAGE, User_Agent=DEVPI, Accept="text/html").app_iter)
+    next(stream)
+    builder.gate.set()
+    assert "/failed/building/" in b"".join(stream).decode()
+
+
+def test_miss__an_answer_begun_for_a_caching_devpi_ends_with_the_page(make_app: MakeApp, builder: HeldBuilder) -> None:
+    app = make_app("--forkbuilder-hold", "0")
+    app.make_index("root/forks", pin())
+    builder.gate.clear()
+    stream = iter(app.page(PAGE, User_Agent=DEVPI).app_iter)
+    next(stream)
+    builder.gate.set()
+    assert json.loads(b"".join(stream))["files"][0]["filename"] == WHEEL
 
 
 @pytest.mark.parametrize("accept", [SIMPLE_JSON, "text/html"])
@@ -251,7 +291,7 @@ def test_query__that_is_not_utf8_is_no_fault_of_the_server(app: App, path: str) 
 
 def test_cached__a_caching_devpi_gets_no_placeholder(app: App) -> None:
     app.make_index("root/forks", pin())
-    assert app.page("/root/forks/+cached/alpha/", User_Agent="devpi-server/6.20.3 (py3.11; linux)").status_int == 503
+    assert app.page("/root/forks/+cached/alpha/", User_Agent=DEVPI).status_int == 503
 
 
 def test_cached_only__a_build_that_is_asked_for_is_refused(make_app: MakeApp, builder: HeldBuilder) -> None:
