@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pluggy import HookimplMarker
 
@@ -16,7 +18,10 @@ from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.kept import KeptPages
 from devpi_forkbuilder.web.metrics import metrics_of
+from devpi_forkbuilder.web.nginx import Front, site
 
+LOCKDOWN = "devpi-lockdown"
+EVERYWHERE = ("localhost", "0.0.0.0", "::", "*")  # noqa: S104  (compared with, not listened on)
 hookimpl = HookimplMarker("devpiserver")
 
 
@@ -62,3 +67,25 @@ def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:
 def devpiserver_metrics(request: Any) -> list[tuple[str, str, float]]:
     """Figures for `/+status`."""
     return metrics_of(request.registry[REGISTRY])
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_genconfig(config: Any, writer: Any) -> None:
+    """nginx's configuration for this server, and one with logins where devpi-lockdown is installed."""
+    front = _front(config)
+    writer("nginx-devpi-forkbuilder.conf", site(front))
+    if config.pluginmanager.has_plugin(LOCKDOWN):
+        writer("nginx-devpi-forkbuilder-login.conf", site(replace(front, login=True)))
+
+
+def _front(config: Any) -> Front:
+    """nginx on this machine, at the address that `--outside-url` tells."""
+    args, outside = config.args, urlsplit(config.outside_url or "http://localhost")
+    host = "127.0.0.1" if args.host in EVERYWHERE else f"[{args.host}]" if ":" in args.host else args.host
+    return Front(
+        primary=f"unix:{args.unix_socket}" if args.unix_socket else f"{host}:{args.port}",
+        folder=str(config.server_path),
+        listen=str(outside.port or 80),
+        server_name=outside.hostname or "_",
+        hold=Options.read(args, config.server_path).wait,
+    )
