@@ -80,4 +80,4 @@ def _quoted(text: str) -> str:
 
 
 def _template(name: str) -> _Template:
-    return _Template(resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8"))
+    return _Template((resources.files(__package__) / "templates" / name).read_text(encoding="utf-8"))
