@@ -29,6 +29,7 @@ from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.route import Routes
+from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
@@ -134,12 +135,17 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         workers=options.workers,
         claim=Claims(xom),
     )
-    return replace(_context(xom, options, service, lookup), tier=tier_of(builder)), service
+    return replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder)), service
 
 
 def tier_of(builder: Builder) -> str:
     """How `builder` confines builds, as shown in the status."""
     return builder.equipment.sandbox.name if isinstance(builder, Workshop) else "unavailable"
+
+
+def bounded_by(builder: Builder) -> tuple[str, ...]:
+    """What `builder` bounds for whole builds, as shown in the status."""
+    return bounded(builder.equipment.sandbox) if isinstance(builder, Workshop) else ()
 
 
 def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:

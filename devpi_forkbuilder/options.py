@@ -15,7 +15,7 @@ from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
-LIMITS = ("cpu", "memory", "processes", "open_files", "file_size", "folder")
+LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -92,6 +92,7 @@ def _add_limits(add: Callable[..., None]) -> None:
     default = Limits()
     for name, value, what in (
         ("memory", default.memory, "address space of each process of a build"),
+        ("total-memory", default.total_memory, "memory in use of a whole build, where the server has a cgroup"),
         ("file-size", default.file_size, "size of each file that a build writes"),
         ("folder", default.folder, "size of a build's work folder"),
     ):

@@ -18,6 +18,7 @@ from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.credentials import parse
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
@@ -32,6 +33,7 @@ def examine(
         check_git(path),
         *check_uv(options, path, environ),
         check_sandbox(options, path),
+        judge_groups(survey()),
         *check_secrets(options, path),
         check_disk(options.folder),
         *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
@@ -87,6 +89,16 @@ def judge_sandbox(wanted: str, tiers: list[tuple[str, bool, str]]) -> Finding:
         stronger = " ".join(f"{name}: {reason}" for name, _, reason in tiers[: [t[0] for t in tiers].index(taken)])
         return Finding.warning("sandbox", f"{taken}; a stronger tier does not work here.", stronger)
     return Finding.ok("sandbox", taken)
+
+
+def judge_groups(found: Survey) -> Finding:
+    """Whether limits hold for whole builds. That they hold for each process alone is no fault."""
+    bounded = [name for name in CONTROLLERS if any(name in place.controllers for place in found.places)]
+    words = {"memory": "memory", "pids": "processes"}
+    if not bounded:
+        return Finding.ok("cgroup", f"Limits hold for each process of a build. {found.reason}")
+    what = f"Limits hold for a whole build: {' and '.join(words[name] for name in bounded)}."
+    return Finding.ok("cgroup", f"{what} {found.reason}".rstrip())
 
 
 def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:

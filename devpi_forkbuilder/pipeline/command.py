@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 MEBIBYTE = 1024 * 1024
+
+
+class Bound(Protocol):
+    """What holds for a command and everything it starts, taken together."""
+
+    def judge(self, status: int | None) -> None:
+        """Raises LimitsError when they used more than they may. `status`: the exit status, None while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +23,8 @@ class Command:
 
     `timeout` and `silence` (no output at all) are in seconds; `silence` None: no such limit. `label` names the
     command in messages (`git fetch`). With `capture`, standard output is kept (at most `capture_limit` bytes; more
-    is a LimitsError) and does not go to the log; otherwise both outputs go to the log as they come.
+    is a LimitsError) and does not go to the log; otherwise both outputs go to the log as they come. `bound` is asked
+    while the command runs, and when it has ended.
     """
 
     argv: tuple[str, ...]
@@ -27,6 +36,7 @@ class Command:
     capture: bool = False
     capture_limit: int = 64 * MEBIBYTE
     stdin: bytes = b""
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True, slots=True)

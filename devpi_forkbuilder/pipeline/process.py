@@ -39,8 +39,9 @@ SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forkbuilder-spaw
 def run(command: Command, *, log: LogSink, cancelled: Callable[[], bool]) -> Finished:
     """Run `command` to its end; whatever its exit status is, it is the caller's to judge.
 
-    Raises LimitsError (`timeout`, `silence`, `output-too-large`), InfrastructureError (`program-missing`,
-    `folder-missing`, `spawn-failed`) and CancelledError; the command's process group is gone in every case.
+    Raises LimitsError (`timeout`, `silence`, `output-too-large`, what `bound` raises), InfrastructureError
+    (`program-missing`, `folder-missing`, `spawn-failed`) and CancelledError; the command's process group is gone in
+    every case.
     """
     if cancelled():
         raise CancelledError(command.label)
@@ -50,7 +51,9 @@ def run(command: Command, *, log: LogSink, cancelled: Callable[[], bool]) -> Fin
     finally:
         child.end()
     child.judge_output()
-    return child.finished()
+    finished = child.finished()
+    _judge_use(command, finished.returncode)
+    return finished
 
 
 def run_as_user(command: Command, *, cancelled: Callable[[], bool]) -> Finished:
@@ -119,6 +122,7 @@ class _Child:
             self._judge_time(now)
             if now - self.looked >= TICK:
                 self.looked = now
+                _judge_use(self.command, None)
                 if cancelled():
                     raise CancelledError(self.command.label)
         self._drain(HELD)
@@ -247,6 +251,11 @@ class _Child:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _judge_use(command: Command, status: int | None) -> None:
+    if command.bound is not None:
+        command.bound.judge(status)
 
 
 def _spawn(command: Command) -> subprocess.Popen[bytes]:

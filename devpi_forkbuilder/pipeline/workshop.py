@@ -29,6 +29,7 @@ from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.repair import repair
+from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.seams import Progress
 from devpi_forkbuilder.pipeline.sources import Sources
@@ -176,6 +177,7 @@ class Workshop:
             "uv": self.tools.uv.version,
             "git": self.tools.git.version,
             "sandbox": self.equipment.sandbox.name,
+            "bounded": " ".join(bounded(self.equipment.sandbox)),
             "network": "yes" if order.recipe.network else "no",
             "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",
             "requires": " ".join(left.held),

@@ -80,7 +80,7 @@ class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
 
     `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds
-    are confined here; empty where none is run.
+    are confined here, empty where none is run; `bounded` what is bounded for whole builds (`memory`, `pids`).
     """
 
     keyfs: Any
@@ -94,3 +94,4 @@ class Context:
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
+    bounded: tuple[str, ...] = ()

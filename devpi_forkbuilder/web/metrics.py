@@ -15,12 +15,14 @@ PREFIX = "devpi_forkbuilder_"
 def metrics_of(context: Context) -> list[Metric]:
     """(name, `counter` or `gauge`, value), in base units; the contract of `devpiserver_metrics`.
 
-    Values are numbers, so the sandbox's tier is in the name: `devpi_forkbuilder_sandbox_bwrap 1`.
+    Values are numbers, so the sandbox's tier is in the name: `devpi_forkbuilder_sandbox_bwrap 1`; likewise what
+    control groups bound for whole builds: `devpi_forkbuilder_cgroup_memory 1`.
     """
     found = [(PREFIX + name, _type(name), value) for name, value in sorted(context.builds.stats().items())]
     held = (PREFIX + "held_requests", "gauge", float(context.seats.taken))
     tier = [(f"{PREFIX}sandbox_{context.tier}", "gauge", 1.0)] if context.tier else []
-    return [*found, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier]
+    groups = [(f"{PREFIX}cgroup_{name}", "gauge", 1.0) for name in context.bounded]
+    return [*found, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
 
 
 def _type(name: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 from devpi_forkbuilder.commands import examination, indexvisit
 from devpi_forkbuilder.commands.findings import Finding, Verdict
 from devpi_forkbuilder.commands.main import main
+from devpi_forkbuilder.pipeline.sandbox.cgroups import Place, Survey
 from devpi_forkbuilder.pipeline.workfolder import check_space
 from tests.devpi import ROOT_PASSWORD, DevpiServer
 
@@ -37,7 +38,7 @@ def credentials(folder: Path, text: str, mode: int = 0o600) -> str:
 
 def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, found, _ = doctor(capsys, "--serverdir", str(tmp_path / "not" / "made" / "yet"))
-    assert list(found) == ["git", "uv", "interpreters", "sandbox", "disk"]
+    assert list(found) == ["git", "uv", "interpreters", "sandbox", "cgroup", "disk"]
     assert [found[name]["state"] for name in ("git", "uv", "interpreters", "disk")] == ["ok"] * 4
     assert found["git"]["what"].split()[0].count(".") >= 1
     assert not list(tmp_path.iterdir())  # nothing is left of looking
@@ -162,6 +163,19 @@ def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
     found = examination.judge_sandbox(wanted, tiers)
     assert found.state is state
     assert said in f"{found.what} {found.mend}"
+
+
+@pytest.mark.parametrize(
+    ("places", "reason", "said"),
+    [
+        ((), "Why.", "Limits hold for each process of a build. Why."),
+        ((Place(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
+        ((Place(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
+    ],
+)
+def test_judge_groups__says_what_holds_for_whole_builds(places: tuple[Place, ...], reason: str, said: str) -> None:
+    found = examination.judge_groups(Survey(places, reason))
+    assert (found.state, found.what) == (Verdict.OK, said)
 
 
 def test_doctor__path_without_bwrap(

@@ -60,7 +60,7 @@ def test_build__provenance(tmp_path, repositories):
     assert known["tree"] == repositories.git("rev-parse", f"{fork.commit}^{{tree}}", at=fork.path).strip()
     assert known["url"] == fork.file_url
     assert known["built_version"] == "1.0.2"
-    assert known["sandbox"] == "none"
+    assert (known["sandbox"], known["bounded"]) == ("none", "")
     assert known["requires"] == ""
     assert set(known) >= {"python", "uv", "git", "plugin"}
     assert str(tmp_path / "builds") not in json.dumps(known)

@@ -30,4 +30,8 @@ def test_metrics__name_the_sandbox(app: App) -> None:
     assert figures(app)["devpi_forkbuilder_sandbox_unavailable"] == 1  # the tests' builder has none
     confined = replace(app.context, tier="bwrap")
     assert ("devpi_forkbuilder_sandbox_bwrap", "gauge", 1.0) in metrics_of(confined)
+    bounded = replace(app.context, bounded=("memory", "pids"))
+    assert {("devpi_forkbuilder_cgroup_memory", "gauge", 1.0), ("devpi_forkbuilder_cgroup_pids", "gauge", 1.0)} <= set(
+        metrics_of(bounded)
+    )
     assert not any("sandbox" in name for name, _, _ in metrics_of(replace(app.context, tier="")))

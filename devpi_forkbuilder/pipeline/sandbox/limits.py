@@ -13,13 +13,15 @@ class Limits:
     """Upper bounds; sizes in bytes, `cpu` in seconds of processor time.
 
     `cpu`, `memory` (address space), `file_size` and `open_files` hold for each process (getrlimit(2)), `processes`
-    (threads count) for all processes of the build's user, so `memory` times `processes` is the bound that is certain.
+    (threads count) for all processes of the build's user. `total_memory` is what they may have in use together, where
+    the server may make control groups (`groups`); elsewhere `memory` times `processes` is the bound that is certain.
     `folder` is for the driver's watchdog, see `folder.folder_size`; `tmp` and `shared_memory` size the private /tmp and
     /dev/shm of the tier bwrap.
     """
 
     cpu: int = 3600
     memory: int = 4 * GIBIBYTE
+    total_memory: int = 4 * GIBIBYTE
     processes: int = 512
     open_files: int = 4096
     file_size: int = 2 * GIBIBYTE

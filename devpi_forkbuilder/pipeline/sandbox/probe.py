@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
 from devpi_forkbuilder.pipeline.process import run
 from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
+from devpi_forkbuilder.pipeline.sandbox.cgroups import survey
+from devpi_forkbuilder.pipeline.sandbox.groups import grouped
 from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
@@ -32,6 +34,9 @@ exit {USELESS}
 """
 SECONDS = 10.0
 NEXT_STEP = "`devpi-forkbuilder doctor` shows what each tier lacks here; --forkbuilder-sandbox none goes without."
+
+Finder = Callable[[Limits], Sandbox]
+"""Makes a tier with limits; raises InfrastructureError."""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +81,7 @@ def choose(
 ) -> Sandbox:
     """The sandbox for `wanted`: `auto`, a tier, or `none`.
 
+    Where this server may make control groups, limits hold for whole builds besides.
     `scratch` is the folder that work folders will be in, `readable` what boxes will be asked to let builds read (a tier
     that cannot is not taken), `search_path` where bwrap is looked for (default: PATH).
     Raises InfrastructureError, not retryable: `no-sandbox` when no tier works, `sandbox-unusable` when the wanted one
@@ -84,13 +90,15 @@ def choose(
     limits = limits or Limits()
     if wanted == NONE:
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
-        return NoSandbox(limits)
+        return _bounded(NoSandbox, _Place(scratch, readable), limits)
     findings = []
+    place = _Place(scratch, readable)
+    finders = _finders(place, search_path)
     for tier in TIERS if wanted == AUTO else (wanted,):
-        sandbox, finding = _tried(tier, _Place(scratch, readable), limits, search_path)
-        if sandbox is not None:
+        finding = _tried(tier, place, limits, finders)
+        if finding.ok:
             log.info("builds are confined by the tier %s", tier)
-            return sandbox
+            return _bounded(finders[tier], place, limits)
         findings.append(finding)
     raise _refusal(wanted, findings)
 
@@ -104,8 +112,25 @@ def report(
 ) -> list[tuple[str, bool, str]]:
     """Tier, whether it works, and if not why and what to do; strongest first."""
     place = _Place(scratch, readable)
-    findings = [_tried(tier, place, limits or Limits(), search_path)[1] for tier in TIERS]
+    finders = _finders(place, search_path)
+    findings = [_tried(tier, place, limits or Limits(), finders) for tier in TIERS]
     return [(finding.tier, finding.ok, finding.reason) for finding in findings]
+
+
+def _bounded(find: Finder, place: _Place, limits: Limits) -> Sandbox:
+    """A tier that works, with control groups if a trial shows that they do; to have none is no reason not to build."""
+    found = survey()
+    better = grouped(find, limits, found.places)
+    if better is None:
+        log.info("limits hold for each process of a build: %s", found.reason)
+        return find(limits)
+    try:
+        reason = _ran(better, place)
+    except (ForkbuilderError, OSError) as error:
+        reason = str(error)
+    if reason:
+        log.warning("control groups do not work here: %s", reason)
+    return find(limits) if reason else better
 
 
 def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
@@ -117,24 +142,38 @@ def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
     return InfrastructureError("sandbox-unusable", what, next_step=NEXT_STEP, retryable=False)
 
 
-def _tried(tier: str, place: _Place, limits: Limits, search_path: str | None) -> tuple[Sandbox | None, Finding]:
-    finders: dict[str, Callable[[], Sandbox]] = {
-        "bwrap": lambda: BwrapSandbox.find(limits, os.environ.get("PATH", "") if search_path is None else search_path),
-        "uid": lambda: UidSandbox.find(limits, place.scratch),
-        "landlock": lambda: LandlockSandbox.find(limits),
+def _finders(place: _Place, search_path: str | None) -> dict[str, Finder]:
+    path = os.environ.get("PATH", "") if search_path is None else search_path
+    return {
+        "bwrap": lambda limits: BwrapSandbox.find(limits, path),
+        "uid": lambda limits: UidSandbox.find(limits, place.scratch),
+        "landlock": LandlockSandbox.find,
     }
+
+
+def _tried(tier: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> Finding:
     if tier not in finders:
         names = ", ".join((AUTO, *TIERS, NONE))
         what = f"There is no sandbox tier {tier!r}; there are {names}."
         raise InfrastructureError("sandbox-unknown", what, retryable=False)
     try:
-        sandbox = finders[tier]()
-        reason = _fault(sandbox, place)
+        reason = _fault(finders[tier](limits), place)
     except ForkbuilderError as error:
-        return None, Finding(tier, ok=False, reason=error.message)
+        return Finding(tier, ok=False, reason=error.message)
     except OSError as error:
-        return None, Finding(tier, ok=False, reason=f"The probe could not be made: {error}.")
-    return (None if reason else sandbox), Finding(tier, ok=not reason, reason=reason)
+        return Finding(tier, ok=False, reason=f"The probe could not be made: {error}.")
+    return Finding(tier, ok=not reason, reason=reason)
+
+
+def _ran(sandbox: Sandbox, place: _Place) -> str:
+    """Why nothing can be run in `sandbox`; empty when something can."""
+    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
+        work, lines = Path(name, "work"), _Lines()
+        work.mkdir()
+        command = Command(("/bin/sh", "-c", "exit 0"), {}, work, SECONDS, "control group probe")
+        status = _status(sandbox.box(work, readable=place.readable), command, lines)
+    return "" if status == 0 else f"A command ended with status {status}: {' '.join(lines.text.split())}."
 
 
 def _fault(sandbox: Sandbox, place: _Place) -> str:

@@ -74,9 +74,14 @@ def abandoned(pid: int) -> bool:
     prefix = f"{MARK}=".encode()
     for entry in _environment(pid):
         if entry.startswith(prefix):
-            owner, _, rest = entry[len(prefix) :].decode(errors="replace").partition("-")
-            return not owner.isdecimal() or _start_time(int(owner)) != rest.partition("-")[0]
+            return is_stale(entry[len(prefix) :].decode(errors="replace"))
     return False
+
+
+def is_stale(mark: str) -> bool:
+    """Whether a mark is of a server that is not there any more, or of none at all."""
+    owner, _, rest = mark.partition("-")
+    return not owner.isdecimal() or _start_time(int(owner)) != rest.partition("-")[0]
 
 
 def of_living_server(pid: int) -> bool:
