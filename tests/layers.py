@@ -14,6 +14,7 @@ RANKS = {
     "devpi": 4,
     "service": 3,
     "client": 3,
+    "warming": 3,
     "pipeline": 2,
     "domain": 1,
     "errors": 0,
@@ -68,9 +69,10 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "devpi": ("client/",),
     "devpi_common": ("client/",),
     "rich": ("client/",),
+    "requests": ("warming/",),
 }
-APART = {"client": "service", "service": "client"}
-"""Layers of one rank that know nothing of each other: one is for laptops, one for servers."""
+APART = {"client": ("service", "warming"), "service": ("client", "warming"), "warming": ("client", "service")}
+"""Layers of one rank that know nothing of each other: laptops, servers, and who fills a cache through its index."""
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 50
 
@@ -151,7 +153,7 @@ def _upward(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:
         part = names[1] if names[1:] and names[1] in RANKS else ""
         if RANKS[part] > own:
             yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which is above it")
-        elif APART.get(_part(path)) == part:
+        elif part in APART.get(_part(path), ()):
             yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which it must not know")
 
 

@@ -1,51 +1,138 @@
-"""The least public index there is, on loopback: a folder of simple pages (PEP 503) and wheels behind http.server."""
+"""The least public index there is, on loopback: a folder of simple pages (PEP 503) and files behind http.server."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
+import json
+import tarfile
 import threading
-from collections.abc import Iterator
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.repositories import FORKS
 from tests.server.app import make_wheel
+
+BACKEND = "tiny-backend"
+"""The project of `PublicIndex.add_backend`."""
+BUILD_SYSTEM = f'[build-system]\nrequires = ["{BACKEND}"]\nbuild-backend = "tiny_backend"\n'
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: object, index: PublicIndex, **more: object) -> None:
+        self.index = index
+        super().__init__(*arguments, **more)  # type: ignore[arg-type]  # handed on as they come
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature is the base's
         pass
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.index.sent[name] += 1
+        gate = self.index.gates.get(name)
+        if gate is not None:
+            self.index.reached.set()
+            gate.wait(60)
+        super().do_GET()
 
 
 class PublicIndex:
     """`add` puts a wheel on it; `url` is what installers and mirrors are given."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"http://127.0.0.1:{port}/simple/"
+        self.url = ""
+        self.sent: Counter[str] = Counter()
+        """How often each file was asked for, by its name."""
+        self.gates: dict[str, threading.Event] = {}
+        """A file with a gate is sent when that is opened; `reached` tells that somebody waits."""
+        self.reached = threading.Event()
 
     def add(self, project: str, version: str) -> Path:
         """A wheel of this project and version, without modules."""
-        wheel = make_wheel(self.folder / "files", project, version)
+        return self._list(make_wheel(self.folder / "files", project, version), project)
+
+    def add_wheel(
+        self,
+        project: str,
+        version: str,
+        *,
+        requires: Sequence[str] = (),
+        modules: Mapping[str, str] | None = None,
+        tags: str = "py3-none-any",
+    ) -> Path:
+        """A wheel with dependencies and modules, complete enough to be installed by everybody."""
+        stem = f"{project.replace('-', '_')}-{version}"
+        needed = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        members = {
+            **(modules or {f"{project.replace('-', '_')}.py": f"VERSION = {version!r}\n"}),
+            f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n{needed}",
+            f"{stem}.dist-info/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tags}\n",
+        }
+        record = f"{stem}.dist-info/RECORD"
+        wheel = self.folder / "files" / f"{stem}-{tags}.whl"
+        wheel.parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in members.items():
+                archive.writestr(name, text)
+            archive.writestr(record, "".join(f"{name},,\n" for name in (*members, record)))
+        return self._list(wheel, project)
+
+    def add_backend(self) -> Path:
+        """A build back end as a project of its own: it builds what an `inline.json` says."""
+        text = (FORKS / "_backend" / "inline_backend.py").read_text(encoding="utf-8")
+        return self.add_wheel(BACKEND, "1.0", modules={"tiny_backend.py": text})
+
+    def add_source(self, project: str, version: str) -> Path:
+        """A source distribution alone, built by `add_backend`'s project."""
+        stem = f"{project.replace('-', '_')}-{version}"
+        settings = {"name": project, "version": version, "modules": [f"{project.replace('-', '_')}.py"]}
+        members = {
+            "pyproject.toml": BUILD_SYSTEM,
+            "inline.json": json.dumps(settings),
+            str(settings["modules"][0]): f"VERSION = {version!r}\n",
+            "PKG-INFO": f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n",
+        }
+        archive = self.folder / "files" / f"{stem}.tar.gz"
+        archive.parent.mkdir(exist_ok=True)
+        with tarfile.open(archive, "w:gz") as tar:
+            for name, text in members.items():
+                member = tarfile.TarInfo(f"{stem}/{name}")
+                member.size = len(text.encode())
+                tar.addfile(member, io.BytesIO(text.encode()))
+        return self._list(archive, project)
+
+    def _list(self, file: Path, project: str) -> Path:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
         page = self.folder / "simple" / project / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         known = page.read_text() if page.exists() else "<!DOCTYPE html>\n"
-        page.write_text(f'{known}<a href="../../files/{wheel.name}">{wheel.name}</a>\n')
+        page.write_text(f'{known}<a href="../../files/{file.name}#sha256={digest}">{file.name}</a>\n')
         names = sorted(path.parent.name for path in (self.folder / "simple").glob("*/index.html"))
         listed = "".join(f'<a href="{name}/">{name}</a>\n' for name in names)
         (self.folder / "simple" / "index.html").write_text(f"<!DOCTYPE html>\n{listed}")
-        return wheel
+        return file
 
 
 @contextmanager
 def public_index(folder: Path) -> Iterator[PublicIndex]:
     """Serve `folder` until the end of the block."""
     (folder / "simple").mkdir(parents=True)
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder))) as server:
+    index = PublicIndex(folder)
+    handler = functools.partial(_Quiet, index=index, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        index.url = f"http://127.0.0.1:{server.server_address[1]}/simple/"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield PublicIndex(folder, server.server_address[1])
+            yield index
         finally:
+            for gate in index.gates.values():
+                gate.set()
             server.shutdown()
             thread.join()

@@ -79,6 +79,11 @@ class Client:
         """Whether the file is a wheel that it can install; False for anything that is not a wheel."""
         return not _tags_of(filename).isdisjoint(_tags(self))
 
+    def rank(self, filename: str) -> int | None:
+        """How well a wheel fits, 0 best, in the order of pip and uv (PEP 425); None: it does not, or is no wheel."""
+        ranks = _ranks(self)
+        return min((ranks[tag] for tag in _tags_of(filename) if tag in ranks), default=None)
+
     def lives_with(self, other: Client) -> bool:
         """Whether both have one platform: what is compiled for the one is made for the other."""
         return (self.system, self.machine, self.libc) == (other.system, other.machine, other.libc)
@@ -229,6 +234,12 @@ def _tags_of(filename: str) -> frozenset[Tag]:
 
 @lru_cache(maxsize=256)
 def _tags(client: Client) -> frozenset[Tag]:
+    return frozenset(_ranks(client))
+
+
+@lru_cache(maxsize=256)
+def _ranks(client: Client) -> Mapping[Tag, int]:
+    """The tags that a client takes, to their places in its order of preference."""
     platforms = tuple(_platforms(client))
     number = f"{client.python[0]}{client.python[1]}"
     if client.implementation == "cpython":
@@ -241,7 +252,8 @@ def _tags(client: Client) -> frozenset[Tag]:
     else:
         interpreter = f"{client.implementation}{number}"
         own = generic_tags(interpreter, [], platforms)
-    return frozenset((*own, *compatible_tags(client.python, interpreter, platforms)))
+    tags = dict.fromkeys((*own, *compatible_tags(client.python, interpreter, platforms)))
+    return {tag: place for place, tag in enumerate(tags)}
 
 
 def _platforms(client: Client) -> Iterable[str]:

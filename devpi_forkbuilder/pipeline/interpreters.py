@@ -213,10 +213,16 @@ def own_platform(own: Interpreter) -> Client:
     """This machine as a client that runs the interpreter `own`. The libc is what this server itself runs on."""
     found = next(filter(None, map(LIBC.match, platform_tags())), None)
     libc = {"many": "glibc", "musl": "musl"}[found[1]] if found else ""
-    release = (int(found[2]), int(found[3])) if found else (0, 0)
+    release = (int(found[2]), int(found[3])) if found else _macos()
     major, minor = own.number[:2]
     where = (platform.system().lower(), platform.machine().lower())
     return Client(own.implementation, (major, minor), *where, libc, release, own.free_threaded)
+
+
+def _macos() -> tuple[int, int]:
+    """The version of macOS; (0, 0) elsewhere."""
+    numbers = [int(digits) for digits in re.findall(r"\d+", platform.mac_ver()[0])]
+    return (numbers[0], numbers[1] if numbers[1:] else 0) if numbers else (0, 0)
 
 
 def search_path(environ: Mapping[str, str]) -> str:

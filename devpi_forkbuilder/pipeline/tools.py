@@ -62,7 +62,7 @@ class Tools:
 
 def find_uv(path: str) -> Tool:
     """uv as it was installed with this package, or from `path` (as in PATH). Raises as `Tools.find`."""
-    return _tool("uv", _uv(path), path)
+    return _tool("uv", uv_program(path), path)
 
 
 def find_git(path: str) -> Tool:
@@ -70,7 +70,8 @@ def find_git(path: str) -> Tool:
     return _tool("git", _which("git", path), path)
 
 
-def _uv(path: str) -> Path:
+def uv_program(path: str) -> Path:
+    """Where uv is; it is not asked for its version. Raises InfrastructureError (`program-missing`)."""
     try:
         return Path(uv.find_uv_bin())
     except FileNotFoundError:  # UvNotFound is one; a distribution's package may keep the program on PATH
