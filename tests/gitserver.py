@@ -86,10 +86,12 @@ class _Listener(socketserver.ThreadingTCPServer):
     block_on_close = True
     request_queue_size = 256
 
-    def __init__(self, handler: type[socketserver.BaseRequestHandler]) -> None:
+    def __init__(
+        self, handler: type[socketserver.BaseRequestHandler], address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.connections: set[socket.socket] = set()
         self.failures: list[BaseException] = []
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(address, handler)
         self.port: int = self.server_address[1]
         self._accepting = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, name=f"{type(self).__name__}-{self.port}"
@@ -121,9 +123,9 @@ class _Listener(socketserver.ThreadingTCPServer):
 
 
 class _GitListener(_Listener):
-    def __init__(self, owner: GitServer) -> None:
+    def __init__(self, owner: GitServer, address: tuple[str, int]) -> None:
         self.owner = owner
-        super().__init__(_GitHandler)
+        super().__init__(_GitHandler, address)
 
 
 class _GitHandler(BaseHTTPRequestHandler):
@@ -170,13 +172,13 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 class GitServer:
     """Serves every bare repository `NAME.git` below `folder`; repositories may be added while it runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.folder = folder
         self._rules: dict[str, Rules] = {}
         self._log: list[Request] = []
         self._arrived = threading.Condition()
         self._processes: set[subprocess.Popen[bytes]] = set()
-        self._listener = _GitListener(self)
+        self._listener = _GitListener(self, address)
 
     def __enter__(self) -> GitServer:
         self._listener.start()
