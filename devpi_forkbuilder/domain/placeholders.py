@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from devpi_forkbuilder.domain import versions
+from devpi_forkbuilder.domain.offline import NOT_CACHED, absent_fork
 from devpi_forkbuilder.domain.pins import Pin
 
 TAGS = "py2.py3-none-any"
@@ -51,6 +53,16 @@ class Placeholder:
         return f"/{self.index}/+forks/{self.pin.name}/{self.pin.commit}/failed/{self.stage}/{self.filename}"
 
 
+def is_placeholder_of(filename: str, pin: Pin) -> bool:
+    """Whether the name of a placeholder is of the version that `pin` names."""
+    try:
+        version = parse_wheel_filename(filename)[1]
+    except InvalidWheelFilename:
+        return False
+    release = pin.release
+    return release is not None and (version if release.local else Version(version.public)) == release
+
+
 def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "") -> str:
     """The reason phrase of the placeholder's download, in one line of ASCII.
 
@@ -58,6 +70,8 @@ def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str =
     """
     version = f" {pin.version}" if pin.version is not None else ""
     name = f"{pin.project}{version}"
+    if stage == NOT_CACHED:
+        return absent_fork(f"{name} from {pin.commit7}")
     if stage == CACHED_ONLY:
         text = f"{name} from {pin.commit7} is not built, and this URL or server never builds"
     elif stage == NO_INTERPRETER:

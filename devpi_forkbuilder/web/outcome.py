@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from devpi_forkbuilder.devpi.lookup import Pinned
+from devpi_forkbuilder.domain.offline import NOT_CACHED
 from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STOPPED, WAITING, Placeholder
 from devpi_forkbuilder.domain.replicas import REASONS
 from devpi_forkbuilder.domain.states import State
@@ -33,9 +34,9 @@ def unfinished(misses: Iterable[Miss]) -> list[Placeholder]:
     return [_placeholder(miss.pinned, STOPPED, miss.flight) for miss in misses]
 
 
-def never_built(pinned: Iterable[Pinned]) -> list[Placeholder]:
-    """The placeholders of a page that starts no build."""
-    return [_placeholder(one, CACHED_ONLY, None) for one in pinned]
+def never_built(pinned: Iterable[Pinned], *, offline: bool) -> list[Placeholder]:
+    """The placeholders of a page that starts no build; `offline`: because the server has no network."""
+    return [_placeholder(one, NOT_CACHED if offline else CACHED_ONLY, None) for one in pinned]
 
 
 def unservable(pinned: Iterable[Pinned]) -> list[Placeholder]:

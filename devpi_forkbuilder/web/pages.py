@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from devpi_forkbuilder.domain.placeholders import Placeholder
@@ -17,10 +18,15 @@ END = b"</body></html>"
 
 def with_placeholders(body: bytes, content_type: str, page: str, placeholders: Sequence[Placeholder]) -> bytes:
     """The page `body`, served at path `page`, with links to the placeholders; links are relative, as devpi's are."""
-    if not placeholders:
+    files = [{"filename": one.filename, "url": relative(one.path, page), "hashes": {}} for one in placeholders]
+    return with_files(body, content_type, files)
+
+
+def with_files(body: bytes, content_type: str, files: Sequence[Mapping[str, Any]]) -> bytes:
+    """The page `body` with further files, each as JSON pages have it (PEP 691)."""
+    if not files:
         return body
-    links = [(placeholder.filename, relative(placeholder.path, page)) for placeholder in placeholders]
-    return _json(body, links) if content_type == JSON else _html(body, links)
+    return _json(body, files) if content_type == JSON else _html(body, files)
 
 
 def relative(path: str, page: str) -> str:
@@ -36,15 +42,22 @@ def bare_page(content_type: str, project: str) -> bytes:
     return f"<!DOCTYPE html><html><head><title>{escape(project)}</title></head><body>\n".encode() + END
 
 
-def _html(body: bytes, links: list[tuple[str, str]]) -> bytes:
+def _html(body: bytes, files: Sequence[Mapping[str, Any]]) -> bytes:
     head, end, rest = body.rpartition(END)
     if not end:
         head, rest = body, b""
-    added = "".join(f'<a href="{escape(url)}">{escape(name)}</a><br>\n' for name, url in links)
+    added = "".join(_link(file) for file in files)
     return head + added.encode() + END + rest
 
 
-def _json(body: bytes, links: list[tuple[str, str]]) -> bytes:
+def _link(file: Mapping[str, Any]) -> str:
+    """A file as HTML pages have it (PEP 503, PEP 592)."""
+    fragment = "".join(f"#{kind}={digest}" for kind, digest in list(file["hashes"].items())[:1])
+    told = "".join(f' data-{key}="{escape(file[key])}"' for key in ("requires-python", "yanked") if key in file)
+    return f'<a href="{escape(file["url"])}{escape(fragment)}"{told}>{escape(file["filename"])}</a><br>\n'
+
+
+def _json(body: bytes, files: Sequence[Mapping[str, Any]]) -> bytes:
     page = json.loads(body)
-    page["files"].extend({"filename": name, "url": url, "hashes": {}} for name, url in links)
+    page["files"].extend(files)
     return json.dumps(page).encode()

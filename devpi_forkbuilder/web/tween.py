@@ -13,6 +13,7 @@ from typing import Any
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
 from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
+from devpi_forkbuilder.devpi.offline import is_offline
 from devpi_forkbuilder.devpi.requests import (
     by_installer,
     caching_devpi,
@@ -81,7 +82,9 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
             return _busy(f"{unbuilt[0].pin.project} is not built.")
-        return _finished(handler, request, never_built(unbuilt) + unservable(readable))
+        return _finished(
+            handler, request, never_built(unbuilt, offline=is_offline(request.registry)) + unservable(readable)
+        )
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     ended = partial(_ended, context, handler, request, asked, misses)
     return _missed(context, request, misses, ended)

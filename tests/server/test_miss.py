@@ -255,11 +255,25 @@ def test_cached__redirects_stay_on_cached(app: App) -> None:
     assert answer.location.endswith("/root/forks/+cached/alpha-beta/")
 
 
-@pytest.mark.parametrize("option", ["--forkbuilder-cached-only", "--offline-mode"])
-def test_cached_only__servers_never_build(make_app: MakeApp, builder: HeldBuilder, option: str) -> None:
+@pytest.mark.parametrize("page", [PAGE, "/root/forks/+cached/alpha/"])
+@pytest.mark.parametrize(
+    ("option", "stage", "said"),
+    [
+        ("--forkbuilder-cached-only", "not-built", "is not built"),
+        ("--offline-mode", "not-cached", "alpha 1.0 from 1a2b3c4 is not in the offline cache"),
+    ],
+)
+def test_cached_only__servers_never_build(
+    make_app: MakeApp, builder: HeldBuilder, option: str, stage: str, said: str, page: str
+) -> None:
     app = make_app(option)
     app.make_index("root/forks", pin())
-    assert "/failed/not-built/" in app.files(PAGE)[0]["url"]
+    name = "alpha-1.0+0.g1a2b3c4d5e6f-py2.py3-none-any.whl"
+    assert f"/failed/{stage}/{name}" in app.files(page)[0]["url"]
+    answer = app.get(f"/root/forks/+forks/alpha/{COMMIT}/failed/{stage}/{name}")
+    assert answer.status_int == 424
+    assert said in answer.status
+    assert said in answer.text
     assert builder.orders == []
 
 
