@@ -105,7 +105,7 @@ def jenkins(text: str) -> Iterator[Step]:
                 open_blocks[-1][1].update(inside)
         elif " = " in words and open_blocks and open_blocks[-1][0] == "environment":
             key, _, value = words.partition(" = ")
-            open_blocks[-1][1][key] = value.strip("'\"")
+            open_blocks[-1][1][key] = value.partition(" // ")[0].strip("'\"")
 
 
 def _jenkins_step(blocks: list[tuple[str, dict[str, str]]], script: str) -> Step:

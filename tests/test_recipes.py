@@ -110,6 +110,21 @@ def test_secrets__are_in_no_command_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_steps__ask_nobody(name: str) -> None:
+    """pip asks for a login where it is refused, and ends with a traceback where nobody answers."""
+    for step in RECIPES[name]():
+        if "pip install" in step.script:
+            assert step.environment.get("PIP_NO_INPUT") == "1", step.job
+
+
+@pytest.mark.parametrize("dockerfile", sorted(FOLDER.glob("Dockerfile.*")), ids=lambda path: path.name)
+def test_dockerfiles__ask_nobody_and_keep_no_address(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    assert "PIP_NO_INPUT=1" in text
+    assert not re.search(r"^ENV ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_secrets__of_who_writes_are_given_to_one_job_alone(name: str) -> None:
     def writers(step: Step) -> bool:
         return bool(re.search("PASSWORD|PSW", step.script)) or "FORKS_PASSWORD" in step.environment
