@@ -37,6 +37,7 @@ def add_options(parser: Any) -> None:
         help="uv may download interpreters that clients ask for and this machine lacks",
     )
     add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
+    add("read-only", action="store_true", help="refuse every change; misses are built or handed on to the primary")
 
 
 def _add_times(add: Callable[..., None]) -> None:
@@ -77,6 +78,14 @@ def _add_trust(add: Callable[..., None]) -> None:
     )
     add("ssh-key", metavar="FILE", help="private key for ssh URLs")
     add("known-hosts", metavar="FILE", help="host keys for ssh URLs; a host that is not in it is not connected to")
+    add(
+        "tools",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder whose programs (in DIR/bin, or in DIR itself) builds may use, read-only (repeatable); nobody but "
+        "root and the server's user may be able to change it",
+    )
     add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
     add(
         "allow-user",
@@ -124,6 +133,7 @@ class Options:
     cached_only: bool
     python_downloads: bool = False
     limits: Limits = field(default_factory=Limits)
+    tools: tuple[Path, ...] = ()
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -147,6 +157,7 @@ class Options:
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
+            tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             limits=Limits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )
 

@@ -36,7 +36,13 @@ def includeme(config: Any) -> None:
     # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_exception_view(api_error, context=ApiError)
-    for tween in ("tween.tween_miss", "offline.tween_offline", "longpoll.tween_longpoll", "forward.tween_forward"):
+    for tween in (
+        "readonly.tween_readonly",
+        "tween.tween_miss",
+        "offline.tween_offline",
+        "longpoll.tween_longpoll",
+        "forward.tween_forward",
+    ):
         config.add_tween(
             f"devpi_forkbuilder.web.{tween}",
             over="devpi_server.views.tween_keyfs_transaction",
