@@ -90,9 +90,13 @@ class Nginx(DevpiServer):
     ) -> None:
         self._end(signal.SIGTERM)
 
-    def passed(self, path: str) -> list[Passed]:
-        """The requests for this path until now, oldest first."""
-        return [one for one in self._lines() if one.path == path]
+    def passed(self, path: str, count: int = 1) -> list[Passed]:
+        """The requests for this path until now, oldest first: `count` at least, or the test fails."""
+        deadline = time.monotonic() + START
+        while len(found := [one for one in self._lines() if one.path == path]) < count:
+            assert time.monotonic() < deadline, f"{len(found)} requests for {path}:\n{self._log.read_text()[-3000:]}"
+            time.sleep(0.02)  # nginx writes its log after the answer has gone out
+        return found
 
     def _lines(self) -> Iterator[Passed]:
         for line in self._log.read_text().splitlines():
