@@ -19,7 +19,7 @@ def index_url(text: str) -> IndexUrl:
     try:
         return IndexUrl.parse(text)
     except ValueError as fault:
-        raise RefusedError("index-url", str(fault)) from None
+        raise RefusedError("index-url-invalid", str(fault)) from None
 
 
 def open_web(index: IndexUrl, pause: Callable[[float], None], hands: int) -> Web:

@@ -16,7 +16,7 @@ from devpi_forkbuilder.commands.indexes import index_url, open_web, positive
 from devpi_forkbuilder.domain.locks.readers import reader_for
 from devpi_forkbuilder.domain.pins import PinsRefusedError
 from devpi_forkbuilder.domain.requirements import RequirementsFile
-from devpi_forkbuilder.errors import InfrastructureError, RefusedError
+from devpi_forkbuilder.errors import RefusedError
 
 if TYPE_CHECKING:
     from devpi_forkbuilder.warming.warm import Outcome, Plan
@@ -122,7 +122,7 @@ def _files(names: Sequence[str]) -> tuple[RequirementsFile, ...]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file in place in one step. Raises InfrastructureError."""
+    """Put a file in place in one step. Raises RefusedError."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.write_text(text, encoding="utf-8")
@@ -130,7 +130,8 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         what = f"{path} cannot be written ({error.strerror})."
-        raise InfrastructureError("file-not-written", what, next_step="See to its folder and the disk.") from error
+        step = "See to its folder's permissions and the disk."
+        raise RefusedError("file-not-written", what, next_step=step) from error
 
 
 def _tell(outcome: Outcome) -> int:
