@@ -159,6 +159,14 @@ def test_commands__are_as_the_client_takes_them() -> None:
         parser.parse_args(shlex.split(words))
 
 
+def test_dockerfiles__hadolint_finds_nothing() -> None:
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = run(hadolint, *map(str, sorted(FOLDER.glob("Dockerfile.*"))))
+    assert not done.returncode, done.stdout
+
+
 # The page
 
 
