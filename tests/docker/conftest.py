@@ -57,19 +57,20 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_context(tmp_path_factory.mktemp("context"))
 
 
-def _target(engine: Engine, context: Path, target: str, *words: str, tag: str = "") -> str:
+def target_image(engine: Engine, context: Path, target: str, *words: str, tag: str = "") -> str:
+    """Build one of the targets of compose/Dockerfile; the image's name."""
     file = context / "compose" / "Dockerfile"
     return engine.build(context, tag or target, "--target", target, *words, dockerfile=file)
 
 
 @pytest.fixture(scope="session")
 def server_image(engine: Engine, context: Path) -> str:
-    return _target(engine, context, "server")
+    return target_image(engine, context, "server")
 
 
 @pytest.fixture(scope="session")
 def client_image(engine: Engine, context: Path, server_image: str) -> str:  # noqa: ARG001  (its layers are shared)
-    return _target(engine, context, "client")
+    return target_image(engine, context, "client")
 
 
 @pytest.fixture(scope="session")

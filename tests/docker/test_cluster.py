@@ -10,16 +10,12 @@ import pytest
 
 from tests.docker.conftest import Forks, MakeStack
 from tests.docker.engine import HEALTHY, Engine, Stack
+from tests.docker.test_devstack import PRIMARY
 from tests.live import stamped
 from tests.repositories import Repository
 
 URL = "http://nginx:8080/main/forks/+simple/"
 MIRROR = "http://mirror:3141/main/forks/+simple/"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cluster")
 
 
 def install(url: str, *what: str) -> str:
@@ -57,7 +53,7 @@ def test_cluster__installs_through_nginx_with_and_without_the_primary(
     fork, later = two
     wanted = f"inline=={stamped(fork)}"
     assert wanted in cluster.run_client(client_image, install(URL, "inline==1.0.2", "iniconfig")).check().stdout
-    assert roles(cluster, engine) == {"primary": "PRIMARY", "replica1": "REPLICA", "replica2": "REPLICA"}
+    assert roles(cluster, engine) == {"primary": PRIMARY, "replica1": "REPLICA", "replica2": "REPLICA"}
     assert "/srv/devpi/+files" in files_of(cluster, engine)
     no_password_is_told(cluster, engine)
     for replica in ("replica1", "replica2"):

@@ -14,6 +14,7 @@ from tests.live import stamped
 PUBLIC = "iniconfig"
 SERVER = "forkbuilder"
 STOP = 10.0
+PRIMARY = "MASTER"  # as devpi-server 6 calls it in +status
 
 
 def test_devstack__installs_and_still_does_without_network(
@@ -38,7 +39,7 @@ def test_devstack__installs_and_still_does_without_network(
         assert set(stack.run_client(client_image, uv).check().stdout.split()) >= {f"inline=={stamped(fork)}"}
         assert "devpi-forkbuilder serves the index main/forks" in stack.logs()
         status, _, body = engine.get(stack.name(SERVER), "+status")
-        assert (status, json.loads(body)["result"]["role"]) == (200, "PRIMARY")
+        assert (status, json.loads(body)["result"]["role"]) == (200, PRIMARY)
 
 
 @pytest.fixture
@@ -56,7 +57,9 @@ def building(make_stack: MakeStack, engine: Engine, forks: Forks, pins: Path) ->
 def wait_for_state(engine: Engine, stack: Stack, wanted: str) -> None:
     def reached() -> bool:
         _, _, body = engine.get(stack.name(SERVER), "main/forks/+forks/slow")
-        return bool(json.loads(body)["result"][0]["state"] == wanted)
+        (found,) = json.loads(body)["result"]
+        assert found["state"] != "failed", found["error"]
+        return bool(found["state"] == wanted)
 
     engine.wait_for(reached, f"slow is {wanted}")
 
@@ -72,9 +75,10 @@ def test_stop__ends_in_time_and_the_build_is_done_after_the_next_start(building:
     wait_for_state(engine, building, "built")
 
 
-def test_kill__the_server_starts_again(building: Stack, engine: Engine) -> None:
+def test_kill__the_server_starts_again_and_builds_for_who_asks(building: Stack, engine: Engine) -> None:
     name = building.name(SERVER)
     engine.out("kill", name)
     engine.out("start", name)
     engine.wait_until_healthy(name)
+    assert engine.post(name, "main/forks/+forks/slow/miss") == 202
     wait_for_state(engine, building, "built")
