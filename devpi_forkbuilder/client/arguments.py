@@ -86,6 +86,8 @@ def _log(parser: Parser) -> None:
     parser.add_argument("project", metavar="PROJECT", help=SELECTION)
     parser.add_argument("-f", "--follow", action="store_true", help="show it as it grows; exit with the build's result")
     parser.add_argument("--tail", type=int, default=None, metavar="N", help="only the last N lines")
+    text = "interpreter whose build is meant, as in 3.12 (default: the newest build)"
+    parser.add_argument("--python", default=None, metavar="X.Y", help=text)
 
 
 def _freeze(parser: Parser) -> None:
@@ -164,6 +166,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks log name
         devpi forks log name --tail 50
         devpi forks log name==1.0.2 --follow
+        devpi forks log name --python 3.12
         """,
     ),
     "freeze": (

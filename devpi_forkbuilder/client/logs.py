@@ -20,14 +20,14 @@ COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def show(context: Context) -> int:
     """Print the log; with `--follow` until the build has ended, and then the status is the build's."""
     args = context.args
-    server = context.connect()
-    state = _one(server.states(Selector.parse(args.project).name), args.project)
+    server, python = context.connect(), args.python or ""
+    state = _one(server.states(Selector.parse(args.project).name, python=python), args.project)
     if args.follow:
-        text, state = Follower(context, server, state).run()
+        text, state = Follower(context, server, state, python).run()
     else:
-        answer = server.log(state, tail=args.tail)
+        answer = server.log(state, tail=args.tail, python=python)
         if answer.status == 404:
-            raise _no_log(state)
+            raise _no_log(state, python)
         text = answer.content.decode("utf-8", "replace")
         _print(context, text)
     context.screen.json({"project": state.project, "commit": state.commit, "state": state.state, "log": text})
@@ -35,12 +35,16 @@ def show(context: Context) -> int:
 
 
 class Follower:
-    """Prints a log to where the build ends, over pauses of the server and a build that begins anew."""
+    """Prints a log to where the build ends, over pauses of the server and a build that begins anew.
 
-    def __init__(self, context: Context, server: Server, state: ForkState) -> None:
+    `python` is the interpreter whose build is meant, empty for any.
+    """
+
+    def __init__(self, context: Context, server: Server, state: ForkState, python: str = "") -> None:
         self._context = context
         self._server = server
         self._state = state
+        self._python = python
         self._started = state.started_at
         self._restart()
         self._heard = self._taken = context.clock.monotonic()
@@ -52,7 +56,7 @@ class Follower:
         build unasked for (after a start, say), for `PATIENCE`.
         """
         if self._state.state == "wanted" or (self._state.ended and not self._state.has_log):
-            raise _no_log(self._state)
+            raise _no_log(self._state, self._python)
         pieces = [self._more()]
         while not self._state.ended:
             self._wait()
@@ -66,7 +70,7 @@ class Follower:
         clock = self._context.clock
         begin = clock.monotonic()
         try:
-            told = self._server.states(self._state.name, wait=WAIT)
+            told = self._server.states(self._state.name, wait=WAIT, python=self._python)
             self._heard = clock.monotonic()
         except UnreachableError:
             if clock.monotonic() - self._heard > PATIENCE:
@@ -101,7 +105,7 @@ class Follower:
         if self._state.state in {"wanted", "queued"}:
             return ""  # what there is belongs to an earlier build
         try:
-            answer = self._server.log(self._state, self._seen)
+            answer = self._server.log(self._state, self._seen, python=self._python)
         except UnreachableError:
             return ""
         if answer.status not in {200, 206}:
@@ -122,9 +126,11 @@ def _one(states: Sequence[ForkState], wanted: str) -> ForkState:
     return found[0]
 
 
-def _no_log(state: ForkState) -> ClientError:
-    what = f"There is no log of {state.label} at {state.commit[:7]} on this server: its state is {state.state}."
-    return ClientError("no-log", what, next_step=f"'devpi forks build {state.label}' starts a build.")
+def _no_log(state: ForkState, python: str) -> ClientError:
+    whose = f"{state.label} at {state.commit[:7]}{f' for Python {python}' if python else ''}"
+    what = f"There is no log of {whose} on this server: its state is {state.state}."
+    option = f" --python {python}" if python else ""
+    return ClientError("no-log", what, next_step=f"'devpi forks build {state.label}{option}' starts a build.")
 
 
 def _print(context: Context, text: str) -> None:

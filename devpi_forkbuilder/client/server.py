@@ -127,6 +127,7 @@ class Server:
         """
         path = f"+forks/{quote(state.name)}/{state.commit}/log"
         query = {**({"tail": str(tail)} if tail is not None else {}), **({"python": python} if python else {})}
+        query["version"] = state.version or ""
         headers = {"Range": f"bytes={start}-"} if start else {}
         return self.get(path, query, headers={**headers, "Accept": "text/plain"}, fine=(200, 206, 404, 416))
 

@@ -15,15 +15,15 @@ SUFFIX = ".log"
 
 
 class Logs:
-    """Log files below `root`, named by paths relative to it: `user/index/project/commit[-python].log`."""
+    """Log files below `root`, named by paths relative to it: `user/index/project/commit[~version][-python].log`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def name(self, key: OrderKey) -> str:
         """The file for `key`."""
-        python = f"-{key.python}" if key.python else ""
-        return "/".join(map(_safe, (*key.index.split("/"), key.project, f"{key.commit}{python}{SUFFIX}")))
+        version, python = f"~{key.version}" if key.version else "", f"-{key.python}" if key.python else ""
+        return "/".join(map(_safe, (*key.index.split("/"), key.project, f"{key.commit}{version}{python}{SUFFIX}")))
 
     def start(self, name: str, open_log: OpenLog) -> RunLog:
         """The file, new and open; its folder is made. Raises InfrastructureError when it cannot be."""

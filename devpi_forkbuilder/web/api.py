@@ -17,7 +17,7 @@ from devpi_forkbuilder.domain.targets import Client, is_interpreter
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.listing import HEADERS, listing_page
-from devpi_forkbuilder.web.states import as_json, record_for
+from devpi_forkbuilder.web.states import as_json, log_path, record_for
 
 TYPE = "forkstates"
 
@@ -107,7 +107,13 @@ class ForksView:
         for record in records:
             by_group.setdefault(record.key.group, []).append(record)
         link = self.request.application_url.__add__
-        return [as_json(one, _record(one, by_group, python), link) for one in pinned]
+        of_project: dict[str, list[Pinned]] = {}
+        for one in pinned:
+            of_project.setdefault(one.pin.name, []).append(one)
+        return [
+            as_json(one, _record(one, by_group, python), log_path(one, of_project[one.pin.name]), link)
+            for one in pinned
+        ]
 
     def _options(self) -> dict[str, Any]:
         """The request's JSON body: `commit`, `python`, `force`."""

@@ -10,7 +10,7 @@ from pyramid.response import FileResponse, Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import client_of, query
-from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STAGE, phrase
+from devpi_forkbuilder.domain.placeholders import CACHED_ONLY, NO_INTERPRETER, STAGE, is_placeholder_of, phrase
 from devpi_forkbuilder.domain.replicas import REASONS, replica_phrase
 from devpi_forkbuilder.web.api import ApiError, ForksView
 from devpi_forkbuilder.web.states import log_path, record_for
@@ -29,7 +29,10 @@ class LogsView(ForksView):
     """The log of a pin's build, and the answer to a placeholder's download."""
 
     def log(self) -> Any:
-        """The log as far as it has been written; `?tail=N` gives the last N lines, `Range` a part."""
+        """The log as far as it has been written; `?tail=N` gives the last N lines, `Range` a part.
+
+        It is the newest of the commit, or that of `?python=` and `?version=` (empty: of the pin without a version).
+        """
         path = self._log_file()
         tail = query(self.request, "tail")
         if tail is None:
@@ -46,8 +49,9 @@ class LogsView(ForksView):
         stage = self.request.matchdict["stage"]
         if not STAGE.fullmatch(stage):
             raise ApiError(404, "There is no such stage.")
-        one = self._one()
-        url = self.request.application_url + log_path(self._index(), one.pin)
+        pinned = self._pinned("pkg_read")
+        one = self._one(pinned)
+        url = self.request.application_url + log_path(one, pinned)
         record = record_for(one, self.context.builds.records_of(self._index(), one.pin.name))
         forward = self.context.forward
         if stage == NO_INTERPRETER:
@@ -73,13 +77,13 @@ class LogsView(ForksView):
         who = f"Python {client.interpreter} on {client.platform}" if client is not None else ""
         return phrase(one.pin, NO_INTERPRETER, url, client=who, offer=f"Python {offer}")
 
-    def _one(self) -> Any:
-        """The pin of the request's project and commit."""
-        commit = self.request.matchdict["commit"]
-        for one in self._pinned("pkg_read"):
-            if one.pin.commit == commit:
-                return one
-        raise ApiError(404, f"The index no longer pins {self.request.matchdict['project']} at {commit[:7]}.")
+    def _one(self, pinned: tuple[Pinned, ...]) -> Pinned:
+        """The pin of the request's project and commit; of several the one of the file's version, or without one."""
+        commit, filename = self.request.matchdict["commit"], self.request.matchdict.get("filename", "")
+        own = [one for one in pinned if one.pin.commit == commit]
+        if not own:
+            raise ApiError(404, f"The index no longer pins {self.request.matchdict['project']} at {commit[:7]}.")
+        return min(own, key=lambda one: (not is_placeholder_of(filename, one.pin), one.pin.version is not None))
 
     def _log_file(self) -> Any:
         project, commit = canonicalize_name(self.request.matchdict["project"]), self.request.matchdict["commit"]
@@ -87,7 +91,8 @@ class LogsView(ForksView):
         records = self.context.builds.records_of(self._index(), project)
         own = [record for record in records if record.key.commit == commit and record.log]
         python = query(self.request, "python")
-        own = [record for record in own if python in {None, record.key.python}]
+        version = query(self.request, "version")
+        own = [one for one in own if python in {None, one.key.python} and version in {None, one.key.version}]
         if own:
             newest = max(own, key=lambda record: record.started_at or record.queued_at or 0)
             path = self.context.builds.log_path(newest.key)

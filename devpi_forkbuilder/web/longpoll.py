@@ -28,7 +28,7 @@ def tween_longpoll(handler: Any, registry: Any) -> Any:
         seconds = seconds_of(query(request, "wait")) if match is not None else 0.0
         if match is not None and seconds and _may_wait(context, request, match) and context.seats.take():
             try:
-                _wait(context, match["user"], match["index"], canonicalize_name(match["project"]), seconds)
+                _wait(context, match, query(request, "python") or "", seconds)
             finally:
                 context.seats.leave()
         return handler(request)
@@ -42,14 +42,19 @@ def _may_wait(context: Context, request: Any, match: re.Match[str]) -> bool:
         return may_read(request, match["user"], match["index"])
 
 
-def _wait(context: Context, user: str, index: str, project: str, seconds: float) -> None:
-    """Wait for a change; not at all when every state has ended, for then none comes by itself."""
+def _wait(context: Context, match: re.Match[str], python: str, seconds: float) -> None:
+    """Wait for a change; not at all when every state has ended, for then none comes by itself.
+
+    States are those that the answer will have: with `python`, of what is built for it.
+    """
+    user, index, project = match["user"], match["index"], canonicalize_name(match["project"])
     changes = context.builds.changes
     token = changes.token()
     with context.keyfs.read_transaction():
-        pinned = context.lookup.of_index(user, index, project) or ()
+        pinned = context.lookup.of_index(user, index, project, python) or ()
     records = context.builds.records_of(f"{user}/{index}", project)
-    if any(not state_of(one, record_for(one, records)).ended for one in pinned):
+    told = [state_of(one, record_for(one, records, one.order.python if python else None)) for one in pinned]
+    if any(not state.ended for state in told):
         changes.wait(token, seconds, (f"{user}/{index}", project))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyramid.response import FileResponse
 
+from devpi_forkbuilder.devpi.requests import READ
 from devpi_forkbuilder.web.api import ApiError
 from devpi_forkbuilder.web.logs import LogsView
 
@@ -15,7 +16,7 @@ class SourceView(LogsView):
 
     def source(self) -> Any:
         """The exact tree of the commit with its submodules, as a gzipped tar."""
-        pin = self._one().pin
+        pin = self._one(self._pinned(READ)).pin
         path = self.context.source(pin.url, pin.commit)
         if path is None:
             raise ApiError(404, f"The source of {pin.project} at {pin.commit7} is kept when it has been built here.")

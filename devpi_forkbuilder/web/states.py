@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.releases import ReleaseFile
-from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.placeholders import NO_INTERPRETER
 from devpi_forkbuilder.domain.states import SECONDS, State
 from devpi_forkbuilder.errors import Kind
@@ -37,13 +37,19 @@ def state_of(pinned: Pinned, record: Record | None) -> State:
     return State.WANTED
 
 
-def log_path(index: str, pin: Pin) -> str:
-    """The path of a pin's build log below the server's root."""
-    return f"/{index}/+forks/{pin.name}/{pin.commit}/log"
+def log_path(one: Pinned, pinned: Iterable[Pinned]) -> str:
+    """The path of a pin's build log below the server's root; `pinned` are all pins of its project.
+
+    Where several of them have one commit, as in a repository of several projects, the path says the version.
+    """
+    pin = one.pin
+    path = f"/{one.order.index}/+forks/{pin.name}/{pin.commit}/log"
+    twins = [other for other in pinned if (other.pin.name, other.pin.commit) == (pin.name, pin.commit)]
+    return f"{path}?version={quote(pin.version or '')}" if len(twins) > 1 else path
 
 
-def as_json(pinned: Pinned, record: Record | None, link: Link) -> dict[str, Any]:
-    """One object of `GET .../+forks`."""
+def as_json(pinned: Pinned, record: Record | None, log: str, link: Link) -> dict[str, Any]:
+    """One object of `GET .../+forks`; `log` is the path of its log."""
     pin, state = pinned.pin, state_of(pinned, record)
     return {
         "project": pin.project,
@@ -56,7 +62,7 @@ def as_json(pinned: Pinned, record: Record | None, link: Link) -> dict[str, Any]
         "files": [_file(file, link) for file in pinned.files],
         "commit_time": record.commit_time if record is not None else None,
         "error": _error_of(pinned, record) if state is State.FAILED else None,
-        "log_url": link(log_path(pinned.order.index, pin)) if record is not None and record.log else None,
+        "log_url": link(log) if record is not None and record.log else None,
         "queued_at": record.queued_at if record is not None else None,
         "started_at": record.started_at if record is not None else None,
         "finished_at": record.finished_at if record is not None else None,

@@ -225,6 +225,18 @@ def test_log__whole_tail_and_follow(live: Live, index: str, shell: Shell) -> Non
     assert again.stdout == shell.forks("log", "fails").check().stdout
 
 
+def test_log__of_one_interpreters_build(live: Live, index: str, shell: Shell) -> None:
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    live.pin(index, live.host.pin(live.host.fork("fails")))
+    live.build(index, "fails", python=own).check()
+    live.wait_for(index, "fails")
+    assert "its frobnicator is missing" in shell.forks("log", "fails", "--python", own).check().stdout
+    followed = shell.forks("log", "fails", "--python", own, "--follow")
+    assert followed.returncode == 1
+    assert "its frobnicator is missing" in followed.stdout
+    one_line(shell.forks("log", "fails", "--python", "3.2"), "There is no log of fails==1.0.2", "for Python 3.2")
+
+
 def test_freeze__says_what_is_missing_and_what_differs(live: Live, index: str, shell: Shell) -> None:
     fork, second = live.host.fork("inline"), live.host.fork("same-version-two-commits")
     live.pin(index, live.host.pin(fork), live.host.pin(second))

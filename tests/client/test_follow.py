@@ -31,8 +31,8 @@ class Server:
         self.ranges = ranges
         self.away = 0
 
-    def states(self, project: str, wait: float = 0) -> tuple[ForkState, ...]:
-        assert (project, wait) == ("r", 1)
+    def states(self, project: str, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
+        assert (project, wait, python) == ("r", 1, "3.12")
         if self.away:
             self.away -= 1
             raise AWAY
@@ -40,7 +40,8 @@ class Server:
             self.looks.pop(0)
         return (self.looks[0][0],)
 
-    def log(self, _: ForkState, start: int) -> Answer:
+    def log(self, _: ForkState, start: int, python: str = "") -> Answer:
+        assert python == "3.12"
         log = self.looks[0][1]
         if not self.ranges:
             return Answer(200, "OK", {}, log, None)
@@ -53,7 +54,7 @@ def follow(server: Any) -> str:
     moments = iter(range(1000))
     clock = Clock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
     context = Context(None, argparse.Namespace(), Screen({}, wants_json=True), {}, clock)
-    return Follower(context, server, server.looks[0][0]).run()[0]
+    return Follower(context, server, server.looks[0][0], "3.12").run()[0]
 
 
 GROWING = [

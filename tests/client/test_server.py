@@ -88,7 +88,7 @@ def test_states__of_one_interpreters_builds():
 def test_log__of_one_interpreters_build():
     session = Session(forks=Response(200, {}))
     server(session).log(ForkState.read(told()), tail=3, python="3.12")
-    assert [more["params"] for _, _, more in session.requests] == [{"tail": "3", "python": "3.12"}]
+    assert [more["params"] for _, _, more in session.requests] == [{"tail": "3", "python": "3.12", "version": "1.0.2"}]
 
 
 def test_pins__are_those_of_the_index():

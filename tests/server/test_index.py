@@ -60,6 +60,9 @@ def test_index__a_refused_new_index_does_not_exist(app: App) -> None:
         ("fork_build_env=alpha: KEY=VALUE", None),
         ("fork_build_env=alpha: LD_PRELOAD=/x.so", "LD_PRELOAD is set by the server itself"),
         ("fork_build_env=KEY=VALUE", "write name: KEY=VALUE"),
+        ("fork_build_env=nope: KEY=VALUE", "no pin names project 'nope'"),
+        ("fork_build_network=nope", "no pin names project 'nope'"),
+        ("fork_pythons=nope: 3.10", "no pin names project 'nope'"),
         ("fork_build_env=alpha: TOKEN", "write name: KEY=VALUE"),
     ],
 )

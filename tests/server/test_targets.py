@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 import pytest
 
 from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.errors import BuildError
 from tests.domain.test_targets import MAC, OLD_PIP, PYPY, UV
 from tests.server.app import COMMIT, PURE, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
@@ -162,6 +163,21 @@ def test_recipe__a_change_lets_a_failure_be_tried_again(make_app: MakeApp, build
     assert names(app, PIP_312) == [f"alpha-{VERSION}-{PURE}.whl"]
 
 
+def test_recipe__of_one_project_and_of_all(app: App, builder: HeldBuilder) -> None:
+    settings = {
+        "fork_build_constraints": ["setuptools<81", "beta: setuptools<58"],
+        "fork_build_env": ["beta: KEY=VALUE"],
+        "fork_pythons": ["beta: 3.12"],
+    }
+    app.make_index("root/forks", pin(), pin("beta"), **settings)
+    names(app, PIP_311)
+    names(app, PIP_311, "/root/forks/+simple/beta/")
+    first, second = builder.orders
+    assert (first.recipe.constraints, first.recipe.env, first.python) == (("setuptools<81",), (), "3.11")
+    assert set(second.recipe.constraints) == {"setuptools<81", "setuptools<58"}
+    assert (second.recipe.env, second.python) == ((("KEY", "VALUE"),), "3.12")
+
+
 def test_miss__takes_a_target_in_one_line(c_app: App) -> None:
     names(c_app, PIP_311)
     [state] = c_app.request("POST", "/root/forks/+forks/alpha/miss", {"python": "3.12 darwin arm64 - 14.4"}).json[
@@ -171,3 +187,52 @@ def test_miss__takes_a_target_in_one_line(c_app: App) -> None:
     assert state["error"]["reference"] == "no-interpreter"
     answer = c_app.request("POST", "/root/forks/+forks/alpha/miss", {"python": "3.12 x"})
     assert answer.status_int == 400
+
+
+def two_pins_of_one_commit(make_app: MakeApp, builder: HeldBuilder) -> App:
+    """Two versions of a project, from two folders of one commit; the builds of both fail, in their own words."""
+
+    def fail(order: Order) -> str:
+        raise BuildError("build-failed", f"No {order.pin.version} can be had.")
+
+    app = make_app("--forkbuilder-hold", "30", "--forkbuilder-workers", "1")
+    builder.tags = fail
+    app.make_index("root/forks", pin(), pin(version="2.0", more="&subdirectory=two"))
+    names(app, PIP_312)
+    return app
+
+
+def test_failed__each_of_two_pins_of_one_commit_hears_its_own(make_app: MakeApp, builder: HeldBuilder) -> None:
+    app = two_pins_of_one_commit(make_app, builder)
+    placeholders = {file["filename"].split("-")[1].split("+")[0]: file for file in app.files(PAGE)}
+    assert set(placeholders) == {"1.0", "2.0"}
+    for version, file in placeholders.items():
+        answer = app.get(urljoin(PAGE, file["url"]))
+        assert f"Build of alpha {version} from" in answer.status
+        assert f"No {version} can be had." in answer.text
+        assert answer.status.endswith(f"/log?version={version}")
+
+
+def test_log__each_of_two_pins_of_one_commit_has_its_own(make_app: MakeApp, builder: HeldBuilder) -> None:
+    app = two_pins_of_one_commit(make_app, builder)
+    states = app.get("/root/forks/+forks/alpha").json["result"]
+    for state in states:
+        log = app.get(state["log_url"].removeprefix("http://devpi.example.com"))
+        assert f"No {state['version']} can be had." in log.text
+    assert len({state["log_url"] for state in states}) == 2
+
+
+def test_longpoll__waits_for_the_interpreter_that_is_asked_for(c_app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(c_app, PIP_311)
+    waited: list[float] = []
+    wait = c_app.context.builds.changes.wait
+
+    def noted(token: int, seconds: float, *_about: object) -> int:
+        waited.append(seconds)
+        return wait(token, 0.01)
+
+    monkeypatch.setattr(c_app.context.builds.changes, "wait", noted)
+    for query, waits in [("wait=5", 0), ("wait=5&python=3.11", 0), ("wait=5&python=3.12", 1)]:
+        waited.clear()
+        assert c_app.get(f"/root/forks/+forks/alpha?{query}").status_int == 200
+        assert len(waited) == waits, query

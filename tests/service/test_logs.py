@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,18 @@ from devpi_forkbuilder.service.logs import Logs, tail
 from tests.service.fakes import COMMIT, FileLog, order
 
 
-def test_name__says_index_project_commit_and_python() -> None:
+def test_name__says_index_project_commit_version_and_python() -> None:
     logs = Logs(Path("/nowhere"))
-    assert logs.name(order().key) == f"main/forks/alpha/{COMMIT}.log"
-    assert logs.name(order(python="3.12").key) == f"main/forks/alpha/{COMMIT}-3.12.log"
+    assert logs.name(order().key) == f"main/forks/alpha/{COMMIT}~1.0.2.log"
+    assert logs.name(order(python="3.12").key) == f"main/forks/alpha/{COMMIT}~1.0.2-3.12.log"
+    assert logs.name(replace(order().key, version="")) == f"main/forks/alpha/{COMMIT}.log"
 
 
 @pytest.mark.parametrize("hostile", ["../../x", "..", ".", "a/b", "a\\b\0c", "\n", "/etc/passwd", ".hidden", "é"])
-@pytest.mark.parametrize("field", ["index", "project", "commit", "python"])
+@pytest.mark.parametrize("field", ["index", "project", "commit", "version", "python"])
 def test_name__stays_in_the_folder(tmp_path: Path, hostile: str, field: str) -> None:
-    fields = {"index": "main/forks", "project": "alpha", "commit": COMMIT, "python": "", field: hostile}
-    name = Logs(tmp_path).name(OrderKey(version="", subdirectory="", **fields))
+    fields = {"index": "main/forks", "project": "alpha", "commit": COMMIT, "version": "", "python": "", field: hostile}
+    name = Logs(tmp_path).name(OrderKey(subdirectory="", **fields))
     assert (tmp_path / name).resolve().is_relative_to(tmp_path.resolve())
     assert name.isprintable()
     assert name.isascii()

@@ -36,7 +36,7 @@ def test_ask__builds_and_records(world: World) -> None:
     assert record.seconds == {"fetch": 0.0, "build": 2.0, "check": 0.0, "publish": 0.0}
     assert record.finished_at == world.clock.now()
     assert (record.started_at, record.queued_at) == (world.clock.now() - 2.0, world.clock.now() - 2.0)
-    assert record.log == f"main/forks/alpha/{COMMIT}.log"
+    assert record.log == f"main/forks/alpha/{COMMIT}~1.0.2.log"
     assert service.record(order().key) == record
     assert world.publisher.published == {order().key}
 
@@ -330,7 +330,7 @@ def test_sweep__keeps_what_is_known(world: World) -> None:
     finish(service, order())
     (world.folder / "logs" / "main" / "old.log").touch()
     assert service.sweep() == 1
-    assert service.log_path(order().key) == world.folder / "logs" / f"main/forks/alpha/{COMMIT}.log"
+    assert service.log_path(order().key) == world.folder / "logs" / f"main/forks/alpha/{COMMIT}~1.0.2.log"
 
 
 def test_log__ends_with_the_failure(world: World) -> None:
@@ -339,7 +339,7 @@ def test_log__ends_with_the_failure(world: World) -> None:
     service = world.open()
     finish(service, order())
     world.close()
-    path = service._logs.find(f"main/forks/alpha/{COMMIT}.log")
+    path = service._logs.find(f"main/forks/alpha/{COMMIT}~1.0.2.log")
     assert path is not None
     assert path.read_text().splitlines() == [
         "building",
