@@ -34,6 +34,7 @@ from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
+from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.workshop import Workshop
 from devpi_forkbuilder.service.breaker import Breaker
@@ -211,7 +212,8 @@ def make_builder(options: Options) -> Builder:
         work = folder / "work"
         work.mkdir(parents=True, exist_ok=True)
         interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
-        readable = (tools.uv.path, interpreters.own().prefix)
+        folders = ToolFolders.judged(options.tools)
+        readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
         sandbox = choose(options.sandbox, scratch=work, readable=readable, limits=options.limits)
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
         _tell(access)
@@ -226,7 +228,7 @@ def make_builder(options: Options) -> Builder:
                 folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
             ),
             sources=sources,
-            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ),
+            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
             limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
         )
         end_abandoned()

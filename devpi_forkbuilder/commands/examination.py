@@ -20,6 +20,7 @@ from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
+from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
 
@@ -32,6 +33,7 @@ def examine(
     return (
         check_git(path),
         *check_uv(options, path, environ),
+        *check_tools(options),
         check_sandbox(options, path),
         judge_groups(survey()),
         *check_secrets(options, path),
@@ -60,6 +62,15 @@ def check_uv(options: Options, path: str, environ: Mapping[str, str]) -> tuple[F
     return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(offer)))
 
 
+def check_tools(options: Options) -> tuple[Finding, ...]:
+    """The folders of --forkbuilder-tools, if there are any."""
+    try:
+        folders = ToolFolders.judged(options.tools).folders
+    except ForkbuilderError as error:
+        return (Finding.of_error("tools", error),)
+    return (Finding.ok("tools", ", ".join(map(str, folders))),) if folders else ()
+
+
 def check_sandbox(options: Options, path: str) -> Finding:
     """Which tier holds a program here, of those that the options allow."""
     if options.sandbox == NONE:
@@ -70,7 +81,7 @@ def check_sandbox(options: Options, path: str) -> Finding:
         )
     try:
         with _scratch(options.folder) as scratch:
-            tiers = report(scratch=scratch, search_path=path)
+            tiers = report(scratch=scratch, readable=options.tools, search_path=path)
     except OSError as error:
         what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
         return Finding.failed("sandbox", what, "Run this as the server's user, with the server's --serverdir.")

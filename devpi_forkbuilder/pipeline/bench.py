@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devpi_forkbuilder.pipeline import process
@@ -20,6 +20,7 @@ from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter
 from devpi_forkbuilder.pipeline.limits import Deadline
 from devpi_forkbuilder.pipeline.seams import Box, CancelledError, Sandbox
+from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.workfolder import WorkFolder
 
 ANSWER_LIMIT = MEBIBYTE
@@ -30,12 +31,14 @@ class Equipment:
     """What all builds of a server are made with. `cache` is uv's cache, out of every box's reach.
 
     `base` is the server's own environment; commands with the network get its proxies and certificates, nothing else.
+    `folders` have programs for commands in the box.
     """
 
     uv: Path
     cache: Path
     sandbox: Sandbox
     base: Mapping[str, str]
+    folders: ToolFolders = field(default_factory=ToolFolders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Bench:
     def _opened(self) -> Box:
         if self._box is None:
             self.folder.fresh(self.folder.home)
-            readable = (self._uv, self.interpreter.prefix)
+            readable = (self._uv, self.interpreter.prefix, *self._equipment.folders.folders)
             self._box = self._equipment.sandbox.box(self.folder.box, readable=readable)
         return self._box
 
@@ -127,7 +130,7 @@ class Bench:
         box = self._opened()
         network = network or self.network
         home = box.path(self.folder.home)
-        path = f"{box.path(self.folder.environment / 'bin')}:{SEARCH_PATH}"
+        path = f"{box.path(self.folder.environment / 'bin')}:{self._equipment.folders.search_path}"
         env = without_logins(self._environment(home, path, network=network))
         env["UV_CACHE_DIR"] = f"{home}/uv"
         command = Command(

@@ -40,6 +40,8 @@ VARIANTS = {"default": "", "freethreaded": "t"}
 LIBC = re.compile(r"(many|musl)linux_(\d+)_(\d+)_")
 # What uv needs in order to find the interpreters that it manages itself (its manual, "Environment variables").
 PLACES = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
+MIRRORS = ("UV_PYTHON_INSTALL_MIRROR", "UV_PYPY_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL")
+"""Where uv fetches interpreters from in networks that its usual hosts cannot be reached from (the same manual)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Interpreters:
     """Finds interpreters, and remembers them. May be used by several threads."""
 
     def __init__(self, uv: Path, environ: Mapping[str, str], downloads: Path | None = None) -> None:
-        """`uv` is the program; `environ` is the server's environment, of which only places are used.
+        """`uv` is the program; `environ` is the server's environment, of which only places and mirrors are used.
 
         With the folder `downloads`, an interpreter that is missing is fetched into it when a build needs it.
         """
@@ -89,6 +91,7 @@ class Interpreters:
         self._env = {key: environ[key] for key in PLACES if key in environ}
         self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
         if downloads is not None:
+            self._env |= {key: environ[key] for key in MIRRORS if key in environ}
             self._env["UV_PYTHON_INSTALL_DIR"] = str(downloads)
         self._lock = threading.Lock()
         self._fetching = threading.Lock()

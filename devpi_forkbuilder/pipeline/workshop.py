@@ -62,7 +62,8 @@ class Workshop:
     @property
     def identity(self) -> str:
         """Tools and tier; a remembered failure may be tried again when it changes."""
-        return f"{self.tools.identity}, sandbox {self.equipment.sandbox.name}"
+        more = [f"tools {folder}" for folder in self.equipment.folders.folders]
+        return ", ".join((self.tools.identity, f"sandbox {self.equipment.sandbox.name}", *more))
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove what builds of a server that crashed have left; returns what was removed."""

@@ -44,6 +44,19 @@ def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFi
     assert not list(tmp_path.iterdir())  # nothing is left of looking
 
 
+def test_doctor__folders_of_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    options = ["--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none", "--forkbuilder-tools", str(kit)]
+    _, found, _ = doctor(capsys, *options)
+    assert (found["tools"]["state"], found["tools"]["what"]) == ("ok", str(kit))
+    kit.chmod(0o777)
+    status, found, _ = doctor(capsys, *options)
+    assert status == 1
+    assert f"{kit} (--forkbuilder-tools) can be changed by others" in found["tools"]["what"]
+    assert f"chmod go-w {kit}" in found["tools"]["mend"]
+
+
 def test_doctor__prints_a_line_for_each_finding_and_its_mend_below(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -207,7 +207,7 @@ def test_downloads__that_fail_are_told(tools, tmp_path):
     script = f'[ "$2" = install ] && exit 1; exec "{tools.uv.path}" "$@"'
     interpreters = Interpreters(program(tmp_path, "uv", script), {"PATH": "/bin"}, tmp_path / "pythons")
     with pytest.raises(InfrastructureError) as caught:
-        interpreters.find("pypy3.9")
+        interpreters.find("pypy3.8")
     assert caught.value.reference == "interpreter-download-failed"
     assert caught.value.retryable
 
