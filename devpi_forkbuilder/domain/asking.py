@@ -97,7 +97,7 @@ def _asked(line: Line, file: RequirementsFile) -> str:
     text = _text(line)
     if not text or line.include is not None or text.startswith("-") or _left_out(line, file) is not None:
         return ""
-    return HASH.sub("", text)
+    return HASH.sub("", text).strip()
 
 
 def _left_out(line: Line, file: RequirementsFile) -> LeftOut | None:
