@@ -255,6 +255,12 @@ class TestSweep:
             finally:
                 process.kill()
 
+    def test_stale__never_what_a_server_in_a_container_has_marked(self) -> None:
+        pid, start, number, namespace = sweep.new_mark().split("-")
+        assert sweep.is_stale(f"{pid}-1-{number}-{namespace}")
+        assert not sweep.is_stale(f"{pid}-{start}-{number}-{namespace}")
+        assert not sweep.is_stale(f"{pid}-1-{number}-{int(namespace) + 1}")
+
     def test_abandoned__marks_of_a_server_that_is_gone(self) -> None:
         start = sweep._start_time(os.getpid())
         cases = {f"{os.getpid()}-{start}-1": False, f"{os.getpid()}-1-1": True, "999999999-1-1": True, "x": True}

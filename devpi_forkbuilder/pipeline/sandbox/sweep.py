@@ -19,7 +19,11 @@ from pathlib import Path
 from devpi_forkbuilder.errors import InfrastructureError
 
 MARK = "FORKBUILDER_BUILD"
-"""The variable's name; its value is `<server's pid>-<server's start time>-<number>`."""
+"""The variable's name; its value is `<server's pid>-<server's start time>-<number>-<its process namespace>`.
+
+The machine's own namespace sees the processes of all containers, whose servers' numbers mean nothing there: without the
+last part a server that starts beside a container would take the builds in it for abandoned, and end them.
+"""
 DEADLINE = 30.0
 """Seconds after which a process that cannot be killed is reported."""
 STEP = 0.2
@@ -33,7 +37,7 @@ Predicate = Callable[[int], bool]
 
 def new_mark() -> str:
     """A value for the variable, used nowhere else on this machine."""
-    return f"{os.getpid()}-{_start_time(os.getpid())}-{next(NUMBERS)}"
+    return f"{os.getpid()}-{_start_time(os.getpid())}-{next(NUMBERS)}-{_namespace()}"
 
 
 def carries(mark: str) -> Predicate:
@@ -79,9 +83,14 @@ def abandoned(pid: int) -> bool:
 
 
 def is_stale(mark: str) -> bool:
-    """Whether a mark is of a server that is not there any more, or of none at all."""
-    owner, _, rest = mark.partition("-")
-    return not owner.isdecimal() or _start_time(int(owner)) != rest.partition("-")[0]
+    """Whether a mark is of a server that is not there any more, or of none at all.
+
+    One of another process namespace never is: when its first process ends, the kernel ends all others in it.
+    """
+    owner, start, _, namespace = [*mark.split("-", 3), "", "", ""][:4]
+    if namespace not in {"", _namespace()}:
+        return False
+    return not owner.isdecimal() or _start_time(int(owner)) != start
 
 
 def of_living_server(pid: int) -> bool:
@@ -179,6 +188,14 @@ def _environment(pid: int) -> list[bytes]:
 def _status(pid: int) -> dict[str, str]:
     lines = _read(PROC / str(pid) / "status").decode(errors="replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _namespace() -> str:
+    """The number of this process's process namespace (pid_namespaces(7)); empty when it is not told."""
+    try:
+        return str((PROC / "self" / "ns" / "pid").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def _start_time(pid: int) -> str:
