@@ -94,8 +94,15 @@ def devpi_server(tmp_path: Path, devpi_templates: Callable[[bool], Path]) -> Ite
     """
     servers: list[DevpiServer] = []
 
-    def make(*options: str, mirror: bool = False, primary: DevpiServer | None = None, **more: object) -> DevpiServer:
-        template = devpi_templates(mirror) if primary is None else None
+    def make(
+        *options: str,
+        mirror: bool = False,
+        primary: DevpiServer | None = None,
+        template: Path | None = None,
+        **more: object,
+    ) -> DevpiServer:
+        if template is None and primary is None:
+            template = devpi_templates(mirror)
         folder = tmp_path / f"devpi-{len(servers) + 1}"
         server = DevpiServer(folder, *options, template=template, mirror=mirror, primary=primary, **more)  # type: ignore[arg-type]  # checked by DevpiServer itself
         servers.append(server)

@@ -73,7 +73,8 @@ class DevpiServer:
     """A server directory in `folder` and the process that serves it.
 
     `template` is a directory made by `initialise`; copying it takes milliseconds where `devpi-init` takes seconds.
-    `primary` makes this server its replica. `options` are handed to devpi-server.
+    `primary` makes this server its replica, `beside` another process on the directory of a server that runs already.
+    `options` are handed to devpi-server.
     """
 
     program: tuple[str, ...] = ("-m", "devpi_server")
@@ -86,10 +87,11 @@ class DevpiServer:
         mirror: bool = False,
         threads: int | None = None,
         primary: DevpiServer | None = None,
+        beside: DevpiServer | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.serverdir = folder / "server"
+        self.serverdir = folder / "server" if beside is None else beside.serverdir
         self.log = folder / "devpi.log"
         self.port = free_port()
         self.options = (*_flag("--threads", threads), *_flag("--primary-url", primary and primary.url), *options)
@@ -223,6 +225,8 @@ class DevpiServer:
 
     def _prepare(self, template: Path | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.serverdir.exists():
+            return  # somebody serves it already
         if self._primary is not None:
             initialise(self.serverdir, "--role", "replica", "--primary-url", self._primary.url)
             shutil.copy2(self._primary.serverdir / "secret", self.serverdir / "secret")

@@ -8,6 +8,7 @@ import pwd
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.devpi import free_port
@@ -29,6 +30,14 @@ def why_not() -> str | None:
     if os.geteuid() == 0 and SERVER_USER not in {entry.pw_name for entry in pwd.getpwall()}:
         return f"PostgreSQL does not run as root, and there is no user {SERVER_USER}"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where servers keep their data: an initialised server directory to copy, and devpi-server's options."""
+
+    template: Path
+    options: tuple[str, ...] = ()
 
 
 class Postgres:

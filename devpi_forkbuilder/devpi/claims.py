@@ -1,25 +1,41 @@
-"""Several devpi processes on one database (`--requests-only`): one of them at a time works on an order.
+"""Several devpi processes on one store (`--requests-only`): one of them at a time works on an order.
 
-PostgreSQL's advisory locks (its manual, "Explicit Locking") belong to a connection, so what a process held is free as
-soon as it has died. On SQLite there is one process that builds, and nothing to settle.
+Where the store is PostgreSQL, advisory locks (its manual, "Explicit Locking") say who does; elsewhere processes share a
+server directory, and locks on a file in it (fcntl(2), "Open file description locks"). Either belongs to what was
+opened for it, so what a process held is free as soon as it has died, and threads exclude each other, too.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from devpi_forkbuilder.domain.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.seams import CancelledError
 
 POSTGRESQL = "devpi_postgresql"
+FILE = ".forkbuilder-claims"
 LOOK = 0.2
 """Seconds between two looks at a lock that another process has: the build that it waits for takes longer."""
+
+
+class Lock(Protocol):
+    """A lock that ends with `close`."""
+
+    def taken(self) -> bool:
+        """Whether it could be taken, without waiting. Raises InfrastructureError."""
+
+    def close(self) -> None:
+        """Let it go."""
 
 
 class Claims:
@@ -28,45 +44,81 @@ class Claims:
     def __init__(self, xom: Any) -> None:
         storage = xom.keyfs._storage
         self._storage = storage if type(storage).__module__.startswith(POSTGRESQL) else None
+        self._file = Path(xom.config.server_path, FILE)
         self._never = threading.Event()
 
     @contextmanager
     def __call__(self, key: OrderKey, cancelled: Callable[[], bool]) -> Iterator[None]:
         """Have the order of `key` and of all its group for oneself. Raises InfrastructureError, CancelledError."""
-        if self._storage is None:
-            yield
-            return
-        connection = _connected(self._storage)
-        try:
-            number = number_of(key)
-            while not _taken(connection, number):
+        with closing(self._lock(number_of(key))) as lock:
+            while not lock.taken():
                 if cancelled():
                     raise CancelledError
                 self._never.wait(LOOK)
             yield
-        finally:
-            connection.close()  # and with it the lock
+
+    def _lock(self, number: int) -> Lock:
+        return FileLock(self._file, number) if self._storage is None else AdvisoryLock(self._storage, number)
 
 
 def number_of(key: OrderKey) -> int:
-    """The lock of a key's group: 64 bits with a sign."""
+    """The lock of a key's group: 63 bits."""
     digest = hashlib.sha256("\0".join(astuple(key.group)).encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _connected(storage: Any) -> Any:
-    try:
-        return storage.get_connection(closing=False)
-    except Exception as error:  # noqa: BLE001 - whatever the driver raises; its text may hold the password
-        raise _unusable(error) from None
+class FileLock:
+    """A lock on one byte of a file. The file stays empty: what is locked need not be there."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        try:
+            self._opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unlockable(path, error) from error
+        self._path = path
+        self._wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+
+    def taken(self) -> bool:
+        """Whether it could be taken, without waiting. Raises InfrastructureError."""
+        try:
+            fcntl.fcntl(self._opened, fcntl.F_OFD_SETLK, self._wanted)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise _unlockable(self._path, error) from error
+        return True
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._opened)
 
 
-def _taken(connection: Any, number: int) -> bool:
-    try:
-        ((taken,),) = connection._sqlconn.run("SELECT pg_try_advisory_lock(:number)", number=number)
-    except Exception as error:  # noqa: BLE001 - as above
-        raise _unusable(error) from None
-    return bool(taken)
+class AdvisoryLock:
+    """A lock of a connection to PostgreSQL."""
+
+    def __init__(self, storage: Any, number: int) -> None:
+        self._number = number
+        try:
+            self._connection = storage.get_connection(closing=False)
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises; its text may hold the password
+            raise _unusable(error) from None
+
+    def taken(self) -> bool:
+        """Whether it could be taken, without waiting. Raises InfrastructureError."""
+        try:
+            ((taken,),) = self._connection._sqlconn.run("SELECT pg_try_advisory_lock(:number)", number=self._number)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _unusable(error) from None
+        return bool(taken)
+
+    def close(self) -> None:
+        """Let it go, with its connection."""
+        self._connection.close()
+
+
+def _unlockable(path: Path, error: OSError) -> InfrastructureError:
+    what = f"{path} cannot be locked ({error.strerror}), so nobody knows who builds."
+    return InfrastructureError("claims-unusable", what, next_step="Let the server write to its server directory.")
 
 
 def _unusable(error: Exception) -> InfrastructureError:

@@ -38,6 +38,7 @@ class PrimaryServer:
 
     def __init__(self, xom: Any) -> None:
         self._http = ReplicaHTTPClient(xom)
+        self._offline = bool(xom.config.offline_mode)
         self._root = xom.config.primary_url.url.rstrip("/")
 
     @property
@@ -105,6 +106,8 @@ class PrimaryServer:
         self, method: str, url: str, body: bytes | None, headers: Any, timeout: Timeout
     ) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, headers and body as they came; answers of a server that is not up are UnreachableError."""
+        if self._offline:  # devpi's client has another signature then
+            raise UnreachableError(self.url, "this server is in offline mode")
         http = self._http.http
         try:
             with ExitStack() as stack:

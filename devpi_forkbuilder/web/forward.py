@@ -33,10 +33,10 @@ def tween_forward(handler: Any, registry: Any) -> Any:
 
     def answer_of_view(request: Any) -> Any:
         match = VIEW.fullmatch(request.path_info)
+        if request.method not in READING:
+            return _write(handler, forward, request, ours=match is not None)
         if match is None:
             return handler(request)
-        if request.method not in READING:
-            return _write(handler, forward, request)
         readable = not OWN.fullmatch(match["rest"] or "") and _may_read(context, request, match["user"], match["index"])
         response = _read(context, forward, breaker, request) if readable and breaker.allows() else None
         return handler(request) if response is None else response
@@ -68,9 +68,13 @@ def _read(context: Context, forward: Forward, breaker: Breaker, request: Any) ->
     return response
 
 
-def _write(handler: Any, forward: Forward, request: Any) -> Any:
-    """devpi hands it on; without this its links would lead to the primary, and a dead primary be a 500."""
-    forward.outside(request)
+def _write(handler: Any, forward: Forward, request: Any, *, ours: bool) -> Any:
+    """devpi hands it on; by itself it has no answer when the primary is dead (500), and ours has links to the primary.
+
+    Pins are a write of devpi's own: the index is modified.
+    """
+    if ours:
+        forward.outside(request)
     try:
         return handler(request)
     except forward.errors:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.clients import Installer
-from tests.devpi import DevpiServer
+from tests.devpi import DevpiServer, initialise
 from tests.live import METADATA, Host, Live, hosted
+from tests.postgres import Postgres, Storage, running_postgres, why_not
 from tests.processes import Running
 
 MakeLive = Callable[..., Live]
@@ -19,6 +22,9 @@ INSTALLERS = [
     "uv",
 ]
 """Pips come from the package index, the first time."""
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.skipif(why_not() is not None, reason=why_not() or ""))
+each_storage = pytest.mark.parametrize("storage", ["sqlite", ON_POSTGRESQL], indirect=True)
+"""For tests whose servers keep their data where `storage` says; `-k postgresql` runs them all there."""
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +49,25 @@ def live(shared: Live) -> Live:
     return shared
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for everybody."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:  # pytest's own folders are closed to the database's user
+        folder = Path(name)
+        folder.chmod(0o755)
+        with running_postgres(folder) as made:
+            yield made
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest, devpi_templates: Callable[[bool], Path], tmp_path: Path) -> Storage:
+    """Where the server of a test keeps its data: in SQLite, unless the test is for `each_storage`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return Storage(devpi_templates(False))
+    options = ("--storage", request.getfixturevalue("postgres").database())
+    return Storage(initialise(tmp_path / "template", "--no-root-pypi", *options), options)
+
+
 @pytest.fixture
 def own(devpi_server: Callable[..., DevpiServer], host: Host) -> MakeLive:
     """Makes servers for one test, with options of its own."""
@@ -51,6 +76,34 @@ def own(devpi_server: Callable[..., DevpiServer], host: Host) -> MakeLive:
         return Live(devpi_server(*host.allowed, METADATA, *options, **more), host)
 
     return make
+
+
+@pytest.fixture
+def stored(own: MakeLive, storage: Storage) -> MakeLive:
+    """The same for one server, on the test's storage."""
+
+    def make(*options: str, **more: object) -> Live:
+        return own(*storage.options, *options, template=storage.template, **more)
+
+    return make
+
+
+@pytest.fixture
+def processes(storage: Storage, host: Host, tmp_path: Path) -> Iterator[MakeLive]:
+    """Servers on one storage: each call makes another process on it."""
+    servers: list[DevpiServer] = []
+    with ExitStack() as stack:
+
+        def make(*options: str) -> Live:
+            own = (*storage.options, *host.allowed, METADATA, *options)
+            # what is not in the database is in the server directory, which those on SQLite have to share
+            beside = servers[0] if servers and not storage.options else None
+            folder = tmp_path / f"process-{len(servers)}"
+            server = DevpiServer(folder, *own, template=storage.template, beside=beside)
+            servers.append(stack.enter_context(server))
+            return Live(server, host)
+
+        yield make
 
 
 @pytest.fixture(params=INSTALLERS)

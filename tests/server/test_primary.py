@@ -84,7 +84,7 @@ def primary(monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> Iterator[Prima
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         url = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/")
-        made = PrimaryServer(SimpleNamespace(config=SimpleNamespace(primary_url=url)))
+        made = PrimaryServer(SimpleNamespace(config=SimpleNamespace(primary_url=url, offline_mode=False)))
         yield made
         made.close()
         server.shutdown()
