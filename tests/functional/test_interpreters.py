@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +40,8 @@ CFFI: dict[str, Content] = {
     'ffi.set_source("_with_cffi", "static int answer(void) { return 42; }")\n',
     "with_cffi.py": "from _with_cffi import lib\n\n\ndef answer():\n    return lib.answer()\n",
 }
+HOME = os.environ.get("HOME", "/")
+"""Before tests get one of their own: rustup's launchers look there for the toolchain."""
 RUST: dict[str, Content] = {
     "pyproject.toml": '[build-system]\nrequires = ["maturin>=1.7"]\nbuild-backend = "maturin"\n'
     '[project]\nname = "rusty"\nversion = "1.0.2"\n[tool.maturin]\nbindings = "bin"\n',
@@ -56,9 +60,14 @@ def interpreters() -> dict[str, Interpreter]:
     return found
 
 
+def usual() -> list[Interpreter]:
+    """The CPythons of this machine that forks are built for."""
+    return [one for name, one in interpreters().items() if name in {"3.9", "3.10", "3.11", "3.12", "3.13"}]
+
+
 def some(count: int) -> list[Interpreter]:
-    """That many interpreters that forks are built for."""
-    wanted = [one for name, one in interpreters().items() if name in {"3.9", "3.10", "3.11", "3.12", "3.13"}]
+    """That many of them."""
+    wanted = usual()
     if len(wanted) < count:
         pytest.skip(f"this machine has {len(wanted)} interpreters from 3.9 to 3.13, and {count} are needed")
     return wanted[:count]
@@ -86,8 +95,20 @@ def answer(python: Interpreter, module: str, target: Path) -> str:
     return Running([str(python.executable), "-c", code], environment, target, None).wait(60).check().stdout.strip()
 
 
+def knowing(clients: Sequence[Interpreter], unknown: Interpreter, home: Path) -> dict[str, str]:
+    """The environment of a server that finds the interpreters `clients`, and not `unknown`."""
+    folders = [*SEARCH_PATH.split(":"), *(str(one.executable.parent) for one in clients)]
+    if str(unknown.executable.parent) in folders:
+        pytest.skip(f"{unknown.executable} cannot be hidden from a server")
+    return {"PATH": ":".join(folders), "HOME": str(home)}
+
+
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_extension__three_interpreters_ask_at_once(live: Live, uv: Uv, installer: str, tmp_path: Path) -> None:
+def test_extension__three_interpreters_ask_at_once_and_a_fourth_that_the_server_lacks(
+    own: MakeLive, uv: Uv, installer: str, tmp_path: Path
+) -> None:
+    *clients, fourth = some(4)
+    live = own(environment=knowing(clients, fourth, tmp_path))
     fork = live.host.fork("extension")
     index = live.index_of(fork)
     results: dict[str, Result] = {}
@@ -103,12 +124,17 @@ def test_extension__three_interpreters_ask_at_once(live: Live, uv: Uv, installer
 
         return work
 
-    clients = some(3)
-    for thread in in_threads([install(python) for python in clients]):
+    for thread in in_threads([install(python) for python in (*clients, fourth)]):
         thread.join()
     for python in clients:
         results[python.name].check()
         assert answer(python, "extension", tmp_path / python.name) == "42"
+    assert results[fourth.name].returncode != 0
+    assert f"no file for Python {fourth.name} on linux" in results[fourth.name].output
+    told = re.search(r"this server builds for Python (.*) on linux", results[fourth.name].output)
+    assert told is not None
+    assert set(told[1].split(", ")) >= {python.name for python in clients}
+    assert fourth.name not in told[1].split(", ")
     state = live.state(index, "extension")
     assert len(state["files"]) == len(state["targets"]) == 3
     assert live.host.git.fetches(fork.name) == 1
@@ -119,14 +145,74 @@ def test_extension__three_interpreters_ask_at_once(live: Live, uv: Uv, installer
 def test_extension__an_interpreter_that_the_server_lacks_hears_what_it_has(
     own: MakeLive, uv: Uv, tmp_path: Path
 ) -> None:
-    here, *_, last = some(2)
-    live = own(environment={"PATH": SEARCH_PATH, "HOME": str(tmp_path)})
+    here, last = some(2)
+    live = own(environment=knowing([], last, tmp_path))
     index = live.index_of(live.host.fork("extension"))
     refused = uv.install(live.url(index), "extension", arguments=("--python", str(last.executable)))
     assert refused.returncode != 0
     assert f"no file for Python {last.name} on linux" in refused.output
     assert f"this server builds for Python {here.name}" in refused.output
     uv.install(live.url(index), "extension", arguments=("--python", str(here.executable))).check()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_extension__plain_gives_the_source_to_an_interpreter_that_the_server_lacks(
+    own: MakeLive, uv: Uv, installer: str, tmp_path: Path
+) -> None:
+    here, last = some(2)
+    live = own(mirror=True, environment=knowing([], last, tmp_path))
+    fork = live.host.fork("extension")
+    index = live.index(live.host.pin(fork), bases=("root/pypi",), fork_versions="plain")
+    for number in range(2):  # cold, and when the wheel for another is there
+        target = tmp_path / f"target-{number}"
+        if installer == "pip":
+            pip(last, live.url(index), "extension", target).check()
+        else:
+            uv.install(
+                live.url(index), "extension", target=target, arguments=("--python", str(last.executable))
+            ).check()
+        assert answer(last, "extension", target) == "42"
+    names = sorted(live.files(index, "extension"))
+    assert len(names) == 2
+    assert names[0].startswith(f"extension-1.0.2-cp{here.name.replace('.', '')}-")
+    assert names[1] == "extension-1.0.2.tar.gz"
+
+
+def test_extension__each_interpreter_of_this_machine(live: Live, uv: Uv, tmp_path: Path) -> None:
+    fork = live.host.fork("extension")
+    index = live.index_of(fork)
+    for python in usual():
+        target, arguments = tmp_path / python.name, ("--python", str(python.executable))
+        uv.install(live.url(index), "extension", target=target, arguments=arguments).check()
+        assert answer(python, "extension", target) == "42"
+    assert len(live.files(index, "extension")) == len(usual())
+    assert live.host.git.fetches(fork.name) == 1
+
+
+def pypy() -> Interpreter:
+    found = [one for name, one in interpreters().items() if name.startswith("pypy3.")]
+    if not found:
+        pytest.skip("this machine has no PyPy (Debian: pypy3, pypy3-venv, pypy3-dev)")
+    return found[0]
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_extension__for_pypy(live: Live, uv: Uv, installer: str, tmp_path: Path) -> None:
+    python = pypy()
+    index = live.index_of(live.host.fork("extension"))
+    target, number = tmp_path / "target", python.name.removeprefix("pypy").replace(".", "")
+    if installer == "pip":
+        made = [str(python.executable), "-m", "venv", str(tmp_path / "venv")]
+        Running(made, clean_environment(tmp_path), tmp_path, None).wait(120).check()
+        pip(
+            replace(python, executable=tmp_path / "venv" / "bin" / "python"), live.url(index), "extension", target
+        ).check()
+    else:
+        arguments = ("--python", str(python.executable))
+        uv.install(live.url(index), "extension", target=target, arguments=arguments).check()
+    assert answer(python, "extension", target) == "42"
+    (name,) = live.files(index, "extension")
+    assert f"-pp{number}-pypy{number}_pp73-" in name
 
 
 @pytest.mark.parametrize(("project", "files"), [("cythonized", CYTHON), ("with-cffi", CFFI)])
@@ -142,9 +228,22 @@ def test_extension__of_other_kinds(live: Live, uv: Uv, project: str, files: dict
     assert answer(python, project.replace("-", "_"), target) == "42"
 
 
-def test_extension__in_rust(live: Live, uv: Uv, tmp_path: Path) -> None:
-    if shutil.which("cargo", path=SEARCH_PATH) is None:
-        pytest.skip(f"builds find programs in {SEARCH_PATH}, and cargo is not there")
+def rust() -> tuple[str, ...]:
+    """The options with which builds find a Rust toolchain."""
+    if shutil.which("cargo", path=SEARCH_PATH) is not None:
+        return ()
+    rustc = shutil.which("rustc")
+    if rustc is None:
+        pytest.skip("there is no rustc on PATH")
+    asked = Running([rustc, "--print", "sysroot"], dict(os.environ) | {"HOME": HOME}, Path("/"), None).wait(60)
+    sysroot = Path(asked.stdout.strip())
+    if asked.returncode or not (sysroot / "bin" / "cargo").exists():
+        pytest.skip(f"{rustc} has no cargo beside it")
+    return "--forkbuilder-tools", str(sysroot)
+
+
+def test_extension__in_rust_with_the_operators_tools(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
+    live = own(*rust())
     index = live.index_of(fork_of(live.host, "rusty", RUST))
     uv.install(live.url(index), "rusty", target=tmp_path / "target").check()
     command = [str(tmp_path / "target" / "bin" / "rusty")]
