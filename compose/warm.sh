@@ -4,7 +4,7 @@
 set -eu
 folder=$1
 shift
-export FORKBUILDER_HOST=127.0.0.1 UV_CACHE_DIR=/tmp/warm/uv
+export FORKBUILDER_HOST=127.0.0.1 HOME=/tmp/warm
 index=${FORKBUILDER_INDEX:-main/forks}
 root=http://127.0.0.1:$FORKBUILDER_PORT
 mkdir -p /tmp/warm

@@ -171,8 +171,9 @@ def _hosts(path: Path) -> Finding:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())
+    """The folder, or the nearest one above it that is there and can be looked at."""
+    # not Path.exists, which raises PermissionError before Python 3.14
+    return next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
 
 
 @contextlib.contextmanager

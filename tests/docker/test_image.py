@@ -31,6 +31,24 @@ def test_server__has_what_builds_need(engine: Engine, server_image: str) -> None
     print(sandbox["what"])
 
 
+NOT_MASKED = ("--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined")
+
+
+@pytest.mark.parametrize(
+    ("words", "tier"),
+    [
+        (("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"), "landlock"),
+        (("--user", "0:0", "-e", "FORKBUILDER_DIR=/var/lib/forkbuilder"), "uid"),
+        (("--cap-drop", "ALL", *NOT_MASKED), "bwrap"),
+        (("--user", "0:0", "--cap-drop", "ALL"), "Builds cannot be confined here"),
+    ],
+)
+def test_server__tiers_in_a_container(engine: Engine, server_image: str, words: tuple[str, ...], tier: str) -> None:
+    found = json.loads(engine.docker("run", "--rm", *words, server_image, "doctor", "--json").stdout)
+    (sandbox,) = (one for one in found if one["name"] == "sandbox")
+    assert sandbox["what"].startswith(tier), sandbox
+
+
 def test_images__sizes(engine: Engine, server_image: str, client_image: str) -> None:
     for image in (engine.base, server_image, client_image):
         print(f"{image}: {engine.size(image) / 1e6:.0f} MB")
