@@ -49,11 +49,12 @@ def _judged(folder: Path) -> Path:
         found = next(filter(_is_exposed, _parts(real)), None)
     except OSError as error:
         what = f"{folder} ({OPTION}) cannot be read: {error.strerror}."
-        raise _refusal("tools-missing", what, f"Mend {OPTION}, or install what it names.") from error
+        step = f"Mend {OPTION}, or install what it names."
+        raise InfrastructureError("tools-missing", what, next_step=step, retryable=False) from error
     if found is not None:
         what = f"{found[0]} ({OPTION}) can be changed by others than root and the server's user."
         step = f"Run 'chmod go-w {found[0]}', or give it to root."
-        raise _refusal("tools-exposed", what, step)
+        raise InfrastructureError("tools-exposed", what, next_step=step, retryable=False)
     return real
 
 
@@ -81,7 +82,3 @@ def _is_exposed(part: tuple[str, os.stat_result, bool]) -> bool:
     # In a folder such as /tmp nobody can put something else in the place of what is another's (chmod(1), "sticky").
     shared = above and status.st_mode & stat.S_ISVTX
     return status.st_uid not in {0, os.geteuid()} or bool(status.st_mode & OTHERS and not shared)
-
-
-def _refusal(reference: str, what: str, next_step: str) -> InfrastructureError:
-    return InfrastructureError(reference, what, next_step=next_step, retryable=False)
