@@ -101,5 +101,5 @@ def test_warmed__has_no_secret_and_no_source_in_it(warmed: str, engine: Engine) 
     assert kept == ["/data/server/.forkbuilder/passwords/+server-secret"]  # this container's own, made at its start
     manifest = json.loads(engine.out("exec", warmed, "cat", "/data/manifest.json"))
     assert "inline" in json.dumps(manifest)
-    listed = engine.out("exec", warmed, "find", "/data", "-name", "*.git")
+    listed = engine.out("exec", warmed, "find", "/data/server", "/tmp", "-name", "*.git")
     assert not listed
