@@ -47,21 +47,21 @@ class Resolver:
         self._env = {"UV_HTTP_TIMEOUT": "300", **own, "UV_DEFAULT_INDEX": index.with_auth, "UV_NO_CONFIG": "1"}
         self._index = index
 
-    def releases(self, texts: Sequence[Text], target: Target, *, deep: bool = True) -> tuple[Release, ...]:
-        """What the texts ask for and, if `deep`, all that it requires. Raises NotHadError with what uv says."""
+    def releases(self, texts: Sequence[Text], target: Target) -> tuple[Release, ...]:
+        """What the texts ask for and all that it requires. Raises NotHadError with what uv says."""
         if not any(text.text.strip() for text in texts if not text.constraint):
             return ()
         with tempfile.TemporaryDirectory(prefix="forkbuilder-warm-") as folder:
-            return self._run(Path(folder), texts, target, () if deep else ("--no-deps",))
+            return self._run(Path(folder), texts, target)
 
-    def _run(self, folder: Path, texts: Sequence[Text], target: Target, more: Sequence[str]) -> tuple[Release, ...]:
+    def _run(self, folder: Path, texts: Sequence[Text], target: Target) -> tuple[Release, ...]:
         files: list[str] = []
         for number, text in enumerate(texts, 1):
             path = folder / f"{number}-{Path(text.name).name or 'requirements'}.txt"
             path.write_text(text.text, encoding="utf-8")
             files += ["--constraints", str(path)] if text.constraint else [str(path)]
         platform = ("--python-platform", target.platform) if target.platform else ()
-        argv = (str(self._uv), "pip", "compile", *OPTIONS, "--python-version", target.python, *platform, *more, *files)
+        argv = (str(self._uv), "pip", "compile", *OPTIONS, "--python-version", target.python, *platform, *files)
         command = Command(argv, self._env, folder, TIMEOUT, "uv pip compile", capture=True)
         try:
             finished = run_as_user(command, cancelled=lambda: False)

@@ -146,16 +146,28 @@ class Warming:
         return ""
 
     def _releases(self, texts: Sequence[Text], target: Target, what: str) -> tuple[Release, ...]:
-        """The releases; where they cannot be resolved, those that the texts name themselves."""
+        """The releases; where the texts cannot be resolved together, those of the parts that can."""
         try:
             return self.resolver.releases(texts, target)
         except NotHadError as error:
             self._missing.add(Missing(what, error.why))
-        self.display.note(f"{what} cannot be resolved: only what is named there is fetched, without what that requires")
-        try:
-            return self.resolver.releases(texts, target, deep=False)
-        except NotHadError:
+        lines = [line for text in texts if not text.constraint for line in text.text.splitlines() if line.strip()]
+        constraints = [text for text in texts if text.constraint]
+        if len(lines) < 2:
             return ()
+        self.display.note(f"{what} cannot be resolved together: looking for the parts that can")
+        return (*self._part(lines[::2], constraints, target), *self._part(lines[1::2], constraints, target))
+
+    def _part(self, lines: Sequence[str], constraints: Sequence[Text], target: Target) -> tuple[Release, ...]:
+        """The releases of some lines: of all together, or of either half, down to a line that leads to none."""
+        try:
+            text = Text("part", "".join(f"{line}\n" for line in lines))
+            return self.resolver.releases([text, *constraints], target)
+        except NotHadError as error:
+            if len(lines) == 1:
+                self._missing.add(Missing(f"{lines[0]} for {target}", error.why))
+                return ()
+        return (*self._part(lines[::2], constraints, target), *self._part(lines[1::2], constraints, target))
 
     # files
 

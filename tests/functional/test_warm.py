@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients import Installer
+from devpi_forkbuilder.domain.offline import WORDS
+from tests.clients import Installer, Pip, Uv
 from tests.functional.conftest import MakeLive
-from tests.live import Host, Live, stamped
+from tests.live import Host, Live, stamped, wheel_of
 from tests.processes import Result, Running
 from tests.publicindex import BACKEND, BUILD_SYSTEM, PublicIndex, public_index
 from tests.repositories import Repository
@@ -111,3 +116,186 @@ def test_warm__all_of_it_installs_offline(
     assert (target / "beta.py").read_text() == "VERSION = '1.0'\n"
     assert not public.sent
     cache.verify(index, "--manifest", str(manifest)).check()
+
+
+def manifest_of(cache: Cache) -> list[str]:
+    text = (cache.folder / "cache.json").read_text()
+    return [file["filename"] for file in json.loads(text)["files"]]
+
+
+ALPHA, BETA, NEWER = (f"{name}-py3-none-any.whl" for name in ("alpha-1.0", "beta-1.0", "beta-2.0"))
+MANIFEST = ("--manifest", "cache.json")
+
+
+def test_warm__again_fetches_nothing_and_writes_the_same(cache: Cache, public: PublicIndex) -> None:
+    index = cache.index()
+    wanted = ("-r", cache.file("alpha", "sourced"), "--sources", *MANIFEST)
+    cache.warm(index, *wanted).check()
+    first, sent = (cache.folder / "cache.json").read_bytes(), dict(public.sent)
+    again = cache.warm(index, *wanted).check()
+    assert (cache.folder / "cache.json").read_bytes() == first
+    files = {name: count for name, count in public.sent.items() if name.endswith((".whl", ".gz"))}
+    assert files == {name: count for name, count in sent.items() if name in files}
+    assert "0 fetched (0.0 MiB), 4 were there" in again.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_warm__interrupted_is_resumed(cache: Cache, public: PublicIndex, number: signal.Signals) -> None:
+    public.add_source("beta", "1.0")
+    index = cache.index()
+    wanted = ("-r", cache.file("alpha", "sourced"), "--sources", *MANIFEST)
+    public.gates["beta-1.0.tar.gz"] = threading.Event()
+    running = cache.start("warm", "--index-url", cache.live.url(index), *wanted)
+    assert public.reached.wait(PATIENCE), "it never came to the files"
+    running.signal(number)
+    ended = running.wait(PATIENCE)
+    assert ended.returncode == (130 if number is signal.SIGINT else -number), ended.output
+    assert not (cache.folder / "cache.json").exists()
+    public.gates["beta-1.0.tar.gz"].set()
+    before = (public.sent[ALPHA], public.sent[BETA])
+    cache.warm(index, *wanted).check()
+    assert manifest_of(cache) == [
+        ALPHA,
+        BETA,
+        "beta-1.0.tar.gz",
+        "sourced-1.0.tar.gz",
+        "tiny_backend-1.0-py3-none-any.whl",
+    ]
+    assert (public.sent[ALPHA], public.sent[BETA]) == before
+
+
+def test_warm__a_failing_fork_is_told_and_the_rest_is_fetched(cache: Cache, host: Host) -> None:
+    bad, good = host.fork("fails"), host.fork("inline")
+    index = cache.index(bad, good)
+    result = cache.warm(index, "-r", cache.file(host.pin(bad), host.pin(good), "alpha"), *MANIFEST)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert line.startswith("  fails==1.0.2 for Python 3.")
+    assert f"424 Build of fails 1.0.2 from {bad.commit[:7]} failed (building): see http://" in line
+    assert manifest_of(cache) == [ALPHA, BETA, wheel_of(good)]
+
+
+def test_warm__what_cannot_be_resolved_is_told_and_the_rest_is_fetched(cache: Cache) -> None:
+    index = cache.index()
+    lines = ("alpha==1.0", "no-such-project", "sourced==7", "https://elsewhere.example/x-1.0.tar.gz", "-e .")
+    result = cache.warm(index, "-r", cache.file(*lines), *MANIFEST)
+    assert result.returncode == 1
+    told = [line.strip() for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert [line.partition(" ")[0] for line in told] == [
+        str(cache.folder / "requirements.txt:4:"),
+        "no-such-project",
+        "requirements",
+        "sourced==7",
+    ]
+    assert "no-such-project was not found" in told[1]
+    assert manifest_of(cache) == [ALPHA, BETA]
+    assert "-e .: not from an index" in result.stderr
+
+
+def test_warm__other_interpreters_and_platforms_get_their_own_wheels(cache: Cache, public: PublicIndex) -> None:
+    tags = ("cp311-cp311-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-macosx_11_0_arm64")
+    for tag in (*tags, "cp312-cp312-win_amd64"):
+        public.add_wheel("native", "1.0", tags=tag)
+    index = cache.index()
+    wanted = ("--python", "3.11", "--python", "3.12", "--platform", "linux", "--platform", "macos")
+    result = cache.warm(index, "-r", cache.file("native"), *wanted, *MANIFEST)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert "Python 3.11 on darwin arm64" in line
+    assert manifest_of(cache) == sorted(f"native-1.0-{tag}.whl" for tag in tags)
+
+
+def test_warm__hashes_choose_the_file_and_build_requirements_are_apart(cache: Cache, public: PublicIndex) -> None:
+    digest = hashlib.sha256(public.add_source("beta", "1.0").read_bytes()).hexdigest()
+    index = cache.index()
+    build = cache.file("beta>=2", name="build.txt")
+    lines = (f"beta==1.0 --hash=sha256:{digest}",)
+    cache.warm(index, "-r", cache.file(*lines), "--build-requirements", build, *MANIFEST).check()
+    assert manifest_of(cache) == ["beta-1.0.tar.gz", NEWER, "tiny_backend-1.0-py3-none-any.whl"]
+
+
+def test_warm__lock_files_and_unknown_words_are_refused(cache: Cache) -> None:
+    lock = cache.file("version = 1", name="uv.lock")
+    for arguments, said in (
+        (("-r", lock), "is not a requirements file"),
+        (("-r", "missing.txt"), "cannot be read"),
+        (("-r", cache.file("alpha"), "--python", "4"), "is not an interpreter"),
+    ):
+        result = cache.warm("root/nope", *arguments)
+        assert result.returncode == 1
+        assert said in result.stderr
+        assert "Traceback" not in result.output
+
+
+def test_verify__tells_each_difference_and_fetches_nothing(cache: Cache, public: PublicIndex, host: Host) -> None:
+    unbuilt = host.fork("inline", project="unbuilt")
+    index = cache.index(unbuilt)
+    cache.warm(index, "-r", cache.file("alpha"), *MANIFEST).check()
+    path = cache.folder / "cache.json"
+    manifest = json.loads(path.read_text())
+    newer = hashlib.sha256((public.folder / "files" / NEWER).read_bytes()).hexdigest()
+    manifest["files"] += [
+        {"name": "beta", "version": "2.0", "filename": NEWER, "sha256": newer},
+        {"name": "gone", "version": "1", "filename": "gone-1.tar.gz", "sha256": "0" * 64},
+        {"name": "unbuilt", "version": stamped(unbuilt), "filename": wheel_of(unbuilt), "sha256": "0" * 64},
+    ]
+    manifest["files"][0]["sha256"] = "f" * 64
+    path.write_text(json.dumps(manifest))
+    public.sent.clear()
+    for more in ((), ("--quick",)):
+        result = cache.verify(index, *MANIFEST, *more)
+        assert result.returncode == 1
+        told = [line.strip() for line in result.stdout.splitlines() if line.startswith("  ")]
+        assert [line.partition(":")[0] for line in told] == [ALPHA, NEWER, "gone-1.tar.gz", wheel_of(unbuilt)]
+        assert f"and should be {'f' * 64}" in told[0]
+        assert told[1] == f"{NEWER}: on the index, but not in the cache"
+        assert told[3] == f"{wheel_of(unbuilt)}: not on the index"
+    assert not public.sent[NEWER]
+    assert host.git.fetches(unbuilt.name) == 0
+
+
+def test_verify__reads_the_bytes(cache: Cache) -> None:
+    index = cache.index()
+    cache.warm(index, "-r", cache.file("alpha"), *MANIFEST).check()
+    cache.verify(index, *MANIFEST).check()
+    (stored,) = (path for path in cache.live.server.serverdir.rglob(ALPHA) if path.is_file())
+    stored.write_bytes(b"x" * stored.stat().st_size)
+    result = cache.verify(index, *MANIFEST)
+    assert result.returncode == 1
+    assert f"  {ALPHA}: its SHA-256 is " in result.stdout
+    cache.verify(index, *MANIFEST, "--quick").check()
+
+
+WHAT = ["fork", "file", "project", "url"]
+
+
+@pytest.mark.network
+def test_offline__what_is_missing_is_told_at_once(
+    cache: Cache, public: PublicIndex, host: Host, pip_old: Pip, pip_new: Pip, uv: Uv
+) -> None:
+    """Each figure is printed; the bound is generous, for the machine may be busy."""
+    unbuilt = host.fork("inline", project="unbuilt")
+    public.add_wheel("gamma", "1.0")
+    index = cache.index(unbuilt)
+    cache.warm(index, "-r", cache.file("alpha")).check()
+    newer = cache.live.files(index, "beta")[NEWER]["url"]
+    cache.go_offline()
+    page = f"{cache.live.url(index)}gamma/"
+    cache.live.page(index, "unbuilt").check()  # the first page waits until the server knows its interpreters
+    placeholder = cache.live.file(index, "unbuilt")["url"]
+    for what, url in zip(WHAT, (placeholder, newer, page, f"{newer}.metadata"), strict=True):
+        begin = time.monotonic()
+        answer = cache.live.server.get(url, {"User-Agent": "pip/26.3"}, timeout=10)
+        print(f"{what}: {answer.status} {answer.reason} after {time.monotonic() - begin:.3f} s")
+        assert answer.status == 424
+        assert WORDS in answer.reason
+        assert WORDS in answer.text
+    for client in (pip_old, pip_new, uv):
+        for wanted in ("unbuilt==1.0.2", "beta==2.0", newer, "gamma"):
+            said = client.install(cache.live.url(index), wanted, timeout=30)
+            print(f"{client.name} {wanted}: {said.seconds:.2f} s")
+            assert said.returncode
+            told = WORDS in " ".join(said.output.split())
+            assert told or (wanted == "gamma" and client is not uv), said.output  # pip does not tell why a page failed
+        client.install(cache.live.url(index), "beta", timeout=30).check()  # what is not here hides nothing
+        client.install(cache.live.url(index), "beta==1.0", timeout=30).check()
