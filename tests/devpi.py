@@ -37,7 +37,13 @@ manager.load_setuptools_entrypoints("devpi_server")
 with CommandRunner(pluginmanager=manager) as runner:
     _main(manager)
 """
-INIT = "from devpi_server.init import init; raise SystemExit(init())"
+INIT = """\
+from devpi_server import main
+from devpi_server.init import init
+# The list of all public projects is tens of megabytes: a server that has this from its first start never asks for it.
+main._pypi_ixconfig_default["mirror_no_project_list"] = True
+raise SystemExit(init())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,6 @@ class DevpiServer:
         with self.log.open("ab") as log:
             self._running = Running(self._command(), self._surroundings(), self.folder, log)
         self._wait_until_up(time.monotonic() + START)
-        if self._mirror:
-            # the list of all public projects is megabytes, and minutes of work
-            self.as_user("root", ROOT_PASSWORD).modify_index("root/pypi", mirror_no_project_list=True)
         return self
 
     def stop(self) -> None:
