@@ -106,6 +106,7 @@ class Round:
                 name = client.name.partition("-")[0]
                 with self._server(host, template, name) as server:
                     server.create_index(INDEX, type="forkbuilder", bases=["root/pypi"], forks=pins).check()
+                    server.get(f"{INDEX}/+forks").check()  # waits until the server knows its interpreters
                     for state in ("cold", "warm"):
                         taken[f"{name}, {state} index"] = seconds(partial(self._install, client, server, pins))
                     print(name, *(f"{step} {taken:.2f} s" for step, taken in steps(server).items()))

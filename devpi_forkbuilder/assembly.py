@@ -134,6 +134,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         open_log=BuildLog,
         clock=SystemClock(),
         workers=options.workers,
+        read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
     return replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder)), service

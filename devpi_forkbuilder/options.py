@@ -44,6 +44,14 @@ def _add_times(add: Callable[..., None]) -> None:
     """How much at once, and how long."""
     add("workers", type=positive, metavar="NUM", default=os.cpu_count() or 1, help="builds at once; default: CPUs")
     add(
+        "read-ahead",
+        type=count,
+        metavar="NUM",
+        default=os.cpu_count() or 1,
+        help="while a pin is built for somebody, at most so many of the pins after it on the index are built by "
+        "workers that would be idle; 0: none; default: CPUs",
+    )
+    add(
         "hold",
         type=seconds,
         default=3.0,
@@ -121,6 +129,7 @@ class Options:
 
     folder: Path
     workers: int
+    read_ahead: int
     hold: float
     wait: float
     build_timeout: float
@@ -146,6 +155,7 @@ class Options:
         return cls(
             folder=Path(option("dir") or server_path / _folder_name(args)).expanduser().absolute(),
             workers=option("workers"),
+            read_ahead=option("read_ahead"),
             hold=option("hold"),
             wait=option("wait"),
             build_timeout=option("build_timeout"),
@@ -165,6 +175,13 @@ class Options:
 def _folder_name(args: Namespace) -> str:
     """A second process on the same server directory (`--requests-only`) has work of its own to keep apart."""
     return f"{FOLDER}-{args.port}" if getattr(args, "requests_only", False) else FOLDER
+
+
+def count(text: str) -> int:
+    """A whole number, zero allowed; raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -65,6 +65,11 @@ class RemoteService:
             for number in range(1, conversations + 1)
         ]
 
+    @property
+    def idle(self) -> int:
+        """None: what is built ahead is the primary's to decide."""
+        return 0
+
     def ask(self, order: Order, *, force: bool = False) -> Flight:  # noqa: ARG002  (a forced build is the primary's)
         """Join the conversation about `order` or start one. Never waits, never raises.
 

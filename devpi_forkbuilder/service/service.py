@@ -29,7 +29,8 @@ class ForkService:
     """Builds orders, each at most once at a time, at most `workers` at once, first come first served.
 
     Two orders of one group (`OrderKey.group`) never run at the same time: when the first ends it may have served the
-    second, which is then built without work. `logs` is the folder of log files; `queue_limit` counts waiting orders.
+    second, which is then built without work. `logs` is the folder of log files; `queue_limit` counts waiting orders;
+    `read_ahead` is the most that `idle` says.
     Start it once; a service that was stopped stays stopped.
     """
 
@@ -44,6 +45,7 @@ class ForkService:
         clock: Clock,
         workers: int,
         queue_limit: int = 1000,
+        read_ahead: int = 0,
         claim: Claim = unclaimed,
     ) -> None:
         self.changes = Changes()
@@ -54,6 +56,7 @@ class ForkService:
         self._counts = Tally()
         self._stopping = threading.Event()
         self._backlog: Backlog[Ticket] = Backlog(queue_limit)
+        self._read_ahead = read_ahead
         self._board = Board(records, self.changes)
         self._parking = Parking(lambda order: self._take(order, force=False, front=True))
         self._runner = Runner(
@@ -72,6 +75,12 @@ class ForkService:
             threading.Thread(target=self._work, name=f"forkbuilder-worker-{number}", daemon=True)
             for number in range(1, workers + 1)
         ]
+
+    @property
+    def idle(self) -> int:
+        """How many workers have nothing to do: so much may be asked for ahead of the clients."""
+        free = len(self._workers) - sum(self._backlog.sizes())
+        return max(0, min(free, self._read_ahead))
 
     def ask(self, order: Order, *, force: bool = False) -> Flight:
         """Join the running flight of the order's key or start one; `force` tries a remembered failure again.

@@ -15,8 +15,10 @@ from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.domain.settings import notes_of
 from devpi_forkbuilder.domain.targets import Client, is_interpreter
 from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.web.ahead import read_ahead
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.listing import HEADERS, listing_page
+from devpi_forkbuilder.web.outcome import Miss
 from devpi_forkbuilder.web.states import as_json, log_path, record_for
 
 TYPE = "forkstates"
@@ -81,9 +83,9 @@ class ForksView:
         """What a simple page does, without the page."""
         options = self._options()
         pinned = [one for one in self._pinned(READ, options["python"]) if options["commit"] in {None, one.pin.commit}]
-        for one in pinned:
-            if one.missing and not self.context.cached_only:
-                self.context.builds.ask(one.order)
+        if not self.context.cached_only:
+            misses = [Miss(one, self.context.builds.ask(one.order)) for one in pinned if one.missing]
+            read_ahead(self.context, misses)
         return answer(202, result=self._states(pinned, options["python"]))
 
     def _pinned(self, permission: str, python: str = "") -> tuple[Pinned, ...]:

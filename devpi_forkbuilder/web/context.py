@@ -26,6 +26,10 @@ class Builds(Protocol):
     def changes(self) -> Changes:
         """News of state changes."""
 
+    @property
+    def idle(self) -> int:
+        """How many orders would be begun at once that nobody has asked for."""
+
     def ask(self, order: Order, *, force: bool = False) -> Flight:
         """Join or start the work on an order. Never blocks, never raises."""
 

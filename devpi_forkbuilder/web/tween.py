@@ -24,6 +24,7 @@ from devpi_forkbuilder.devpi.requests import (
     wants_json,
 )
 from devpi_forkbuilder.domain.placeholders import Placeholder
+from devpi_forkbuilder.web.ahead import read_ahead
 from devpi_forkbuilder.web.chain import chained_page
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import HeldPage
@@ -86,6 +87,9 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
             handler, request, never_built(unbuilt, offline=is_offline(request.registry)) + unservable(readable)
         )
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
+    if context.builds.idle:
+        with context.keyfs.read_transaction():
+            read_ahead(context, misses)
     ended = partial(_ended, context, handler, request, asked, misses)
     return _missed(context, request, misses, ended)
 

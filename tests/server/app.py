@@ -33,6 +33,7 @@ PIP = 'pip/26.3 {"installer":{"name":"pip","version":"26.3"}}'
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 PURE = "py3-none-any"
 PASSWORD = "secret"
+ONLY_WHAT_IS_ASKED_FOR = ("--forkbuilder-read-ahead", "0")
 CHEAP_HASHES = ("--argon2-memory-cost", "8", "--argon2-parallelism", "1", "--argon2-time-cost", "1")
 
 
@@ -108,7 +109,7 @@ class App:
 
     def __init__(self, folder: Path, builder: HeldBuilder, options: tuple[str, ...]) -> None:
         serverdir = folder / "server"
-        arguments = ["--serverdir", str(serverdir), "--threads", "8", *CHEAP_HASHES, *options]
+        arguments = ["--serverdir", str(serverdir), "--threads", "8", *CHEAP_HASHES, *ONLY_WHAT_IS_ASKED_FOR, *options]
         config = parseoptions(plugins(), ["devpi-server", *arguments])
         config.args.root_passwd, config.args.no_root_pypi = PASSWORD, True  # options of devpi-init
         set_state_version(config)
