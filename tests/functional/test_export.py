@@ -54,7 +54,7 @@ def test_export__pins_files_and_provenance_arrive_without_the_git_host(
 ) -> None:
     built, waiting = host.fork("inline"), host.fork("counts")
     live = own()
-    index = live.index_of(built, waiting)
+    index = live.index_of(waiting, built)  # what comes after it would be built ahead
     page = live.files(index, built.project)
     lines = live.server.api("GET", index).check().result["forks"]
     place = exported(live.server, tmp_path)

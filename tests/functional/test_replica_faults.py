@@ -79,7 +79,7 @@ def test_primary_dead__is_left_alone_after_a_few_failures_and_found_again(site: 
 
 def test_primary_frozen__a_miss_is_answered_within_seconds(site: Site, host: Host) -> None:
     built, fork = host.fork("inline"), host.fork("counts")
-    index = site.index_of(built, fork)
+    index = site.index_of(fork, built)  # what comes after it would be built ahead
     site.replica.file(index, built.project)
     os.kill(site.primary.server.pid, signal.SIGSTOP)
     try:
