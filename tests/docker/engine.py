@@ -106,7 +106,7 @@ class Engine:
             arguments += ["--build-arg", f"{name}={value}"]
         file = ["-f", str(dockerfile)] if dockerfile else []
         image = f"{NAME}/{tag}"
-        self.docker("build", *file, *arguments, *words, "-t", image, str(context), timeout=BUILD).check()
+        self.docker("build", "--force-rm", *file, *arguments, *words, "-t", image, str(context), timeout=BUILD).check()
         return image
 
     def inspect_image(self, image: str) -> Any:
