@@ -137,7 +137,8 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    return replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder)), service
+    context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
+    return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
 
 
 def tier_of(builder: Builder) -> str:

@@ -10,6 +10,7 @@ from pluggy import HookimplMarker
 
 from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
+from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
@@ -56,6 +57,12 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     if not config.args.absolute_urls:
         pyramid_config.set_execution_policy(KeptPages(serial.read, PageCache()))
     stop_on_sigterm()
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # as above
+def devpiserver_get_identity(request: Any, credentials: tuple[str, str] | None) -> BuildIdentity | None:
+    """A build that reads the index of its pin."""
+    return build_identity(request.registry[REGISTRY].passes, request, credentials)
 
 
 def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:

@@ -76,14 +76,14 @@ class Bench:
         """Whether the project's own code has the network."""
         return self._circumstances.network
 
-    def supply(self, arguments: tuple[str, ...], label: str) -> Finished:
-        """Run uv with the network and the shared cache. No box may be open: see `end`."""
+    def supply(self, arguments: tuple[str, ...], label: str, more: Mapping[str, str] | None = None) -> Finished:
+        """Run uv with the network, the shared cache and `more` variables. No box may be open: see `end`."""
         if self._box is not None:
             msg = "code of the project may still run beside a supply command"
             raise RuntimeError(msg)
         home = str(self.folder.fresh(self.folder.root / "home"))
         env = self._environment(home, SEARCH_PATH, network=True)
-        env["UV_CACHE_DIR"] = str(self._equipment.cache)
+        env |= {"UV_CACHE_DIR": str(self._equipment.cache), **(more or {})}
         return self._run(Command((str(self._uv), *arguments), env, self.folder.root, self._deadline.left(), label))
 
     def boxed_uv(self, arguments: tuple[str, ...], label: str, *, network: bool = False) -> Finished:

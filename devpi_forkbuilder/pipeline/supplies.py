@@ -20,8 +20,11 @@ from devpi_forkbuilder.domain.pins import NAME
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
 from devpi_forkbuilder.pipeline.bench import Bench
 from devpi_forkbuilder.pipeline.command import Finished
+from devpi_forkbuilder.pipeline.passes import USER, Login
 
 UNMET = 1
+OWN = "forks"
+"""The name of this server's own index among uv's."""
 PAUSES = (0.5, 2.0)
 """Seconds between tries to install what is required."""
 LISTED = 500
@@ -34,13 +37,15 @@ class Supplies:
     """What an environment gets: PEP 508 lines, constraint lines, and the simple index (empty: the public one).
 
     `pins_url`, if there is one, is an index whose projects are taken from there and nowhere else (uv's manual,
-    "Searching across multiple indexes": the first index that has a project is the only one).
+    "Searching across multiple indexes": the first index that has a project is the only one). `login` is for the index
+    that is this server's own: `pins_url` if there is one, else `index_url`.
     """
 
     requires: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     index_url: str = ""
     pins_url: str = ""
+    login: Login | None = None
 
 
 def refused(requires: Iterable[str]) -> list[str]:
@@ -86,24 +91,33 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     folder = bench.folder
     constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
     arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
-    done = _fill_with_wheels(bench, (*arguments, "--only-binary", ":all:", "--", *supplies.requires))
+    done = _fill_with_wheels(bench, (*arguments, "--only-binary", ":all:", "--", *supplies.requires), supplies.login)
     if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
         done = _fill_from_source(bench, supplies)
     _judge(done, supplies, bench.network)
 
 
-def _fill_with_wheels(bench: Bench, arguments: tuple[str, ...]) -> Finished:
+def _fill_with_wheels(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> Finished:
     """More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
     for it "not found", and two who fetch one file at once get an error (seen with 6.20.3).
     """
     for pause in PAUSES:
-        done = bench.supply(arguments, "uv pip install")
+        done = _install(bench, arguments, login)
         if done.returncode == 0:
             return done
         bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
         time.sleep(pause)
-    return bench.supply(arguments, "uv pip install")
+    return _install(bench, arguments, login)
+
+
+def _install(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> Finished:
+    """A password for uv is in variables named after the index (uv's manual, "Providing credentials")."""
+    if login is None:
+        return bench.supply(arguments, "uv pip install")
+    with login() as secret:
+        variables = {f"UV_INDEX_{OWN.upper()}_USERNAME": USER, f"UV_INDEX_{OWN.upper()}_PASSWORD": secret.reveal()}
+        return bench.supply(arguments, "uv pip install", variables)
 
 
 def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
@@ -129,8 +143,9 @@ def _constraints(supplies: Supplies, folder: Path) -> Path | None:
 
 
 def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[str, ...]:
-    index = ("--default-index", supplies.index_url) if supplies.index_url else ()
-    first = ("--index", supplies.pins_url) if supplies.pins_url else ()
+    named = "" if supplies.pins_url else f"{OWN}="
+    index = ("--default-index", f"{named}{supplies.index_url}") if supplies.index_url else ()
+    first = ("--index", f"{OWN}={supplies.pins_url}") if supplies.pins_url else ()
     held_back = ("--constraints", constraints) if constraints else ()
     return ("pip", "install", "--python", environment, *index, *first, *held_back)
 

@@ -28,6 +28,7 @@ from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.pipeline.repair import repair
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
@@ -47,7 +48,7 @@ class Workshop:
     """Builds orders (the protocol `Builder`), several at once if asked to.
 
     `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts;
-    `sources` keeps what was built.
+    `sources` keeps what was built; `passes` let builds read the index that has their pin.
     """
 
     work: Path
@@ -58,6 +59,7 @@ class Workshop:
     limits: BuildLimits = field(default_factory=BuildLimits)
     free_floor: int = FLOOR
     sources: Sources | None = None
+    passes: Passes = field(default_factory=Passes)
 
     @property
     def identity(self) -> str:
@@ -125,6 +127,7 @@ class Workshop:
             pins_url=order.pins_url,
             needs=lambda requirements: progress.needs(requirements, interpreter.name),
             sdist=order.versions is Versions.PLAIN,
+            login=partial(self.passes.issue, order.index),
         )
         return frontend.build(bench, wanted)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
@@ -85,6 +86,7 @@ class Context:
 
     `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds
     are confined here, empty where none is run; `bounded` what is bounded for whole builds (`memory`, `pids`).
+    `passes` are those of builds that run.
     """
 
     keyfs: Any
@@ -99,3 +101,4 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
+    passes: Passes = field(default_factory=Passes)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from pyramid.httpexceptions import HTTPServiceUnavailable
+from pyramid.httpexceptions import HTTPException, HTTPServiceUnavailable
 
 from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
 from devpi_forkbuilder.devpi.offline import is_offline
@@ -50,7 +50,14 @@ def tween_miss(handler: Handler, registry: Any) -> Handler:
             return handler(request)
         return _page(context, handler, request, asked)
 
-    return answer
+    def refusing(request: Any) -> Any:
+        """devpi raises what it has to say to a login that is none; nothing above this tween would answer with it."""
+        try:
+            return answer(request)
+        except HTTPException as refusal:
+            return refusal
+
+    return refusing
 
 
 def _cached(context: Context, handler: Handler, request: Any, simple: str, asked: PageRequest | None) -> Any:
