@@ -17,7 +17,12 @@ from tests.repositories import Repositories
 from tests.surroundings import GIT, INSTALLERS, no_proxy, unwanted
 
 NOT_EVERY_TIME = ("slow", "docker", "faults")  # run when `-m` names them
-MARKED_BY_FIXTURE = {"devpi_server": "functional", "pip_new": "network", "pip_old": "network"}
+MARKED_BY_FIXTURE = {
+    "devpi_server": "functional",
+    "storage": "functional",
+    "pip_new": "network",
+    "pip_old": "network",
+}
 GRACE = 5.0  # seconds that the children of a killed server have to notice
 
 DevpiFactory = Callable[..., DevpiServer]

@@ -35,11 +35,27 @@ class Networks:
     there: str
 
     def pull(self) -> None:
-        """Packets are lost, and no end of a connection is told."""
+        """This side's interface is down, and the other one has no carrier; no end of a connection is told."""
         ip("link", "set", "cable", "down")
 
     def plug(self) -> None:
         ip("link", "set", "cable", "up")
+
+    def pull_there(self) -> None:
+        """The same the other way round: with the interface, the replica's own way to the primary is gone."""
+        ip("-n", self.there, "link", "set", "cable", "down")
+
+    def plug_there(self) -> None:
+        ip("-n", self.there, "link", "set", "cable", "up")
+
+    def lose(self) -> None:
+        """Interfaces are up, and every packet is lost on the way (the queue `blackhole` of tc(8))."""
+        for namespace in (self.here, self.there):
+            run("ip", "netns", "exec", namespace, "tc", "qdisc", "replace", "dev", "cable", "root", "blackhole")
+
+    def find(self) -> None:
+        for namespace in (self.here, self.there):
+            run("ip", "netns", "exec", namespace, "tc", "qdisc", "delete", "dev", "cable", "root")
 
 
 class FarServer(DevpiServer):
@@ -113,7 +129,11 @@ def inside(namespace: str) -> Iterator[None]:
 
 def ip(*arguments: str) -> None:
     """ip(8)."""
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    run("ip", *arguments)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 def _enter(namespace: int) -> None:

@@ -19,6 +19,8 @@ PLACES = "/usr/lib/postgresql"  # where Debian puts it, a folder for each versio
 SERVER_USER = "postgres"
 DATABASE_USER = "devpi"
 PATIENCE = 60.0
+CONNECTIONS = 300
+"""devpi opens one for each transaction, so for each thread; PostgreSQL allows 100 unless it is told otherwise."""
 
 
 def why_not() -> str | None:
@@ -48,12 +50,19 @@ class Postgres:
         self.port = free_port()
         self._names = 0
 
-    def database(self) -> str:
-        """A new, empty database, as the value of devpi's `--storage`."""
+    def database(self, folder: Path | None = None) -> str:
+        """A new, empty database, as the value of devpi's `--storage`. `folder`: where its tables are (a tablespace)."""
         self._names += 1
         name = f"devpi{self._names}"
         options = ["-h", "127.0.0.1", "-p", str(self.port), "-U", DATABASE_USER]
-        self.run("createdb", *options, name)
+        place: list[str] = []
+        if folder is not None:
+            if os.geteuid() == 0:
+                shutil.chown(folder, SERVER_USER)
+            command = f"CREATE TABLESPACE {name} LOCATION '{folder}'"
+            self.run("psql", *options, "-d", "postgres", "-c", command)
+            place = ["--tablespace", name]
+        self.run("createdb", *options, *place, name)
         return f"pg8000:host=127.0.0.1,port={self.port},database={name},user={DATABASE_USER}"
 
     def run(self, program: str, *arguments: str) -> None:
@@ -76,7 +85,9 @@ def running_postgres(folder: Path) -> Iterator[Postgres]:
     postgres = Postgres(folder)
     data = str(folder / "data")
     postgres.run("initdb", "-D", data, "-A", "trust", "-U", DATABASE_USER, "--no-sync")
-    listen = f"-p {postgres.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    listen = (
+        f"-p {postgres.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections={CONNECTIONS}"
+    )
     postgres.run("pg_ctl", "-D", data, "-o", listen, "-l", str(folder / "log"), "-w", "start")
     try:
         yield postgres

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from devpi_server.filestore import get_hashes
@@ -16,6 +17,7 @@ from devpi_server.model import Rel
 from packaging.version import Version
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
+from devpi_forkbuilder.devpi.storage import need_room
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact, Built
@@ -126,8 +128,10 @@ class Releases:
     def publish(self, order: Order, built: Built) -> None:
         """Store all files of a build in one transaction; either all of them are visible, or none.
 
-        Raises InfrastructureError when the pin is gone by now, MismatchError when another commit's file has the name.
+        Raises InfrastructureError when the pin is gone by now or the disk is full, MismatchError when another commit's
+        file has the name.
         """
+        need_room(Path(self._xom.config.server_path), sum(artefact.size for artefact in built.artefacts))
         tag = f"[forkbuilder {order.index} {order.pin.name}]"
         thread_push_log(tag)
         try:

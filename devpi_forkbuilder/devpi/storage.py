@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+from devpi_forkbuilder.errors import InfrastructureError
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,20 @@ def repair(server_path: Path) -> None:
         connection.execute("SELECT max(serial) FROM changelog").fetchone()
     if hot:
         log.warning("An interrupted transaction was rolled back in %s.", database)
+
+
+def need_room(server_path: Path, size: int) -> None:
+    """See that a transaction with files of `size` bytes in all fits on the disk. Raises InfrastructureError.
+
+    When the disk is full in the middle of it, devpi leaves what it has written of a file, and the disk stays full.
+    Twice the size is asked for: the database has to grow, too.
+    """
+    if not (server_path / DATABASE).is_file():
+        return  # the files go to a database that is elsewhere
+    free = shutil.disk_usage(server_path).free
+    if free < 2 * size:
+        what = f"There are {free} bytes free in {server_path}, too few to store {size} bytes."
+        raise InfrastructureError("disk-full", what, next_step="Make room; the build is tried again by itself.")
 
 
 def sweep(server_path: Path, before: float) -> int:

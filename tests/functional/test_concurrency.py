@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import Pip, Uv
-from tests.functional.conftest import MakeLive
+from tests.functional.conftest import MakeLive, each_storage
 from tests.live import SIMPLE_JSON, Live, in_threads, wheel_of
 
 pytestmark = pytest.mark.functional
@@ -59,12 +59,13 @@ def _slowest(live: Live, stop: Callable[[], bool]) -> float:
     return max(times)
 
 
+@each_storage
 def test_one_cold_pin__a_hundred_clients(
-    own: MakeLive, pip_new: Pip, uv: Uv, tmp_path: Path, record_property: Callable[[str, object], None]
+    stored: MakeLive, pip_new: Pip, uv: Uv, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     counter = tmp_path / "counter"
     unboxed = ("--forkbuilder-sandbox", "none")  # the build writes to `counter`
-    live = own(*unboxed, "--forkbuilder-hold", "1", *AS_UP, threads=256)
+    live = stored(*unboxed, "--forkbuilder-hold", "1", *AS_UP, threads=256)
     fork = live.host.fork("counts", files={"COUNTER": str(counter)})
     index = live.index_of(fork)
     gate = live.host.git.hold(fork.name)

@@ -13,6 +13,7 @@ from tests.devpi import ROOT_PASSWORD
 from tests.live import SIMPLE_JSON, Host, Live, stamped, wheel_of
 from tests.sites import NONE_FETCHED, Site, readers_plugin, running_site
 
+pytestmark = pytest.mark.functional
 PIP = {"Accept": SIMPLE_JSON, "User-Agent": "pip/26.3"}
 
 

@@ -17,6 +17,7 @@ from tests.domain.test_targets import MAC, UV
 from tests.live import METADATA, SIMPLE_JSON, Host, Live, in_threads, stamped, wheel_of
 from tests.sites import Site, running_site
 
+pytestmark = pytest.mark.functional
 BEYOND_PIP = 18
 """Seconds of a build that is longer than pip waits for an answer without a byte (15)."""
 THREADS = 8

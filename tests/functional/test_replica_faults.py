@@ -13,17 +13,21 @@ import pytest
 
 from tests.clients import Uv
 from tests.devpi import Answer
+from tests.functional.conftest import each_storage
 from tests.live import Host, Live, in_threads, wheel_of
+from tests.postgres import Storage
 from tests.sites import Site, running_site
 
+pytestmark = pytest.mark.functional
 SOON = 6.0
 """Seconds within which a miss is answered when the primary is silent: a connection attempt and a pause."""
 AT_ONCE = 1.0
 
 
 @pytest.fixture
-def site(host: Host, devpi_templates: Callable[[bool], Path], tmp_path: Path) -> Iterator[Site]:
-    with running_site(tmp_path, host, devpi_templates(False)) as made:
+def site(host: Host, storage: Storage, tmp_path: Path) -> Iterator[Site]:
+    """A primary on the test's storage, and a replica on SQLite."""
+    with running_site(tmp_path, host, storage.template, on_primary=storage.options) as made:
         yield made
 
 
@@ -38,6 +42,7 @@ def placeholder(replica: Live, index: str, page: Answer) -> Answer:
     return replica.server.get(urljoin(f"{replica.url(index)}project/", url))
 
 
+@each_storage
 def test_primary_dead__what_is_built_is_served_and_misses_say_so(site: Site, host: Host) -> None:
     built, fork, other = host.fork("inline"), host.fork("counts"), host.fork("fails")
     index = site.index_of(built, fork, other)
@@ -77,6 +82,7 @@ def test_primary_dead__is_left_alone_after_a_few_failures_and_found_again(site: 
     assert site.replica.metric("primary_given_up") == 0
 
 
+@each_storage
 def test_primary_frozen__a_miss_is_answered_within_seconds(site: Site, host: Host) -> None:
     built, fork = host.fork("inline"), host.fork("counts")
     index = site.index_of(fork, built)  # what comes after it would be built ahead
@@ -92,6 +98,20 @@ def test_primary_frozen__a_miss_is_answered_within_seconds(site: Site, host: Hos
     finally:
         os.kill(site.primary.server.pid, signal.SIGCONT)
     assert site.replica.files(index, fork.project).keys() == {wheel_of(fork)}
+
+
+@each_storage
+def test_one_miss__at_a_primary_and_two_replicas_is_built_once(host: Host, storage: Storage, tmp_path: Path) -> None:
+    fork = host.slow(2)
+    with running_site(tmp_path, host, storage.template, replicas=2, on_primary=storage.options) as site:
+        index, everywhere = site.index_of(fork), [site.primary, *site.replicas]
+        found: list[str] = []
+        asks = [lambda live=live: found.append(live.file(index, fork.project)["filename"]) for live in everywhere * 2]  # type: ignore[misc]
+        for thread in in_threads(asks):
+            thread.join(60)
+        assert found == [wheel_of(fork)] * len(asks)
+        assert site.primary.metric("built_total") == 1
+    assert host.git.fetches(fork.name) == 1
 
 
 def test_primary_back_during_the_hold__is_used(site: Site, host: Host) -> None:

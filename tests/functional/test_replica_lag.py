@@ -13,6 +13,7 @@ from tests.live import SIMPLE_JSON, Host, Live
 from tests.repositories import Repository
 from tests.sites import Site, running_site
 
+pytestmark = pytest.mark.functional
 LAG = 5.0
 """Seconds after which a replica knows a new pin."""
 

@@ -10,10 +10,12 @@ import pytest
 
 from tests.clients import Uv
 from tests.devpi import Answer, DevpiServer
+from tests.functional.test_replica_faults import AT_ONCE, SOON, timed
 from tests.live import METADATA, Host, Live, hosted, in_threads, wheel_of
 from tests.networks import FarServer, Networks, lacking, two_networks, until
 from tests.sites import Site
 
+pytestmark = pytest.mark.functional
 GIVEN_UP = 45.0
 """Seconds within which a replica goes on in any case: devpi gives a connection up after 37.5 and then pauses for 5.
 
@@ -116,3 +118,44 @@ def test_cable_pulled_for_longer_than_a_client_is_kept__the_replica_ends_equal(
     assert site.replica.file(index, fork.project)["filename"] == wheel_of(fork)
     assert host.git.fetches(fork.name) == 1
     assert converged <= GIVEN_UP
+
+
+WAYS = {
+    "interface down at the primary": (Networks.pull, Networks.plug),
+    "interface down at the replica": (Networks.pull_there, Networks.plug_there),
+    "packets lost": (Networks.lose, Networks.find),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("way", WAYS)
+def test_pinned_while_the_network_is_cut__the_replica_tells_what_it_knew_and_catches_up(
+    way: str, apart: tuple[Site, Host], networks: Networks, record_property: Callable[[str, object], None]
+) -> None:
+    """Until it hears of the pin, a replica answers as before, at once and without an error of the server."""
+    cut, restore = WAYS[way]
+    site, host = apart
+    before, waiting, new = host.fork("inline"), host.fork("counts"), host.fork("fails", project="new")
+    index = site.index_of(before, waiting)
+    site.replica.file(index, before.project)
+    cut(networks)
+    began = time.monotonic()
+    site.primary.pin(index, *map(host.pin, (before, waiting, new)))
+    assert site.primary.state(index, "new")["state"] == "wanted"
+    assert timed(lambda: site.replica.page(index, "new"))[0].status == 404
+    page, seconds = timed(lambda: site.replica.page(index, before.project))
+    assert [file["filename"] for file in page.check().json["files"]] == [wheel_of(before)]
+    assert seconds < AT_ONCE
+    page, seconds = timed(lambda: site.replica.page(index, waiting.project))
+    assert "/failed/primary-unreachable/" in page.check().json["files"][0]["url"]
+    assert seconds < SOON
+    until(began + 20)
+    restore(networks)
+    restored = time.monotonic()
+    site.settle()
+    lag = time.monotonic() - restored
+    page, _ = timed(lambda: site.replica.page(index, "new"))
+    assert page.check().json["files"]
+    print(f"{way} for 20 s: the replica knew the pin {lag:.1f} s after the network was back")
+    record_property("lag_seconds", round(lag, 2))
+    assert lag <= GIVEN_UP

@@ -11,7 +11,7 @@ import pytest
 
 from tests.clients import Uv
 from tests.devpi import Answer, DevpiServer
-from tests.functional.conftest import MakeLive
+from tests.functional.conftest import MakeLive, each_storage
 from tests.live import Live, in_threads, wheel_of
 from tests.processes import Process, Result, Running, descendants, table
 from tests.repositories import Repository
@@ -25,7 +25,10 @@ FSCK = "from devpi_server.fsck import fsck; raise SystemExit(fsck())"
 
 def _fsck(server: DevpiServer) -> Result:
     """`devpi-fsck` reads every file and compares it with its hash."""
-    command = [sys.executable, "-c", FSCK, "--serverdir", str(server.serverdir)]
+    place = ["--serverdir", str(server.serverdir)]
+    if "--storage" in server.options:
+        place += ["--storage", server.options[server.options.index("--storage") + 1]]
+    command = [sys.executable, "-c", FSCK, *place]
     return Running(command, clean_environment(server.folder), server.folder, None).wait(60)
 
 
@@ -150,11 +153,12 @@ def test_sigterm__of_what_failed_nothing_is_forgotten(own: MakeLive) -> None:
     assert "its frobnicator is missing" in live.log(index, fork)
 
 
+@each_storage
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-def test_kill__at_any_moment(own: MakeLive) -> None:
+def test_kill__at_any_moment(stored: MakeLive) -> None:
     """Killed at moments that are spread over a build; what is visible is always whole."""
-    live = own("--forkbuilder-hold", "0")
+    live = stored("--forkbuilder-hold", "0")
     index = live.index()
     lines: list[str] = []
     for number in range(12):

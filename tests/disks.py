@@ -1,0 +1,53 @@
+"""A small disk of a test's own: a tmpfs. Needs root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that is mounted at `place`."""
+
+    place: Path
+
+    @property
+    def _filler(self) -> Path:
+        return self.place / "filler"
+
+    def fill(self, free: int) -> None:
+        """Leave that many bytes free."""
+        with self._filler.open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, self.free() - free)
+
+    def empty(self) -> None:
+        """Take back what `fill` has taken."""
+        self._filler.unlink()
+
+    def free(self) -> int:
+        """How many bytes are free."""
+        found = os.statvfs(self.place)
+        return found.f_bavail * found.f_frsize
+
+
+def lacking() -> str:
+    """Why there can be no such disk here, or nothing."""
+    return "" if os.geteuid() == 0 else "mounting a small disk needs root"
+
+
+@contextmanager
+def small_disk(place: Path, size: int) -> Iterator[Disk]:
+    """A disk of `size` bytes at the folder `place`, which is empty before and after."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(place)], check=True)
+    try:
+        yield Disk(place)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
