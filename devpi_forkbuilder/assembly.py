@@ -216,7 +216,9 @@ def make_builder(options: Options) -> Builder:
         interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
         folders = ToolFolders.judged(options.tools)
         readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
-        sandbox = choose(options.sandbox, scratch=work, readable=readable, limits=options.limits)
+        sandbox = choose(
+            options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
+        )
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
         _tell(access)
         routes = Routes(options.policy.names_host, os.environ)

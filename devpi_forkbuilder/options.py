@@ -11,6 +11,7 @@ from typing import Any
 
 from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
+from devpi_forkbuilder.pipeline.sandbox.slots import COUNT, FIRST
 
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
@@ -94,6 +95,13 @@ def _add_trust(add: Callable[..., None]) -> None:
         help="folder whose programs (in DIR/bin, or in DIR itself) builds may use, read-only (repeatable); nobody but "
         "root and the server's user may be able to change it",
     )
+    add(
+        "first-uid",
+        type=positive,
+        default=FIRST,
+        metavar="NUM",
+        help=f"first of the {COUNT} user ids that builds of a server that runs as root get; default: {FIRST}",
+    )
     add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
     add(
         "allow-user",
@@ -141,6 +149,7 @@ class Options:
     sandbox: str
     cached_only: bool
     python_downloads: bool = False
+    first_uid: int = FIRST
     limits: Limits = field(default_factory=Limits)
     tools: tuple[Path, ...] = ()
 
@@ -167,6 +176,7 @@ class Options:
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
+            first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             limits=Limits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )

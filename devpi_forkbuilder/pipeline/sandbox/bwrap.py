@@ -119,12 +119,15 @@ def _folders(*paths: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class BwrapSandbox:
-    """The tier `bwrap`; `program` is the path of bwrap; with `own_user`, each box gets a user id (that needs root)."""
+    """The tier `bwrap`; `program` is the path of bwrap; with `own_user`, each box gets a user id (that needs root), of
+    those that begin with `first_uid`.
+    """
 
     program: str
     limits: Limits
     own_user: bool
     launcher: launch.Launcher = field(default_factory=launch.Launcher)
+    first_uid: int = slots.FIRST
 
     @property
     def name(self) -> str:
@@ -132,14 +135,14 @@ class BwrapSandbox:
         return "bwrap"
 
     @classmethod
-    def find(cls, limits: Limits, search_path: str) -> BwrapSandbox:
+    def find(cls, limits: Limits, search_path: str, first_uid: int = slots.FIRST) -> BwrapSandbox:
         """With the program found on `search_path`; raises InfrastructureError (`program-missing`) when it is not."""
         program = shutil.which("bwrap", path=search_path)
         if program is None:
             next_step = "Install the package bubblewrap (0.8 or newer)."
             raise InfrastructureError("program-missing", "bwrap is not on PATH.", next_step=next_step, retryable=False)
-        return cls(program, limits, own_user=os.geteuid() == 0)
+        return cls(program, limits, own_user=os.geteuid() == 0, first_uid=first_uid)
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> BwrapBox:
         """A box; the user id that it takes, if any, is handed back by its `end`."""
-        return BwrapBox(self, work, readable, slots.take() if self.own_user else None)
+        return BwrapBox(self, work, readable, slots.take(self.first_uid) if self.own_user else None)

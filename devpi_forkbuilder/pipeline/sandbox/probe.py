@@ -12,6 +12,7 @@ from pathlib import Path
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
 from devpi_forkbuilder.pipeline.process import run
+from devpi_forkbuilder.pipeline.sandbox import slots
 from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
 from devpi_forkbuilder.pipeline.sandbox.cgroups import survey
 from devpi_forkbuilder.pipeline.sandbox.groups import grouped
@@ -56,6 +57,7 @@ class _Place:
 
     scratch: Path
     readable: tuple[Path, ...]
+    first_uid: int = slots.FIRST
 
 
 class _Lines:
@@ -78,12 +80,14 @@ def choose(
     readable: tuple[Path, ...] = (),
     limits: Limits | None = None,
     search_path: str | None = None,
+    first_uid: int = slots.FIRST,
 ) -> Sandbox:
     """The sandbox for `wanted`: `auto`, a tier, or `none`.
 
     Where this server may make control groups, limits hold for whole builds besides.
     `scratch` is the folder that work folders will be in, `readable` what boxes will be asked to let builds read (a tier
-    that cannot is not taken), `search_path` where bwrap is looked for (default: PATH).
+    that cannot is not taken), `search_path` where bwrap is looked for (default: PATH), `first_uid` the first user id of
+    builds.
     Raises InfrastructureError, not retryable: `no-sandbox` when no tier works, `sandbox-unusable` when the wanted one
     does not; both name the cause.
     """
@@ -92,7 +96,7 @@ def choose(
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
         return _bounded(NoSandbox, _Place(scratch, readable), limits)
     findings = []
-    place = _Place(scratch, readable)
+    place = _Place(scratch, readable, first_uid)
     finders = _finders(place, search_path)
     for tier in TIERS if wanted == AUTO else (wanted,):
         finding = _tried(tier, place, limits, finders)
@@ -145,8 +149,8 @@ def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
 def _finders(place: _Place, search_path: str | None) -> dict[str, Finder]:
     path = os.environ.get("PATH", "") if search_path is None else search_path
     return {
-        "bwrap": lambda limits: BwrapSandbox.find(limits, path),
-        "uid": lambda limits: UidSandbox.find(limits, place.scratch),
+        "bwrap": lambda limits: BwrapSandbox.find(limits, path, place.first_uid),
+        "uid": lambda limits: UidSandbox.find(limits, place.scratch, place.first_uid),
         "landlock": LandlockSandbox.find,
     }
 

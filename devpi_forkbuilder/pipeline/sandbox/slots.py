@@ -12,7 +12,11 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.sandbox import sweep
 
 FIRST = 61000
-"""In a range that systemd's list of user ids calls unused (60578 to 61183), and below 65536: containers have these."""
+"""In a range that systemd's list of user ids calls unused (60578 to 61183), and below 65536: containers have these.
+
+Whether another holds one is seen by a lock of the network namespace and by processes. Containers of one host that share
+neither, and have no user namespace of their own, need ranges of their own (--forkbuilder-first-uid).
+"""
 COUNT = 128
 
 

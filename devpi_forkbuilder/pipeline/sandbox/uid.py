@@ -82,11 +82,12 @@ def _admit(path: Path, group: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UidSandbox:
-    """The tier `uid`; work folders are below `scratch`."""
+    """The tier `uid`; work folders are below `scratch`, users of builds begin with `first_uid`."""
 
     limits: Limits
     scratch: Path
     launcher: launch.Launcher = field(default_factory=launch.Launcher)
+    first_uid: int = slots.FIRST
 
     @property
     def name(self) -> str:
@@ -94,13 +95,13 @@ class UidSandbox:
         return "uid"
 
     @classmethod
-    def find(cls, limits: Limits, scratch: Path) -> UidSandbox:
+    def find(cls, limits: Limits, scratch: Path, first_uid: int = slots.FIRST) -> UidSandbox:
         """Raises InfrastructureError (`not-root`) when the server may not change its user."""
         if os.geteuid() != 0:
             next_step = "Start the server as root, or choose another tier."
             what = "Running builds as users of their own needs a server that runs as root."
             raise InfrastructureError("not-root", what, next_step=next_step, retryable=False)
-        return cls(limits, scratch)
+        return cls(limits, scratch, first_uid=first_uid)
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> UidBox:
         """A box; raises InfrastructureError (`folder-closed`) when other users cannot get to its folders."""
@@ -110,7 +111,7 @@ class UidSandbox:
         for path in readable:
             for passed in _way_to(path):
                 _check_open(passed)
-        return UidBox(self, work, readable, slots.take())
+        return UidBox(self, work, readable, slots.take(self.first_uid))
 
     def _open_ours(self, work: Path) -> None:
         """Let others pass through, not look into, those folders above `work` that are this program's own."""
