@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import shutil
@@ -164,7 +165,7 @@ def pip_environment(store: Path, version: str | None, python: str = sys.executab
         _uv(aside, "venv", "--quiet", "--python", python, str(aside / "venv"))
         wanted = f"pip=={version}" if version else "pip"
         _uv(aside, "pip", "install", "--quiet", "--python", str(aside / "venv" / "bin" / "python"), wanted)
-        if not place.exists():
+        with contextlib.suppress(OSError):  # another run was faster (a folder that is not empty)
             (aside / "venv").rename(place)
         shutil.rmtree(aside)
     return place
