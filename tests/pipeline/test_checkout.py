@@ -14,7 +14,7 @@ from devpi_forkbuilder.pipeline.checkout import LIMITS, Checkout, checkout
 from devpi_forkbuilder.pipeline.git import Git
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.submodules import resolve
-from devpi_forkbuilder.pipeline.tree import TreeLimits
+from devpi_forkbuilder.pipeline.tree import TreeLimits, judge_links
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Content, Link, Program, Repositories, Repository, Submodule
@@ -406,3 +406,15 @@ def test_checkout__from_this_machine(repositories: Repositories, desk: Desk) -> 
 def test_checkout__long_ids(git_server: GitServer, repositories: Repositories, desk: Desk) -> None:
     fork = repositories.make("pure-setuptools", "long", object_format="sha256")
     assert desk.take(git_server.repository_url("long"), fork.commit).commit == fork.commit
+
+
+@pytest.mark.parametrize("target", [b"/etc/passwd", b"../..", b"../../x", b"b/../../../x", b"x\0y"])
+def test_judge_links__that_leave_the_tree_never_get_to_the_disk(target: bytes) -> None:
+    """The look at the disk that follows would find them too, but there they would be by then."""
+    with pytest.raises(SourceError) as caught:
+        judge_links({b"a/link": target})
+    assert caught.value.reference == "symlink-outside"
+
+
+def test_judge_links__inside_the_tree() -> None:
+    judge_links({b"a/link": b"../b", b"link": b"a/../b", b"c": b".", b"d/e/f": b"../../x"})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import textwrap
 import threading
@@ -463,6 +465,22 @@ if sys.argv[2]:
 """
 
 
+# A server with a build; it prints `up` when the build's daemon is.
+SERVER = """
+import sys
+from pathlib import Path
+from tests.pipeline.rooms import PYTHON, Room
+name, folder, demoted, daemon, token, ready = sys.argv[1:]
+with Room(name, Path(folder), bool(int(demoted))).box("of-the-server") as box:
+    command = box.command(str(PYTHON), "-I", "-c", daemon, token, ready)
+    box.run(command, when_ready=lambda: print("up", flush=True))
+"""
+
+
+def pids_of(token: str) -> list[int]:
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if token in _text(path)]
+
+
 class TestEnd:
     """Daemons that drop the environment's mark, their session and their standard files."""
 
@@ -506,6 +524,28 @@ class TestEnd:
             box.box.end()
             assert seen == [True]
             assert token not in cmdlines()
+
+    def test_end__of_the_server_itself_ends_its_builds(self, room: Room) -> None:
+        """`kill -9` of a server: nobody is left to sweep, and the daemon has left mark, session and parent."""
+        token = f"daemon-of-{room.name}-{os.getpid()}"
+        arguments = [room.name, str(room.folder), str(int(room.demoted)), DAEMON, token, READY.decode()]
+        argv = [sys.executable, "-c", SERVER, *arguments]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"up\n"
+            daemons = [os.pidfd_open(pid) for pid in pids_of(token) if pid != server.pid]
+            assert daemons
+            server.kill()
+        poll = select.poll()
+        for daemon in daemons:
+            poll.register(daemon, select.POLLIN)
+        left = len(daemons)
+        while left and (ended := poll.poll(20_000)):
+            for daemon, _ in ended:
+                poll.unregister(daemon)
+                os.close(daemon)
+            left -= len(ended)
+        assert left == 0
 
     def test_end__twice_and_without_a_command(self, room: Room) -> None:
         with room.box() as box:
