@@ -11,6 +11,8 @@ from typing import Any
 from tests.devpi import DevpiServer
 from tests.live import METADATA, Host, Live
 
+ONLY_ASKED = ("--forkbuilder-read-ahead", "0")
+"""A primary with this option builds nothing but what was asked for: the tests say when something is built."""
 MakeSite = Callable[..., "Site"]
 NONE_FETCHED = ("--file-replication-skip-indexes", "all")
 """A replica with this option has no file before it is asked for: the longest lag that there is."""
@@ -66,7 +68,7 @@ def running_site(
     """A site in `folder`; `options` are the replicas'."""
     common: dict[str, Any] = {"threads": threads, "environment": environment}
     with ExitStack() as stack:
-        own = ("--role", "primary", *host.allowed, METADATA, *on_primary)
+        own = ("--role", "primary", *host.allowed, METADATA, *ONLY_ASKED, *on_primary)
         primary = stack.enter_context(DevpiServer(folder / "primary", *own, template=template, **common))
         made = [
             stack.enter_context(

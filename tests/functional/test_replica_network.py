@@ -13,7 +13,7 @@ from tests.devpi import Answer, DevpiServer
 from tests.functional.test_replica_faults import AT_ONCE, SOON, timed
 from tests.live import METADATA, Host, Live, hosted, in_threads, wheel_of
 from tests.networks import FarServer, Networks, lacking, two_networks, until
-from tests.sites import Site
+from tests.sites import ONLY_ASKED, Site
 
 pytestmark = pytest.mark.functional
 GIVEN_UP = 45.0
@@ -43,7 +43,7 @@ def apart(networks: Networks, devpi_templates: Callable[[bool], Path], tmp_path:
         # the locks on user ids for confined builds are per network namespace: with the same ids as servers of the
         # machine's own network, each would end the other's builds
         free = ("--forkbuilder-sandbox", "none")
-        own = ("--host", "0.0.0.0", "--role", "primary", *host.allowed, METADATA, *free)
+        own = ("--host", "0.0.0.0", "--role", "primary", *host.allowed, METADATA, *ONLY_ASKED, *free)
         with (
             DevpiServer(tmp_path / "primary", *own, template=devpi_templates(False)) as primary,
             FarServer(tmp_path / "replica", networks, primary, METADATA) as replica,

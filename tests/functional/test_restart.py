@@ -161,7 +161,7 @@ def test_kill__at_any_moment(stored: MakeLive) -> None:
     live = stored("--forkbuilder-hold", "0")
     index = live.index()
     lines: list[str] = []
-    for number in range(12):
+    for number in range(0, 12, 2 if "--storage" in live.server.options else 1):  # half of it where starts take longer
         fork = live.host.fork("inline", project=f"fork-{number}")
         lines.append(live.host.pin(fork))
         live.pin(index, *lines)
