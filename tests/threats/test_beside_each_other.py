@@ -33,8 +33,8 @@ def attack(folder, settings):
     print("\\x1b]0;owned\\x07<script>alert(1)</script>\\r" * 1000, flush=True)
     sys.exit("\\x1b[2J<script>")
 """
-# The children of the first one keep its output open: it ends by its silence. The second meets the bound of a process, or
-# that of the whole build; a busy machine takes so long to fill that memory that it may be its silence, too.
+# The children of the first one keep its output open: it ends by its silence. The second meets a process's bound, or
+# the whole build's; a busy machine takes so long to fill that memory that it may be its silence, too.
 ATTACKS = {FORKS: {"limits", "build"}, MEMORY: {"build", "limits"}, SLEEP: {"limits"}, ESCAPES: {"build"}}
 
 
