@@ -20,6 +20,7 @@ from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
 from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.launch import Launcher
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
+from devpi_forkbuilder.pipeline.sandbox.slots import FIRST
 from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
 from devpi_forkbuilder.pipeline.seams import Box, Sandbox
 from tests.pipeline.watching import Lines, never
@@ -53,6 +54,7 @@ class Room:
     folder: Path
     demoted: bool
     limits: Limits = field(default_factory=Limits)
+    first_uid: int = FIRST
 
     @property
     def server_uid(self) -> int:
@@ -65,9 +67,10 @@ class Room:
         if self.name.startswith("bwrap"):
             program = shutil.which("bwrap")
             assert program, "install bubblewrap: these tests are not to be left out"
-            return BwrapSandbox(program, self.limits, own_user=ROOT and self.name == "bwrap", launcher=launcher)
+            own = ROOT and self.name == "bwrap"
+            return BwrapSandbox(program, self.limits, own_user=own, launcher=launcher, first_uid=self.first_uid)
         if self.name == "uid":
-            return UidSandbox(self.limits, self.folder, launcher)
+            return UidSandbox(self.limits, self.folder, launcher, self.first_uid)
         return LandlockSandbox(self.limits, launcher)
 
     def file(self, name: str, content: str, mode: int = 0o644) -> Path:

@@ -470,8 +470,8 @@ SERVER = """
 import sys
 from pathlib import Path
 from tests.pipeline.rooms import PYTHON, Room
-name, folder, demoted, daemon, token, ready = sys.argv[1:]
-with Room(name, Path(folder), bool(int(demoted))).box("of-the-server") as box:
+name, folder, demoted, uid, daemon, token, ready = sys.argv[1:]
+with Room(name, Path(folder), bool(int(demoted)), first_uid=int(uid)).box("of-the-server") as box:
     command = box.command(str(PYTHON), "-I", "-c", daemon, token, ready)
     box.run(command, when_ready=lambda: print("up", flush=True))
 """
@@ -528,7 +528,9 @@ class TestEnd:
     def test_end__of_the_server_itself_ends_its_builds(self, room: Room) -> None:
         """`kill -9` of a server: nobody is left to sweep, and the daemon has left mark, session and parent."""
         token = f"daemon-of-{room.name}-{os.getpid()}"
-        arguments = [room.name, str(room.folder), str(int(room.demoted)), DAEMON, token, READY.decode()]
+        # users that no other server of this machine has: it would take them over, and end what it finds
+        uid = 61300 + os.getpid() % 500
+        arguments = [room.name, str(room.folder), str(int(room.demoted)), str(uid), DAEMON, token, READY.decode()]
         argv = [sys.executable, "-c", SERVER, *arguments]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as server:
             assert server.stdout is not None
