@@ -31,7 +31,8 @@ def uv_install(url: str, *what: str) -> str:
 def two(forks: Forks, pins: Path) -> tuple[Repository, Repository]:
     """Two forks: one for before, one for after the primary is gone."""
     made = forks.make("inline"), forks.make("inline", name="later", project="later")
-    (pins / "github.txt").write_text("".join(f"{forks.pin(fork)}\n" for fork in made))
+    # what comes after the one that is asked for would be built ahead
+    (pins / "github.txt").write_text("".join(f"{forks.pin(fork)}\n" for fork in reversed(made)))
     return made
 
 
@@ -56,6 +57,7 @@ def test_cluster__installs_through_nginx_with_and_without_the_primary(
     assert roles(cluster, engine) == {"primary": PRIMARY, "replica1": "REPLICA", "replica2": "REPLICA"}
     assert "/srv/devpi/+files" in files_of(cluster, engine)
     no_password_is_told(cluster, engine)
+    assert connections(cluster, engine) > 256, "each of the primary's threads may have one"
     for replica in ("replica1", "replica2"):
         wait_for_files(cluster, engine, replica)
     mirror_of_it(cluster, engine, client_image, later, tmp_path)
@@ -89,6 +91,11 @@ def roles(stack: Stack, engine: Engine) -> dict[str, str]:
 def files_of(stack: Stack, engine: Engine) -> str:
     """Where nginx sees a replica's files."""
     return engine.out("exec", stack.name("nginx"), "sh", "-c", "ls -d /srv/devpi/+files")
+
+
+def connections(stack: Stack, engine: Engine) -> int:
+    asked = ("psql", "-h", "/tmp", "-U", "devpi", "-d", "devpi", "-Atc", "show max_connections")
+    return int(engine.out("exec", stack.name("database"), *asked))
 
 
 def no_password_is_told(stack: Stack, engine: Engine) -> None:

@@ -8,4 +8,4 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     createdb -h /tmp -U "$POSTGRES_USER" "$POSTGRES_DB"
     pg_ctl -w stop >/dev/null
 fi
-exec postgres -c "listen_addresses=*" -k /tmp
+exec "$@" -c "listen_addresses=*" -k /tmp
