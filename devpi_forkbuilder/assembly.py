@@ -155,9 +155,11 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     """The same for a replica: its service builds nothing and talks to the primary."""
     primary, clock = PrimaryServer(xom), SystemClock()
     breaker = Breaker(clock)
-    service = RemoteService(primary=primary, store=Arrivals(xom), clock=clock, breaker=breaker)
+    arrivals = Arrivals(xom)
+    service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
-    return replace(_context(xom, options, service, lookup), forward=primary, breaker=breaker), service
+    context = _context(xom, options, service, lookup)
+    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch), service
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,8 @@ from devpi_forkbuilder.service.primary import UnreachableError
 
 log = logging.getLogger(__name__)
 
+Lacking = tuple[int, Any, Any]
+"""A serial, devpi's key of a file, and its value there."""
 HEAD_START = 0.5
 """Seconds for devpi's own file replication, which usually needs a few hundredths."""
 LOOK = 0.02
@@ -45,27 +48,36 @@ class Arrivals:
         devpi does that on a download as well, but for `FILE.metadata` (PEP 658) it then gives the file itself, and it
         asks without this replica's identity, which an index that not everybody may read refuses.
         """
-        lacking = self._lacking_after(order, HEAD_START)
+        self._fetch(lambda: self._lacking(order), order.pin.name)
+
+    def fetch(self, path: str) -> None:
+        """Have the bytes of the published file `path` (`USER/INDEX/+f/...`). Raises UnreachableError."""
+        self._fetch(lambda: self._lacking_at(path), path)
+
+    def _fetch(self, lacking: Callable[[], list[Lacking]], name: str) -> None:
+        """Fetch what devpi's own threads have not fetched within the head start."""
+        deadline = monotonic() + HEAD_START
+        while (wanted := lacking()) and monotonic() < deadline:
+            self._never.wait(LOOK)
         try:
-            for serial, key, value in lacking:
+            for serial, key, value in wanted:
                 self._files.importer(serial, key, value, -1)
         except Exception as error:
             # devpi lets through whatever its client, the file system or its check of the content raised, and asserts
             # that nobody else has put the file into place meanwhile
-            if not self._lacking(order):
+            if not lacking():
                 return
-            log.warning("a file of %s could not be fetched from the primary", order.pin.name, exc_info=True)
+            log.warning("a file of %s could not be fetched from the primary", name, exc_info=True)
             why = f"a file could not be fetched ({type(error).__name__})"
             raise UnreachableError(self._xom.config.primary_url.url, why) from error
 
-    def _lacking_after(self, order: Order, seconds: float) -> list[tuple[int, Any, Any]]:
-        """What is lacking still when devpi's own threads have had that long to fetch it."""
-        deadline = monotonic() + seconds
-        while (lacking := self._lacking(order)) and monotonic() < deadline:
-            self._never.wait(LOOK)
-        return lacking
+    def _lacking_at(self, path: str) -> list[Lacking]:
+        with self._xom.keyfs.read_transaction() as tx:
+            entry = self._xom.filestore.get_file_entry(path)
+            there = entry is None or not entry.meta or entry.file_exists()
+            return [] if there else [(tx.at_serial, entry.key, entry.key.get())]
 
-    def _lacking(self, order: Order) -> list[tuple[int, Any, Any]]:
+    def _lacking(self, order: Order) -> list[Lacking]:
         with self._xom.keyfs.read_transaction() as tx:
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):

@@ -84,9 +84,9 @@ class Waiting:
 class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
 
-    `forward` and `breaker` are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds
-    are confined here, empty where none is run; `bounded` what is bounded for whole builds (`memory`, `pids`).
-    `passes` are those of builds that run.
+    `forward`, `breaker` and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds
+    the archive of a URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is
+    bounded for whole builds (`memory`, `pids`). `passes` are those of builds that run.
     """
 
     keyfs: Any
@@ -97,6 +97,7 @@ class Context:
     waiting: Waiting
     cached_only: bool = False
     forward: Forward | None = None
+    fetch: Callable[[str], None] | None = None
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""

@@ -40,6 +40,7 @@ def includeme(config: Any) -> None:
         "readonly.tween_readonly",
         "tween.tween_miss",
         "offline.tween_offline",
+        "metadata.tween_metadata",
         "longpoll.tween_longpoll",
         "forward.tween_forward",
     ):

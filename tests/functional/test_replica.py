@@ -187,6 +187,32 @@ def test_files__what_another_server_had_built_is_fetched_before_the_page(lagging
     )
 
 
+def test_files__metadata_is_that_of_a_file_that_is_fetched_for_it(lagging: Site, host: Host) -> None:
+    """The page came from another replica, as behind a load balancer: this one has only heard of the file."""
+    fork = host.fork("inline")
+    index = lagging.index_of(fork)
+    file = lagging.primary.file(index, fork.project)
+    lagging.settle()
+    path = file["url"].partition("#")[0].partition("/root/")[2]
+    answer = lagging.replica.server.get(f"root/{path}.metadata").check()
+    assert answer.body.startswith(b"Metadata-Version"), answer.body[:100]
+    assert answer.body == content(f"{lagging.primary.server.url}/root/{path}.metadata")
+
+
+def test_files__metadata_of_what_cannot_be_fetched_is_asked_for_again(lagging: Site, host: Host) -> None:
+    fork = host.fork("inline")
+    index = lagging.index_of(fork)
+    file = lagging.primary.file(index, fork.project)
+    lagging.settle()
+    path = file["url"].partition("#")[0].partition("/root/")[2]
+    lagging.primary.server.stop()
+    try:
+        answer = lagging.replica.server.get(f"root/{path}.metadata")
+    finally:
+        lagging.primary.server.start()
+    assert (answer.status, "retry-after" in answer.headers) == (503, True)
+
+
 def test_cached__on_a_replica_never_asks_the_primary(site: Site, host: Host) -> None:
     fork = host.fork("inline")
     index = site.index_of(fork)
