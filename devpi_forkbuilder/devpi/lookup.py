@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
@@ -110,13 +109,13 @@ class Lookup:
         )
         return tuple(replace(order, python=python, ahead=()) for python in lacking)
 
-    def following(self, pinned: Pinned, most: int) -> tuple[Order, ...]:
-        """The orders, `most` of them, of the next pins of the same index that the same client would miss."""
+    def following(self, pinned: Pinned) -> Iterator[Order]:
+        """The orders of the next pins of the same index that the same client would miss, looked up one by one."""
         stage = self._xom.model.getstage(pinned.order.index)
         names = settings_of(stage).projects if stage is not None else ()
         place = names.index(pinned.pin.name) + 1 if pinned.pin.name in names else len(names)
-        near = (one for name in names[place : place + NEAR] for one in self._of_project(stage, name, pinned.client))
-        return tuple(islice((one.order for one in near if one.missing), most))
+        for name in names[place : place + NEAR]:
+            yield from (one.order for one in self._of_project(stage, name, pinned.client) if one.missing)
 
     def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
         """The orders that have to be built before `requirements` (PEP 508 lines) can be installed for `python`.

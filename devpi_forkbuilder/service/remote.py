@@ -66,11 +66,11 @@ class RemoteService:
         ]
 
     @property
-    def idle(self) -> int:
+    def room_ahead(self) -> int:
         """None: what is built ahead is the primary's to decide."""
         return 0
 
-    def ask(self, order: Order, *, force: bool = False) -> Flight:  # noqa: ARG002  (a forced build is the primary's)
+    def ask(self, order: Order, *, force: bool = False, ahead: bool = False) -> Flight:  # noqa: ARG002  (the primary's)
         """Join the conversation about `order` or start one. Never waits, never raises.
 
         The flight is done at once when the primary has not answered for a while, and when the server stops.

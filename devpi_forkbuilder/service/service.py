@@ -30,7 +30,7 @@ class ForkService:
 
     Two orders of one group (`OrderKey.group`) never run at the same time: when the first ends it may have served the
     second, which is then built without work. `logs` is the folder of log files; `queue_limit` counts waiting orders;
-    `read_ahead` is the most that `idle` says.
+    `read_ahead` is the most that `room_ahead` says.
     Start it once; a service that was stopped stays stopped.
     """
 
@@ -58,7 +58,7 @@ class ForkService:
         self._backlog: Backlog[Ticket] = Backlog(queue_limit)
         self._read_ahead = read_ahead
         self._board = Board(records, self.changes)
-        self._parking = Parking(lambda order: self._take(order, force=False, front=True))
+        self._parking = Parking(lambda order: self._take(order, front=True))
         self._runner = Runner(
             builder=builder,
             publisher=publisher,
@@ -77,26 +77,29 @@ class ForkService:
         ]
 
     @property
-    def idle(self) -> int:
-        """How many workers have nothing to do: so much may be asked for ahead of the clients."""
-        free = len(self._workers) - sum(self._backlog.sizes())
-        return max(0, min(free, self._read_ahead))
+    def room_ahead(self) -> int:
+        """How many orders may be asked for ahead of the clients now."""
+        return self._backlog.room(len(self._workers), self._read_ahead)
 
-    def ask(self, order: Order, *, force: bool = False) -> Flight:
+    def ask(self, order: Order, *, force: bool = False, ahead: bool = False) -> Flight:
         """Join the running flight of the order's key or start one; `force` tries a remembered failure again.
 
+        What is asked for `ahead` is for workers that would be idle, until somebody asks for it without that word.
         Never waits for work, never raises. The flight is done at once when a failure is remembered that may not be
         tried yet, when the queue is full (`queue-full`, not recorded), and when the service was stopped (`wanted`).
         """
-        return self._take(order, force=force, front=False)
+        flight = self._take(order, force=force, ahead=ahead)
+        if not ahead:
+            self._backlog.promote(order.key.group)
+        return flight
 
-    def _take(self, order: Order, *, force: bool, front: bool) -> Flight:
+    def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
         try:
             fingerprint = order.fingerprint(self._builder.identity)
             return self._board.enter(
                 order.key,
                 plan=lambda latest: self._plan(order.key, fingerprint, latest, force, front),
-                admit=lambda flight: self._admit(order, flight, front),
+                admit=lambda flight: self._admit(order, flight, front, ahead),
             )
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
@@ -178,8 +181,8 @@ class ForkService:
             return self._failed(queued, _queue_full())
         return Flight(queued)
 
-    def _admit(self, order: Order, flight: Flight, front: bool) -> None:
-        if not self._backlog.put(order.key.group, (order, flight), front=front):
+    def _admit(self, order: Order, flight: Flight, front: bool, ahead: bool) -> None:
+        if not self._backlog.put(order.key.group, (order, flight), front=front, spare=ahead):
             raise InfrastructureError("stopping", "The server is stopping.", next_step="Ask again in a moment.")
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:

@@ -13,12 +13,14 @@ from devpi_forkbuilder.web.outcome import Miss
 
 
 def read_ahead(context: Context, misses: Iterable[Miss]) -> None:
-    """Have pins after the first of `misses` that is being built begun, as far as workers are idle.
+    """Hand the pins after the first of `misses` that is being built to workers that would be idle.
 
     Needs a transaction. The work is of the same index and for the same client, so whoever may cause the one may cause
     the other.
     """
     begun = next((miss for miss in misses if not miss.flight.done), None)
     if begun is not None:
-        for order in context.lookup.following(begun.pinned, context.builds.idle):
-            context.builds.ask(order)
+        for order in context.lookup.following(begun.pinned):
+            if not context.builds.room_ahead:
+                break
+            context.builds.ask(order, ahead=True)

@@ -28,11 +28,11 @@ class Builds(Protocol):
         """News of state changes."""
 
     @property
-    def idle(self) -> int:
-        """How many orders would be begun at once that nobody has asked for."""
+    def room_ahead(self) -> int:
+        """How many orders may be asked for ahead of the clients now."""
 
-    def ask(self, order: Order, *, force: bool = False) -> Flight:
-        """Join or start the work on an order. Never blocks, never raises."""
+    def ask(self, order: Order, *, force: bool = False, ahead: bool = False) -> Flight:
+        """Join or start the work on an order, or leave it to idle workers. Never blocks, never raises."""
 
     def record(self, key: OrderKey) -> Record | None:
         """The latest snapshot."""

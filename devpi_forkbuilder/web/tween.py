@@ -94,7 +94,7 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
             handler, request, never_built(unbuilt, offline=is_offline(request.registry)) + unservable(readable)
         )
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
-    if context.builds.idle:
+    if context.builds.room_ahead:
         with context.keyfs.read_transaction():
             read_ahead(context, misses)
     ended = partial(_ended, context, handler, request, asked, misses)

@@ -16,6 +16,42 @@ def test_take__first_come_first_served() -> None:
     assert [backlog.take() for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
 
 
+def test_take__spare_items_last() -> None:
+    backlog: Backlog[int] = Backlog(10)
+    backlog.put("a", 1, spare=True)
+    backlog.put("b", 2)
+    assert [backlog.take(), backlog.take()] == [("b", 2), ("a", 1)]
+
+
+def test_promote__a_spare_item_that_is_asked_for_is_in_turn() -> None:
+    backlog: Backlog[int] = Backlog(10)
+    for number, group in enumerate("ab"):
+        backlog.put(group, number, spare=True)
+    backlog.promote("b")
+    backlog.put("c", 2)
+    assert [backlog.take() for _ in "abc"] == [("b", 1), ("c", 2), ("a", 0)]
+
+
+def test_room__is_for_as_many_as_nobody_has_asked_for() -> None:
+    backlog: Backlog[int] = Backlog(10)
+    assert backlog.room(takers=2, most=2) == 2
+    for number, group in enumerate("ab"):
+        backlog.put(group, number, spare=True)
+    assert (backlog.take(), backlog.room(2, 2)) == (("a", 0), 0)
+    backlog.promote("a")
+    assert backlog.room(2, 2) == 1
+    backlog.take()
+    backlog.release("b")
+    assert backlog.room(2, 2) == 2
+
+
+def test_room__there_is_none_while_another_waits() -> None:
+    backlog: Backlog[int] = Backlog(10)
+    for number, group in enumerate("abc"):
+        backlog.put(group, number)
+    assert [backlog.room(2, 2), backlog.room(3, 2)] == [0, 2]
+
+
 def test_take__passes_by_a_busy_group() -> None:
     backlog: Backlog[int] = Backlog(10)
     for number, group in enumerate("aaba"):
