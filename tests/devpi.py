@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from devpi_forkbuilder.devpi.storage import repair
 from tests.processes import Running, remember_descendants
 from tests.surroundings import clean_environment
 
@@ -144,8 +145,12 @@ class DevpiServer:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: a crash. What the server's own children do about it is the test's to see."""
+        """SIGKILL: a crash. What the server's own children do about it is the test's to see.
+
+        Then what `up` does before it starts devpi: after a kill in the middle of a commit devpi alone would not start.
+        """
         self._end(signal.SIGKILL)
+        repair(self.serverdir)
 
     def restart(self) -> DevpiServer:
         """The same directory, port and options."""

@@ -58,10 +58,10 @@ def machine(tmp_path: Path) -> Machine:
 def test_on__twice_changes_nothing_and_off_leaves_nothing(tmp_path: Path, shell: tuple[str, ...]) -> None:
     machine = Machine(tmp_path, shell)
     first = machine.consumer("on", URL).check()
-    written = machine.pip_conf.stat(), machine.uv_toml.stat()
+    written = when_written(machine)
     second = machine.consumer("on", URL).check()
     assert (first.stdout.count("written: "), second.stdout.count("unchanged: ")) == (2, 2)
-    assert (machine.pip_conf.stat(), machine.uv_toml.stat()) == written
+    assert when_written(machine) == written
     assert machine.consumer("status").check().stdout.count(URL) == 2
     machine.consumer("off").check()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -77,6 +77,11 @@ def test_files__of_this_repository_are_what_the_script_writes(machine: Machine, 
     exported = [line.removeprefix("export ").replace("'", "") for line in profile.read_text().splitlines()[1:]]
     lines = (CONSUMER / "devpi-consumer.env").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")] == exported
+
+
+def when_written(machine: Machine) -> list[tuple[int, int]]:
+    """Which files these are, and when they were changed; reading them may change the rest."""
+    return [(found.st_ino, found.st_mtime_ns) for found in (machine.pip_conf.stat(), machine.uv_toml.stat())]
 
 
 @pytest.mark.parametrize(
