@@ -218,7 +218,7 @@ def test_read_sdist__two_compressed_streams(tmp_path):
     assert refused(path).reference == "gzip-end"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x1f\x8b\x08", gzip.compress(b"x" * 5000)[:-4]])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x1f\x8b\x08", gzip.compress(b"x" * 5000, mtime=0)[:-4]])
 def test_read_sdist__no_gzip(tmp_path, content):
     path = tmp_path / f"{TOP}.tar.gz"
     path.write_bytes(content)
