@@ -64,7 +64,8 @@ def pins_file(up: Up, *lines: str) -> str:
 def test_replica__is_made_follows_and_becomes_the_primary(make: MakeUp, host: Host) -> None:
     old, new = host.fork("inline"), host.fork("counts")
     primary, replica = make("primary"), make("replica")
-    primary.start("-r", pins_file(primary, host.pin(old), host.pin(new)))
+    # what comes after the one that is asked for would be built ahead
+    primary.start("-r", pins_file(primary, host.pin(new), host.pin(old)))
     secret = primary.serverdir / ".forkbuilder" / "passwords" / "+server-secret"
     said = replica.start("--replica-of", primary.url, "--secretfile", str(secret))
     assert f"as a replica of {primary.url}" in said
