@@ -231,6 +231,20 @@ def test_files__metadata_while_the_primary_is_away(
         assert replica.get(f"{mirrored}.metadata").check().body == told
 
 
+def test_public_project__that_takes_longer_than_devpi_waits(lagging: Site, tmp_path: Path) -> None:
+    """Nobody has asked for it yet: devpi gives a mirror 5 seconds, and then a replica answered 404."""
+    with public_index(tmp_path / "public") as public:
+        public.add_wheel("remote", "1.0")
+        public.delays["remote"] = 7.0
+        primary = lagging.primary.server.as_user("root", ROOT_PASSWORD)
+        mirror = {"mirror_url": public.url, "mirror_no_project_list": True}
+        primary.create_index("root/public", type="mirror", bases=None, **mirror).check()
+        index = lagging.primary.index(bases=("root/public",))
+        lagging.settle()
+        assert list(lagging.replica.files(index, "remote")) == ["remote-1.0-py3-none-any.whl"]
+        assert lagging.replica.page(index, "nowhere").status == 404
+
+
 def test_cached__on_a_replica_never_asks_the_primary(site: Site, host: Host) -> None:
     fork = host.fork("inline")
     index = site.index_of(fork)
