@@ -170,8 +170,12 @@ class _Work:
         declared: dict[str, str] = {}
         if any(entry.path == b".gitmodules" and entry.mode in tree.FILE_MODES for entry in entries):
             where = f"--blob={commit}:.gitmodules"
-            found = self._local(mirror.folder, "config", "--no-includes", "-z", where, "--get-regexp", submodules.KEYS)
+            found = self._local(mirror.folder, "config", "--no-includes", "-z", where, "--list")
+            if found.returncode != 0:
+                raise submodules.unreadable(mirror.url)
             declared = submodules.read_declared(found.stdout)
+        for link in submodules.undeclared(entries, declared):
+            self.watch.log.say(f"{link.shown} is a link to a commit that .gitmodules gives no URL for: left empty")
         yield from submodules.find(entries, declared, mirror.url, self.scheme)
 
     def _fill(self, mirror: Mirror, commit: str, into: Path, tags: bool) -> tuple[str, str, int]:

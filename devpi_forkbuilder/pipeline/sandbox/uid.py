@@ -93,6 +93,11 @@ class UidSandbox:
         """The tier."""
         return "uid"
 
+    @property
+    def origin(self) -> str:
+        """No program: the kernel alone."""
+        return ""
+
     @classmethod
     def find(cls, limits: Limits, scratch: Path, first_uid: int = slots.FIRST) -> UidSandbox:
         """Raises InfrastructureError (`not-root`) when the server may not change its user."""
