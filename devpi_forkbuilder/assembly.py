@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order, OrderKey
@@ -165,12 +166,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+    seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
         lookup=lookup,
         builds=builds,
         policy=options.policy,
-        seats=Seats(seats_of(xom.config.args)),
+        seats=seats,
+        mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
