@@ -18,7 +18,7 @@ LINKS = 40
 
 
 @pytest.fixture
-def app(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+def app(tmp_path: Path, postgres: Postgres) -> Iterator[App]:
     made = App(tmp_path, HeldBuilder(tmp_path / "wheels"), ("--storage", postgres.database()))
     yield made
     made.close()
