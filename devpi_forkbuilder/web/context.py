@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
@@ -100,6 +102,8 @@ class Context:
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
     mirrors: MirrorPages | None = None
+    guard: ReplicaGuard | None = None
+    health: Callable[[], Health] = lambda: Health(())
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""

@@ -7,6 +7,7 @@ from typing import Any
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
 from devpi_forkbuilder.web.devpiweb import released_only
+from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
 from devpi_forkbuilder.web.source import SourceView
@@ -24,6 +25,8 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
+    ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
+    ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""
@@ -51,8 +54,12 @@ def includeme(config: Any) -> None:
             over="devpi_server.views.tween_keyfs_transaction",
             under="devpi_server.views.tween_request_logging",
         )
-    config.add_tween(
-        "devpi_forkbuilder.web.public_pages.tween_public_pages",
-        over="devpi_forkbuilder.web.tween.tween_miss",
-        under="devpi_server.views.tween_request_logging",
-    )
+    for tween, over in (
+        ("public_pages.tween_public_pages", "tween.tween_miss"),
+        ("health.tween_health", "public_pages.tween_public_pages"),
+    ):
+        config.add_tween(
+            f"devpi_forkbuilder.web.{tween}",
+            over=f"devpi_forkbuilder.web.{over}",
+            under="devpi_server.views.tween_request_logging",
+        )
