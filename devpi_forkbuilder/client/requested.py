@@ -10,7 +10,7 @@ from devpi_forkbuilder.client.refs import Refs
 from devpi_forkbuilder.client.resolving import resolve
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of
+from devpi_forkbuilder.domain.requirements import Requirements, pins_of, unsettled
 from devpi_forkbuilder.pipeline.lsremote import ls_remote
 from devpi_forkbuilder.pipeline.remote_files import read_remote_files
 
@@ -39,8 +39,16 @@ def ask_git_hosts(found: Requirements, environ: Mapping[str, str]) -> Requested:
 
     answer = resolve(found.git_lines, ask)
     identified = identify(answer.lines, read)
-    faults = [*found.faults, *answer.faults, *identified.faults]
-    lines = identified.lines
+    return _judged(found, identified.lines, [*found.faults, *answer.faults, *identified.faults])
+
+
+def as_written(found: Requirements, resolver: str) -> Requested:
+    """The requirements that need no repository; what does is a fault. `resolver` is what would ask repositories."""
+    lines = tuple(line for line in found.git_lines if line.commit is not None and not line.nameless)
+    return _judged(found, lines, [*found.faults, *unsettled(found.git_lines, resolver)])
+
+
+def _judged(found: Requirements, lines: tuple[GitLine, ...], faults: list[Fault]) -> Requested:
     try:
         pins = pins_of(Requirements(lines))
     except PinsRefusedError as refused:
@@ -53,4 +61,6 @@ def ask_git_hosts(found: Requirements, environ: Mapping[str, str]) -> Requested:
     for line in lines:
         ref = written.get((line.place.file, line.place.line))
         refs[line.name, line.commit or ""] = "" if ref == line.ref else ref or "HEAD"
+    order = {file.name: number for number, file in enumerate(found.files)}
+    faults.sort(key=lambda fault: (order.get(fault.where, len(order)), fault.line))
     return Requested(lines, pins, tuple(faults), refs)

@@ -112,12 +112,18 @@ def pins_of(requirements: Requirements) -> tuple[Pin, ...]:
     return tuple({(pin.name, pin.release): pin for pin in reversed(pinned.values())}.values())[::-1]
 
 
-def unsettled(lines: Iterable[GitLine]) -> list[Fault]:
-    """What `devpi forks pin` would have to ask repositories for: names and commits."""
-    return [
-        *(_unnamed(line) for line in lines if line.nameless),
-        *(_unpinned(line) for line in lines if line.commit is None),
-    ]
+RESOLVER = "'devpi forks pin -r {file}'"
+"""The command that asks repositories."""
+
+
+def unsettled(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]:
+    """Names and commits that repositories have to be asked for; `resolver` is what does so (`{file}` is its file)."""
+    found = []
+    for line in lines:
+        how = resolver.format(file=line.place.file or "FILE")
+        found += [_unnamed(line, how)] if line.nameless else []
+        found += [_unpinned(line, how)] if line.commit is None else []
+    return found
 
 
 def contradicting(lines: Iterable[GitLine]) -> tuple[GitLine, ...]:
@@ -153,19 +159,19 @@ def _unreadable(name: str, error: OSError | UnicodeError) -> str:
     return f"{name} cannot be read" + (f" ({why})" if why else "")
 
 
-def _unnamed(line: GitLine) -> Fault:
+def _unnamed(line: GitLine, resolver: str) -> Fault:
     guess = repository_name(line.url)
     folder = f"&subdirectory={line.subdirectory}" if line.subdirectory else ""
     mend = (
         f"add #egg={guess if NAME.fullmatch(guess) else 'NAME'} (the name the project is published under){folder}; "
-        f"'devpi forks pin -r {line.place.file or 'FILE'}' reads it from the repository"
+        f"{resolver} reads it from the repository"
     )
     return line.place.faults([("no project name", mend)])[0]
 
 
-def _unpinned(line: GitLine) -> Fault:
+def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
-    resolve = f"'devpi forks pin -r {place.file or 'FILE'}' resolves it"
+    resolve = f"{resolver} resolves it"
     if not ref:
         problem, mend = "no commit, so whatever the default branch has today", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
 from devpi_forkbuilder.client.checking import faults_of
 from devpi_forkbuilder.client.files import read_all, read_arguments
-from devpi_forkbuilder.commands.pinfiles import read_pins
-from devpi_forkbuilder.domain.pins import PinsRefusedError
 
 A, B = "a" * 40, "b" * 40
 HOST = "https://h.example.com"
@@ -35,10 +31,6 @@ def test_read_all__lock_and_project_files_by_their_name(tmp_path):
     files = [write(tmp_path, "uv.lock", lock), write(tmp_path, "pyproject.toml", project)]
     found = read_all(files, {})
     assert [(line.project, line.commit) for line in found.git_lines] == [("a", A), ("b", B)]
-    assert [pin.project for pin in read_pins([str(tmp_path / "uv.lock"), str(tmp_path / "pyproject.toml")])] == [
-        "a",
-        "b",
-    ]
 
 
 def test_read_all__files_that_cannot_be_read_are_faults_and_the_others_are_read(tmp_path):
@@ -75,10 +67,3 @@ def test_faults_of__two_refs_for_one_version_contradict_each_other(tmp_path):
     (fault,) = faults_of(found, strict=False)
     assert fault.line == 2
     assert "has another commit or subdirectory in" in fault.problem
-
-
-def test_read_pins__tells_all_faults_of_all_files(tmp_path):
-    wrong = write(tmp_path, "a.txt", f"git+{HOST}/a@{A}\ngit+{HOST}/b@main#egg=b\n")
-    with pytest.raises(PinsRefusedError) as caught:
-        read_pins([wrong, str(tmp_path / "none.txt")])
-    assert len(caught.value.faults) == 3

@@ -16,16 +16,14 @@ from devpi_forkbuilder.domain.locks.uvlock import read_uvlock
 from devpi_forkbuilder.domain.pins import PinsRefusedError
 from devpi_forkbuilder.domain.requirements import contradicting, pins_of, read_requirements
 from tests.domain.test_requirements import HOST, A, B, faults, one, read
-from tests.platform_file import FILES, made_up_commits, platform_files
+from tests.platform_file import ENVIRON, FILES, made_up_commits, platform_files
 
 ZIP = f"https://github.com/o/n/archive/{A}.zip"
 
 
 def test_platform_file__every_form_is_read_and_printed_back():
     texts = platform_files(made_up_commits())
-    found = read_requirements(
-        texts["platform.txt"], "platform.txt", lambda name, _: texts[name], {"GIT_USER": "u", "GIT_TOKEN": "t"}
-    )
+    found = read_requirements(texts["platform.txt"], "platform.txt", lambda name, _: texts[name], ENVIRON)
     assert found.faults == ()
     assert [(file.name, str(file)) for file in found.files] == [(name, texts[name]) for name in FILES]
     assert len(found.git_lines) == 32
