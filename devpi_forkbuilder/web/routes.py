@@ -6,6 +6,7 @@ from typing import Any
 
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
+from devpi_forkbuilder.web.devpiweb import released_only
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
 from devpi_forkbuilder.web.source import SourceView
@@ -35,6 +36,7 @@ def includeme(config: Any) -> None:
         config.add_view(view, attr=attribute, route_name=name, request_method=methods)
     # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
+    config.add_view_deriver(released_only)
     config.add_exception_view(api_error, context=ApiError)
     for tween in (
         "readonly.tween_readonly",
@@ -49,3 +51,8 @@ def includeme(config: Any) -> None:
             over="devpi_server.views.tween_keyfs_transaction",
             under="devpi_server.views.tween_request_logging",
         )
+    config.add_tween(
+        "devpi_forkbuilder.web.public_pages.tween_public_pages",
+        over="devpi_forkbuilder.web.tween.tween_miss",
+        under="devpi_server.views.tween_request_logging",
+    )
