@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devpi_forkbuilder.commands.cachevisit import patience
@@ -19,7 +19,7 @@ from devpi_forkbuilder.pipeline.credentials import parse
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
-from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
+from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
@@ -88,18 +88,20 @@ def check_sandbox(options: Options, path: str) -> Finding:
     return judge_sandbox(options.sandbox, tiers)
 
 
-def judge_sandbox(wanted: str, tiers: list[tuple[str, bool, str]]) -> Finding:
-    """The finding for what `probe.report` says: tier, whether it works, why not; strongest first."""
+def judge_sandbox(wanted: str, tiers: Sequence[TierProbe]) -> Finding:
+    """The finding for what `probe.report` has shown of the tiers, strongest first."""
     if wanted != AUTO:
-        tiers = [tier for tier in tiers if tier[0] == wanted]
-    reasons = " ".join(f"{name}: {reason}" for name, works, reason in tiers if not works)
-    taken = next((name for name, works, _ in tiers if works), None)
+        tiers = [one for one in tiers if one.tier == wanted]
+    taken = next((one for one in tiers if one.ok), None)
     if taken is None:
+        reasons = " ".join(f"{one.tier}: {one.reason}" for one in tiers)
         return Finding.failed("sandbox", "Builds cannot be confined here, so none is run.", reasons)
-    if taken != tiers[0][0]:
-        stronger = " ".join(f"{name}: {reason}" for name, _, reason in tiers[: [t[0] for t in tiers].index(taken)])
-        return Finding.warning("sandbox", f"{taken}; a stronger tier does not work here.", stronger)
-    return Finding.ok("sandbox", taken)
+    name = f"{taken.tier}: {taken.origin}" if taken.origin else taken.tier
+    stronger = tiers[: list(tiers).index(taken)]
+    if stronger:
+        reasons = " ".join(f"{one.tier}: {one.reason}" for one in stronger)
+        return Finding.warning("sandbox", f"{name}; a stronger tier does not work here.", reasons)
+    return Finding.ok("sandbox", name)
 
 
 def judge_groups(found: Survey) -> Finding:

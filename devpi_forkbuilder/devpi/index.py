@@ -19,6 +19,9 @@ from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.domain.settings import DEFAULTS, LINES, IndexSettings, SettingsRefusedError, lines_of, meaningful
 
+RELEASED_ONLY = "forkbuilder.released-only"
+"""In the WSGI environ: projects without a release are left out of an index's list of projects."""
+
 
 class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-server ships no types
     """What makes a private stage an index of forks."""
@@ -29,6 +32,7 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         # inherited ones too, so this is the one place through which all simple pages go.
         self._links = stage.get_simplelinks_perstage
         stage.get_simplelinks_perstage = self._links_with_yanked
+        self._projects, stage.list_projects_perstage = stage.list_projects_perstage, self._listed_projects
         self._del_project, self._delete = stage.del_project, stage.delete
         self._deleted = False
         stage.del_project, stage.delete = self._del_project_but_not_its_name, self._delete_all
@@ -92,6 +96,12 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         """The index goes, and every name with it."""
         self._deleted = True
         self._delete()
+
+    def _listed_projects(self) -> Any:
+        projects, request = self._projects(), get_current_request()
+        if request is None or not request.environ.get(RELEASED_ONLY):
+            return projects
+        return {name for name in projects if self.stage.list_versions_perstage(name)}
 
     def _links_with_yanked(self, project: str) -> Any:
         links = self._links(project)

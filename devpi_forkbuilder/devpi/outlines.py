@@ -23,12 +23,13 @@ KNOWN_TYPES = frozenset({INDEX_TYPE, MIRROR, "stage"})
 class Outline:
     """An index with its bases: the settings of those of our type.
 
-    `chained`: a mirror among them has another devpi's index as its URL.
+    `mirrored`: there are mirrors among them; `chained`: one of those has another devpi's index as its URL.
     """
 
     facts: Facts
     settings: tuple[IndexSettings, ...] = ()
     chained: bool = False
+    mirrored: bool = False
 
     def pins(self, project: str) -> bool:
         """Return whether a project (normalized name) is pinned."""
@@ -73,7 +74,7 @@ class Outlines:
             chained = any("/+simple" in base.ixconfig.get("mirror_url", "") for base in bases if _is_mirror(base))
             # without knowledge of what was read an outline is good for this request only
             facts = reading.facts() or Facts(tx.at_serial, conditions=(lambda: False,))
-            return Outline(facts, settings, chained)
+            return Outline(facts, settings, chained, any(_is_mirror(base) for base in bases))
 
 
 def has_only_known_types(xom: Any, stage: Any) -> bool:

@@ -18,6 +18,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline import history, lfs, refusal, submodules, tree
 from devpi_forkbuilder.pipeline.archiving import Part
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.mirror import Mirror, Mirrors
 from devpi_forkbuilder.pipeline.repository import COMMON_OPTIONS, init_arguments
@@ -169,8 +170,12 @@ class _Work:
         declared: dict[str, str] = {}
         if any(entry.path == b".gitmodules" and entry.mode in tree.FILE_MODES for entry in entries):
             where = f"--blob={commit}:.gitmodules"
-            found = self._local(mirror.folder, "config", "--no-includes", "-z", where, "--get-regexp", submodules.KEYS)
+            found = self._local(mirror.folder, "config", "--no-includes", "-z", where, "--list")
+            if found.returncode != 0:
+                raise submodules.unreadable(mirror.url)
             declared = submodules.read_declared(found.stdout)
+        for link in submodules.undeclared(entries, declared):
+            self.watch.log.say(f"{link.shown} is a link to a commit that .gitmodules gives no URL for: left empty")
         yield from submodules.find(entries, declared, mirror.url, self.scheme)
 
     def _fill(self, mirror: Mirror, commit: str, into: Path, tags: bool) -> tuple[str, str, int]:
@@ -215,7 +220,7 @@ class _Work:
         return self.git.local(folder, *arguments, watch=self.watch, protocols=("file",), settings=settings)
 
     def _empty(self, into: Path) -> None:
-        shutil.rmtree(into, ignore_errors=True)
+        remove(into)
 
     def _check_space(self, into: Path) -> None:
         self.mirrors.check_space()

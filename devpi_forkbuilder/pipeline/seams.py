@@ -108,6 +108,10 @@ class Sandbox(Protocol):
     def name(self) -> str:
         """The tier, as shown in the status and in each file's provenance."""
 
+    @property
+    def origin(self) -> str:
+        """The program that confines, its version and where it comes from; empty when it is the kernel alone."""
+
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
         """A box in which `work` is writable and, beside the system, only `readable` can be read.
 

@@ -11,7 +11,6 @@ from devpi_forkbuilder.domain.urls import url_faults
 from devpi_forkbuilder.errors import SourceError
 from devpi_forkbuilder.pipeline.tree import GITLINK, Entry, shown
 
-KEYS = r"^submodule\..*\.(path|url)$"
 SCHEMES = {
     "https": ("https", "ssh"),
     "ssh": ("ssh", "https"),
@@ -33,26 +32,30 @@ class Submodule:
 
 
 def read_declared(output: bytes) -> dict[str, str]:
-    """Path to URL, from `git config -z --get-regexp` with KEYS: `submodule.NAME.path`, a line end, the value."""
+    """Path to URL, from `git config -z --list`: `submodule.NAME.path`, a line end, the value; other keys are left."""
     values: dict[str, dict[str, str]] = {}
     for item in output.decode("utf-8", "surrogateescape").split("\0"):
         key, newline, value = item.partition("\n")
-        if newline:
-            name, _, what = key.rpartition(".")
+        name, _, what = key.rpartition(".")
+        if newline and name.startswith("submodule."):
             values.setdefault(name, {})[what] = value
     return {both["path"]: both["url"] for both in values.values() if {"path", "url"} <= both.keys()}
 
 
-def find(entries: Iterable[Entry], declared: dict[str, str], parent: str, scheme: str) -> Iterator[Submodule]:
-    """The submodules among `entries` of the repository `parent`; `scheme` is that of the pin.
+def undeclared(entries: Iterable[Entry], declared: dict[str, str]) -> Iterator[Entry]:
+    """Return the gitlinks that `.gitmodules` gives no URL for: git leaves an empty folder in their place."""
+    return (entry for entry in entries if entry.mode == GITLINK and _path(entry) not in declared)
 
-    Raises SourceError (`submodule-refused`) for one that is not declared, or whose URL may not be used.
+
+def find(entries: Iterable[Entry], declared: dict[str, str], parent: str, scheme: str) -> Iterator[Submodule]:
+    """Yield the declared submodules among `entries` of the repository `parent`; `scheme` is that of the pin.
+
+    Raises SourceError (`submodule-refused`) for one whose path or URL may not be used.
     """
     for entry in entries:
-        if entry.mode == GITLINK:
-            path = entry.path.decode("utf-8", "surrogateescape")
-            if path not in declared or not PATH.fullmatch(path):
-                raise _refused(entry.path, "it is not declared in .gitmodules")
+        if entry.mode == GITLINK and (path := _path(entry)) in declared:
+            if not PATH.fullmatch(path):
+                raise _refused(entry.path, "its path has control characters")
             url = resolve(parent, declared[path])
             problem = _problem(url, scheme)
             if problem:
@@ -80,6 +83,16 @@ def _relative(parent: str, url: str) -> str:
         if rest.pop(0) == "..":
             path = path[:-1]
     return f"{parts.scheme}://{parts.netloc}{'/'.join([*path, *rest])}"
+
+
+def unreadable(parent: str) -> SourceError:
+    """Return the failure of a commit whose `.gitmodules` git cannot parse."""
+    what = f"The .gitmodules of {parent} is not a git configuration file."
+    return SourceError("submodule-refused", what, next_step="Fix .gitmodules in the fork, or remove it.")
+
+
+def _path(entry: Entry) -> str:
+    return entry.path.decode("utf-8", "surrogateescape")
 
 
 def _problem(url: str, scheme: str) -> str:

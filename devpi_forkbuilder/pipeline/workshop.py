@@ -181,6 +181,7 @@ class Workshop:
             "uv": self.tools.uv.version,
             "git": self.tools.git.version,
             "sandbox": self.equipment.sandbox.name,
+            "sandbox_program": self.equipment.sandbox.origin,
             "bounded": " ".join(bounded(self.equipment.sandbox)),
             "network": "yes" if order.recipe.network else "no",
             "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.orders import Order, OrderKey
@@ -105,6 +106,7 @@ class Context:
     cached_only: bool = False
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
+    mirrors: MirrorPages | None = None
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""

@@ -9,6 +9,7 @@ from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
+from devpi_forkbuilder.web.devpiweb import released_only
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
 from devpi_forkbuilder.web.source import SourceView
@@ -71,6 +72,10 @@ TWEENS = (
         "outside the miss: a page with placeholders also says which public files are not here",
     ),
     Tween(
+        "devpi_forkbuilder.web.public_pages.tween_public_pages",
+        "outside the miss, so that the page that it waits for may have pins too",
+    ),
+    Tween(
         "devpi_forkbuilder.web.tween.tween_miss",
         "just outside the transaction: it waits for builds, and lets devpi's view answer in a fresh transaction",
     ),
@@ -86,6 +91,7 @@ def includeme(config: Any) -> None:
         config.add_view(view, attr=attribute, route_name=name, request_method=methods)
     # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
+    config.add_view_deriver(released_only)
     config.add_exception_view(api_error, context=ApiError)
     add_tweens(config)
 

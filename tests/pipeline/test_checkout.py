@@ -256,13 +256,38 @@ def test_checkout__limits_count_submodules_too(git_server: GitServer, repositori
     desk.take(url, fork.commit, limits=TreeLimits(files=5, submodules=1))
 
 
-def test_checkout__undeclared_gitlink(git_server: GitServer, repositories: Repositories, desk: Desk) -> None:
+@pytest.mark.parametrize("declared", [None, modules(other="../part.git"), '[submodule "vendor"]\n\tpath = vendor\n'])
+def test_checkout__undeclared_gitlink_is_an_empty_folder(
+    git_server: GitServer, repositories: Repositories, desk: Desk, declared: str | None
+) -> None:
     part = fork_of(repositories, {}, "part")
-    fork = fork_of(repositories, {"vendor": Submodule(part.commit), ".gitmodules": modules(other="../part.git")})
-    fault = desk.failure(git_server.repository_url("fork"), fork.commit)
-    assert fault.reference == "submodule-refused"
-    assert "vendor" in fault.what
+    more = {} if declared is None else {".gitmodules": declared}
+    fork = fork_of(repositories, {"vendor": Submodule(part.commit), **more})
+    done = desk.take(git_server.repository_url("fork"), fork.commit)
+    assert list((done.root / "vendor").iterdir()) == []
+    assert (done.root / "setup.py").is_file()
+    assert [line for line in desk.log.said if "'vendor'" in line and "left empty" in line]
     assert git_server.fetches("part") == 0
+
+
+def test_checkout__undeclared_gitlink_beside_a_declared_one(
+    git_server: GitServer, repositories: Repositories, desk: Desk
+) -> None:
+    part = fork_of(repositories, {}, "part")
+    links = {"declared": Submodule(part.commit), "bare": Submodule("1" * 40)}
+    fork = fork_of(repositories, {**links, ".gitmodules": modules(declared="../part.git")})
+    done = desk.take(git_server.repository_url("fork"), fork.commit)
+    assert (done.root / "declared/setup.py").is_file()
+    assert list((done.root / "bare").iterdir()) == []
+
+
+def test_checkout__gitmodules_that_cannot_be_read(
+    git_server: GitServer, repositories: Repositories, desk: Desk
+) -> None:
+    part = fork_of(repositories, {}, "part")
+    fork = fork_of(repositories, {"vendor": Submodule(part.commit), ".gitmodules": "[submodule\n"})
+    fault = desk.failure(git_server.repository_url("fork"), fork.commit)
+    assert fault.reference in {"submodule-refused", "repository-unsafe"}
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class LandlockSandbox:
         """The tier."""
         return "landlock"
 
+    @property
+    def origin(self) -> str:
+        """No program: the kernel alone."""
+        return ""
+
     @classmethod
     def find(cls, limits: Limits) -> LandlockSandbox:
         """Raises InfrastructureError (`is-root`) for a server that runs as root."""
