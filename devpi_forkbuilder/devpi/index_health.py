@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from devpi_server.main import _pypi_ixconfig_default
 from packaging.specifiers import SpecifierSet
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
@@ -24,8 +25,8 @@ from devpi_forkbuilder.domain.pins import redacted
 from devpi_forkbuilder.domain.simplepage import ACCEPT, ListedFile, read_page
 from devpi_forkbuilder.domain.wanted import Wanted
 
-PUBLIC = "https://pypi.org/simple/"
-"""The index that uv asks when it is given no other (its manual, "Indexes")."""
+PUBLIC = str(_pypi_ixconfig_default["mirror_url"])
+"""The public index as devpi names it: the one that uv asks when it is given no other (its manual, "Indexes")."""
 MOST = 30
 """How many projects are asked for."""
 LARGEST = 16 * 1024 * 1024
