@@ -36,7 +36,7 @@ class Machine:
     """Who a newcomer is on a machine, and what the machine allows. `home` holds the checkout."""
 
     user: str = "newcomer"
-    home: str = "/home/newcomer"
+    home: str = "/srv/newcomer"
     options: tuple[str, ...] = ()
 
 

@@ -51,6 +51,7 @@ def _configured(environ: Mapping[str, str]) -> dict[str, str]:
 def _paths(value: str) -> Iterator[Path]:
     for word in value.split():
         url = urlsplit(word)
-        path = Path(url.path if url.scheme == "file" else word)
+        # the pages of an index that is a folder name files beside it
+        path = Path(url.path).parent if url.scheme == "file" else Path(word)
         if url.scheme in ("", "file") and path.is_absolute() and path.exists() and path != Path("/"):
             yield path

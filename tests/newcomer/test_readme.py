@@ -10,11 +10,11 @@ import pytest
 
 from tests.docker.engine import ROOT
 from tests.newcomer.conftest import MACHINES, Bare, MakeBare
+from tests.processes import Running
 
 SERVED, BUILT, TESTED = 300.0, 300.0, 3000.0
 LONGEST = 120  # characters of a line that people copy
-ASK = "import urllib.request as r; r.urlopen('http://localhost:3141/main/forks/+forks', timeout=5)"
-UNTIL_SERVED = f'until python3 -c "{ASK}" 2>/dev/null; do [ $SECONDS -lt {SERVED:.0f} ] || exit 1; sleep 0.2; done'
+ASK = "python3 -c \"import urllib.request as r; r.urlopen('http://localhost:3141/main/forks/+forks', timeout=5)\""
 VERSION = "client/bin/python -c 'import importlib.metadata as m; print(m.version(\"devpi-forkbuilder\"))'"
 
 
@@ -41,7 +41,7 @@ def test_first_command__ends_in_an_installed_fork(bare: MakeBare, kind: str, tmp
         started = time.monotonic()
         up = machine.start(FIRST, log)
         machine.run("python3 -m venv client", BUILT, folder=".").check()
-        served = _served(machine, log)
+        served = _served(machine, up, log)
         print(f"\nnewcomer, {kind}: {served - started:.0f} s to a served index")
         asked = time.monotonic()
         client = machine.run(INSTALL.replace("pip ", "client/bin/pip ", 1), BUILT, folder=".")
@@ -54,10 +54,12 @@ def test_first_command__ends_in_an_installed_fork(bare: MakeBare, kind: str, tmp
         up.kill()
 
 
-def _served(machine: Bare, log: Path) -> float:
+def _served(machine: Bare, up: Running, log: Path) -> float:
     """When the index was there."""
-    ended = machine.run(UNTIL_SERVED, SERVED + 30)
-    assert ended.returncode == 0, f"nothing is served:\n{log.read_text(errors='replace')[-8000:]}"
+    deadline = time.monotonic() + SERVED
+    while machine.run(ASK, 60.0).returncode:
+        in_time = up.popen.poll() is None and time.monotonic() < deadline
+        assert in_time, f"nothing is served:\n{log.read_text(errors='replace')[-8000:]}"
     return time.monotonic()
 
 
