@@ -14,7 +14,7 @@ from tests.devpi import DevpiServer, initialise
 from tests.gitserver import GitServer
 from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
-from tests.surroundings import GIT, INSTALLERS, no_proxy, unwanted
+from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
 
 NOT_EVERY_TIME = ("slow", "docker", "faults")  # run when `-m` names them
 MARKED_BY_FIXTURE = {
@@ -49,7 +49,9 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             patch.delenv(name)
         for name, value in {**GIT, **INSTALLERS, **no_proxy(os.environ)}.items():
             patch.setenv(name, value)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        home = tmp_path_factory.mktemp("home")
+        remember_interpreters(home)
+        patch.setenv("HOME", str(home))
         yield
 
 
