@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.commands import secretfiles
+from devpi_forkbuilder.commands import pinfiles, secretfiles
 from devpi_forkbuilder.commands.consolelog import write_configuration
 from devpi_forkbuilder.commands.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.passwords import Passwords
-from devpi_forkbuilder.commands.pinfiles import read_pins
 from devpi_forkbuilder.commands.roles import CACHE_EXPIRY, add_options, role_of, upstream_url
 from devpi_forkbuilder.domain.moves import moves
 from devpi_forkbuilder.domain.pins import Pin
@@ -35,6 +34,7 @@ random bits, which need no stretching. (Passwords of users are hashed with other
 USAGE = """\
 examples:
   devpi-forkbuilder up -r github.txt
+  devpi-forkbuilder up -r github.txt --resolve --write
   devpi-forkbuilder up -r github.txt --index team/forks --port 4141 --forkbuilder-allow-url https://github.com/our-org
   devpi-forkbuilder up --replica-of http://devpi.example.com:3141 --secretfile secret
   devpi-forkbuilder up --upstream http://devpi.example.com:3141/main/forks
@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> None:
         epilog=USAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pin FILE's git lines")
+    pinfiles.add_options(parser)
     parser.add_argument("--index", default=DEFAULT_INDEX, metavar="USER/NAME", help=f"default: {DEFAULT_INDEX}")
     parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     for name in unknown(os.environ):
         print(f"{name} is in the environment and means nothing to devpi-forkbuilder.", file=sys.stderr)
     role = role_of(arguments, more, bootstrap.was_replica(server_path))
-    pins = read_pins(arguments.requirement)
+    pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
     folder = server_path / FOLDER
     passwords = Passwords(folder / "passwords")
     made = not bootstrap.exists(server_path)

@@ -40,7 +40,7 @@ def tween_health(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any]
         view = VIEWS.get(request.path_info)
         if view is not None and request.method in {"GET", "HEAD"}:
             return view(request)
-        if guard is not None and guard.diverged and not OPEN.fullmatch(request.path_info):
+        if guard is not None and context.stopped() and not OPEN.fullmatch(request.path_info):
             return HTTPServiceUnavailable(guard.verdict.message)
         return handler(request)
 
