@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order, OrderKey
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+TIDYING = 5.0
+"""Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
 """Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
 
@@ -163,12 +166,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+    seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
         lookup=lookup,
         builds=builds,
         policy=options.policy,
-        seats=Seats(seats_of(xom.config.args)),
+        seats=seats,
+        mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
@@ -208,6 +213,15 @@ def _tell(access: Access) -> None:
         log.error("No fork can be fetched: %s", fault)
 
 
+def _tidy(workshop: Workshop) -> None:
+    """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
+    try:
+        end_abandoned()
+    except ForkbuilderError as fault:
+        log.warning("%s", fault)
+    workshop.sweep()
+
+
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
     folder = options.folder
@@ -237,8 +251,9 @@ def make_builder(options: Options) -> Builder:
             equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
             limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
         )
-        end_abandoned()
-        workshop.sweep()
+        tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+        tidying.start()
+        tidying.join(TIDYING)
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         return Unable(reason)

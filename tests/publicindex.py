@@ -34,6 +34,8 @@ class _Quiet(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
         self.index.sent[name] += 1
+        project = self.path.rstrip("/").rpartition("/")[2]
+        self.index.stopped.wait(self.index.delays.get(project, 0.0))
         gate = self.index.gates.get(name)
         if gate is not None:
             self.index.reached.set()
@@ -52,6 +54,9 @@ class PublicIndex:
         self.gates: dict[str, threading.Event] = {}
         """A file with a gate is sent when that is opened; `reached` tells that somebody waits."""
         self.reached = threading.Event()
+        self.delays: dict[str, float] = {}
+        """Seconds before anything is sent of a project's page."""
+        self.stopped = threading.Event()
 
     def add(self, project: str, version: str) -> Path:
         """A wheel of this project and version, without modules."""
@@ -132,6 +137,7 @@ def public_index(folder: Path) -> Iterator[PublicIndex]:
         try:
             yield index
         finally:
+            index.stopped.set()
             for gate in index.gates.values():
                 gate.set()
             server.shutdown()

@@ -7,6 +7,7 @@ that neither sees what the other left; when it fails, that is said in the log an
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,8 +79,24 @@ def _copied(bench: Bench, wanted: Wanted) -> Path | None:
     if not wanted.sdist:
         return None
     source, target = bench.folder.source, bench.folder.box / "sdist-src"
-    shutil.copytree(source, target, symlinks=True)
+    _copy_tree(source, target)
     return target / wanted.project.relative_to(source)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a checkout, links as links. Without recursion: its paths are short, and may have 500 levels all the same."""
+    folders = [(str(source), str(target))]
+    while folders:
+        here, there = folders.pop()
+        Path(there).mkdir()
+        shutil.copystat(here, there)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                copy = f"{there}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, copy))
+                else:
+                    shutil.copy2(entry.path, copy, follow_symlinks=False)
 
 
 def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> tuple[Supplies, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import refusal
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.git import FILE, Git, Transfer, Watch
 
 UNFINISHED = "forkbuilder-unfinished"
@@ -66,7 +67,7 @@ class Repository:
 
     def discard(self) -> None:
         """Throw the repository away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
     def local(self, *arguments: str, stdin: bytes = b"") -> Finished:
         """Run git in it, without network."""

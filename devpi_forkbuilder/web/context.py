@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
@@ -98,6 +99,7 @@ class Context:
     cached_only: bool = False
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
+    mirrors: MirrorPages | None = None
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""

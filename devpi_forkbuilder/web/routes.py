@@ -51,3 +51,8 @@ def includeme(config: Any) -> None:
             over="devpi_server.views.tween_keyfs_transaction",
             under="devpi_server.views.tween_request_logging",
         )
+    config.add_tween(
+        "devpi_forkbuilder.web.public_pages.tween_public_pages",
+        over="devpi_forkbuilder.web.tween.tween_miss",
+        under="devpi_server.views.tween_request_logging",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import shutil
 import sys
 import tarfile
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline import hook
+from devpi_forkbuilder.pipeline import frontend, hook
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.frontend import Wanted, build
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.supplies import Supplies, refused, supply
+from tests.hostile_trees import nest
 from tests.pipeline.benches import EPOCH, Clock, bench
 from tests.repositories import FORKS
 
@@ -353,3 +356,18 @@ def test_build__constrained_old_setuptools(tmp_path):
     assert [pair for pair in left.held if pair.startswith("setuptools==57.")]
     assert [pair for pair in left.held if pair.startswith("wheel==")]
     assert sys.version_info[:2] == tuple(map(int, desk.interpreter.version.split(".")[:2]))
+
+
+def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
+    """A path of 1,024 bytes has 512 levels, and copying them by calls within calls takes twice as many."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    innermost = nest(source, "a", 511)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=innermost))
+    os.close(innermost)
+    (source / "link").symlink_to("a")
+    frontend._copy_tree(source, target)
+    assert (target.joinpath(*["a"] * 511) / "file").stat().st_mode & 0o777 == 0o755
+    assert (target / "link").readlink() == Path("a")
+    assert remove(tmp_path / "source")
+    assert remove(tmp_path / "target")

@@ -132,8 +132,7 @@ class TestFolderSize:
             os.close(here)
             here = below
         os.close(here)
-        assert folder.folder_size(tmp_path, 1 << 30) > 30 * 4096
-        subprocess.run(["rm", "-rf", tmp_path / ("d" * 100)], check=True)
+        assert 60 * 4096 < folder.folder_size(tmp_path, 1 << 30) < 80 * 4096
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")

@@ -59,10 +59,12 @@ class BwrapBox:
     def end(self) -> None:
         """See `Box.end`."""
         self._end_processes(self.slot)
-        folder.reclaim(self.work, os.geteuid(), os.getegid())
-        if self.slot:
-            self.slot.release()
-            self.slot = None
+        slot, self.slot = self.slot, None
+        try:
+            folder.reclaim(self.work, os.geteuid(), os.getegid())
+        finally:
+            if slot:
+                slot.release()
 
     def _end_processes(self, slot: slots.Slot | None) -> None:
         marked, closing = sweep.carries(self.mark), sweep.closes("bwrap")
