@@ -49,7 +49,7 @@ PURE = frozenset(
             "string",
             "textwrap",
         ),
-        *("bisect", "math", "packaging", "sys", "tomli", "tomllib", "typing", "unicodedata"),
+        *("ast", "bisect", "configparser", "math", "packaging", "sys", "tomli", "tomllib", "typing", "unicodedata"),
     )
 )
 """What `domain` may import: modules without I/O, clock or chance; tomli is tomllib before Python 3.11."""

@@ -13,7 +13,7 @@ from devpi_forkbuilder.errors import RefusedError
 
 def option_names() -> Mapping[str, bool]:
     """Each option of devpi-server and its plugins, and whether a value follows it."""
-    actions = _parser()._actions  # noqa: SLF001  (argparse has no public list of a parser's options)
+    actions = _parser()._actions
     return {name: action.nargs != 0 for action in actions for name in action.option_strings}
 
 

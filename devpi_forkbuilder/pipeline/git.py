@@ -52,7 +52,7 @@ TRACE_LIMIT = 4 * MEBIBYTE
 LISTING_LIMIT = 64 * MEBIBYTE
 FILE = "file"
 ANY_OWNER = "[safe]\n\tdirectory = *\n"
-"""git refuses repositories of other users (git-config(1), `safe.directory`). Which of this machine's repositories may be
+"""git refuses repositories of other users (git-config(1), `safe.directory`). Which repositories of this machine may be
 read is said by the operator's allowed URLs, so it is not asked a second time. It must be a file: git hands neither `-c`
 nor variables on to the process that serves a `file` URL."""
 

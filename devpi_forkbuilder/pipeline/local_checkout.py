@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.project_name import FILES, project_name
+from devpi_forkbuilder.domain.project_identity import FILES, identity
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git import Git, Watch
 from devpi_forkbuilder.pipeline.command import Finished
+from devpi_forkbuilder.pipeline.git import Git, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_checkout(folder: Path, git: Git, watch: Watch) -> LocalCheckout:
     top, prefix = reader.place()
     commit = reader.head()
     folder_inside = prefix.strip("/")
-    name = project_name(reader.files(folder_inside))
+    name = identity(reader.files(folder_inside)).name
     if name is None:
         raise RefusedError(
             "checkout-unnamed",
@@ -75,11 +75,11 @@ class _Reader:
             raise RefusedError("checkout-empty", what, next_step="Commit what is to be built: git add . && git commit")
         return found.stdout.decode("ascii").strip()
 
-    def files(self, folder: str) -> dict[str, bytes]:
+    def files(self, folder: str) -> dict[str, str]:
         """Those of FILES that HEAD has in `folder`."""
         names = {name: f"HEAD:{folder}/{name}" if folder else f"HEAD:{name}" for name in FILES}
         shown = {name: self._ask("cat-file", "blob", where) for name, where in names.items()}
-        return {name: found.stdout for name, found in shown.items() if not found.returncode}
+        return {name: found.stdout.decode("utf-8", "replace") for name, found in shown.items() if not found.returncode}
 
     def is_changed(self) -> bool:
         """Whether files that git knows are not as in HEAD."""
