@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from devpi_forkbuilder.commands import preflight, secretfiles
 from devpi_forkbuilder.commands.checkouts import Checkouts, find_checkouts
 from devpi_forkbuilder.commands.consolelog import NAME, write_configuration
 from devpi_forkbuilder.commands.passwords import Passwords
-from devpi_forkbuilder.commands.pinfiles import read_pins
 from devpi_forkbuilder.commands.roles import CACHE_EXPIRY, Role, role_of, upstream_url
 from devpi_forkbuilder.commands.server_lock import ServerLock
 from devpi_forkbuilder.commands.server_words import defaults, server_words
@@ -37,7 +37,6 @@ class Startup:
     role: Role
     storage: tuple[str, ...]
     checkouts: Checkouts
-    pins: tuple[Pin, ...]
     config: Any
     lock: ServerLock
 
@@ -55,11 +54,10 @@ class Startup:
             what = "A replica or a cache builds nothing, so a checkout has no use here."
             raise RefusedError("pins-on-replica", what, next_step="Name it on the server that builds.")
         checkouts = find_checkouts(words.checkouts, folder)
-        pins = (*checkouts.pins, *read_pins(arguments.requirement))
         usual = defaults(folder / NAME, Passwords(folder / "passwords").secret_path(arguments.secretfile))
         handed_on = [*role.serve, *storage, *words.server]
         config = read_command_line(server_words(arguments, server_path, usual, handed_on, checkouts.prefixes))
-        return cls(arguments, server_path, role, storage, checkouts, pins, config, ServerLock(server_path, folder))
+        return cls(arguments, server_path, role, storage, checkouts, config, ServerLock(server_path, folder))
 
     @property
     def folder(self) -> Path:
@@ -110,11 +108,12 @@ class Startup:
         self.passwords.secret(self.arguments.secretfile)
         self.checkouts.keep(self.folder)
 
-    def serve(self, started: float) -> int:
-        """Serve until the process is told to stop; devpi's exit status."""
-        return bootstrap.serve(self.config, started, self._prepare, self._ready)
+    def serve(self, started: float, pins: Sequence[Pin]) -> int:
+        """Pin the checkouts and `pins`, and serve until the process is told to stop; devpi's exit status."""
+        prepare = partial(self._prepare, (*self.checkouts.pins, *pins))
+        return bootstrap.serve(self.config, started, prepare, self._ready)
 
-    def _prepare(self, xom: Any) -> None:
+    def _prepare(self, pins: Sequence[Pin], xom: Any) -> None:
         changes = list(self.checkouts.notes)
         arguments, index = self.arguments, self.arguments.index
         if arguments.replica_of:
@@ -125,7 +124,7 @@ class Startup:
         else:
             bootstrap.set_public(xom, arguments.public_index)
             bootstrap.ensure_index(xom, index, self.passwords.make)
-            changes += _pin(xom, index, self.pins, self.options.policy)
+            changes += _pin(xom, index, pins, self.options.policy)
         print(welcome(arguments, self.server_path, self.passwords, changes), flush=True)
 
     def _ready(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from devpi_forkbuilder.commands import roles, secretfiles
+from devpi_forkbuilder.commands import pinfiles, roles, secretfiles
 from devpi_forkbuilder.commands.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
@@ -20,6 +20,7 @@ USAGE = """\
 examples:
   devpi-forkbuilder up .
   devpi-forkbuilder up -r github.txt
+  devpi-forkbuilder up -r github.txt --resolve --write
   devpi-forkbuilder up -r github.txt --index team/forks --port 4141 --forkbuilder-allow-url https://github.com/our-org
   devpi-forkbuilder up --replica-of http://devpi.example.com:3141 --secretfile secret
   devpi-forkbuilder up --upstream http://devpi.example.com:3141/main/forks
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
         epilog=f"{_server_options()}\n{USAGE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pin FILE's git lines")
+    pinfiles.add_options(parser)
     parser.add_argument("--index", default=DEFAULT_INDEX, metavar="USER/NAME", help=f"default: {DEFAULT_INDEX}")
     parser.add_argument("--serverdir", default=DEFAULT_DIR, metavar="DIR", help=f"data folder; default: {DEFAULT_DIR}")
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
@@ -73,8 +74,9 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     startup = Startup.read(arguments, more)
     try:
         startup.check()
+        pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
         startup.make()
-        status = startup.serve(started)
+        status = startup.serve(started, pins)
         print("Stopped.", flush=True)
         return status
     finally:

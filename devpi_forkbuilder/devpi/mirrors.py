@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from devpi_server.model import UpstreamError, UpstreamNotFoundError
 from devpi_server.replica import H_REPLICA_UUID
 
+from devpi_forkbuilder.devpi.batched_postgres import batch
 from devpi_forkbuilder.errors import InfrastructureError
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,16 @@ class MirrorPages:
                 return
             stage.timeout = min(PATIENCE, self._limit)  # this transaction's stage alone
             stage.http.http = _PatientClient(stage.http.http, stage.timeout)
+            stage._update_simplelinks = partial(self._store, stage._update_simplelinks)
             stage.get_simplelinks_perstage(project)
+
+    def _store(self, store: Callable[..., Any], project: str, info: Any, *links: Any) -> Any:
+        """devpi's storing of a page that has come, its links together where that is faster."""
+        if self._xom.is_replica():
+            return store(project, info, *links)
+        with self._xom.keyfs.write_transaction(allow_restart=True) as transaction:
+            batch(transaction, {href.partition("#")[0] for _, href in info.key_hrefs})
+            return store(project, info, *links)
 
 
 class _PatientClient:

@@ -12,6 +12,7 @@ from devpi_forkbuilder.commands.environment import (
     MORE,
     REQUIREMENTS,
     UP,
+    UP_SWITCHES,
     server_options,
     unknown,
     words_for_doctor,
@@ -134,5 +135,9 @@ def test_secret__missing_is_refused(tmp_path: Path) -> None:
 
 def test_variables__each_has_a_row_in_the_reference() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
-    missing = [name for name in (*UP, REQUIREMENTS, MORE) if f"\n| `{name}` |" not in page]
+    missing = [name for name in (*UP, *UP_SWITCHES, REQUIREMENTS, MORE) if f"\n| `{name}` |" not in page]
     assert not missing
+
+
+def test_words_for_up__switches() -> None:
+    assert words_for_up({"FORKBUILDER_RESOLVE": "1", "FORKBUILDER_KEEP_GOING": "no"}) == ["--resolve"]

@@ -111,7 +111,7 @@ def test_up__what_is_no_index(name: str, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_up__a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "-r", str(tmp_path / "github.txt"), "--serverdir", str(tmp_path / "server")]) == 1
-    assert "github.txt cannot be read" in capsys.readouterr().err
+    assert "github.txt: cannot be read" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -30,8 +30,10 @@ CONFINED, LEAKY, USELESS = 0, 41, 42
 SCRIPT = f"""
 if read -r line < "$CANARY"; then exit {LEAKY}; fi
 if true > "$OUTSIDE"; then exit {LEAKY}; fi
-if true > written; then exit {CONFINED}; fi
-exit {USELESS}
+if chmod 600 "$CANARY"; then exit {LEAKY}; fi
+true > written || exit {USELESS}
+chmod 700 written || exit {USELESS}
+exit {CONFINED}
 """
 SECONDS = 10.0
 NEXT_STEP = "`devpi-forkbuilder doctor` shows what each tier lacks here; --forkbuilder-sandbox none goes without."
