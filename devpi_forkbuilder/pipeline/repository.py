@@ -77,6 +77,7 @@ class Repository:
         # The mark outlives a crash and a fetch that was ended by force; both leave locks and halves of packs behind.
         mark = self.folder / UNFINISHED
         mark.touch()
+        remove_cut_packs(self.folder)  # of an earlier version of this program
         arguments = ("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
         try:
             transfer = self.git.network(self.folder, self.url, *arguments, watch=self._guarded())
@@ -84,6 +85,8 @@ class Repository:
         except LimitsError:
             self.discard()
             raise
+        if transfer.finished.returncode != 0:
+            remove_cut_packs(self.folder)
         mark.unlink()
         return transfer
 
@@ -111,6 +114,18 @@ def init_arguments(commit: str, *, bare: bool) -> tuple[str, ...]:
     """Arguments that make a repository for ids such as `commit`, without the templates of whoever installed git."""
     length = "sha1" if len(commit) == 40 else "sha256"
     return ("init", "--quiet", "--template=", f"--object-format={length}", *(["--bare"] if bare else []))
+
+
+def remove_cut_packs(repository: Path) -> None:
+    """Remove what transfers that were cut short have left: git keeps their halves (`tmp_pack_*`) until a `gc`.
+
+    The caller keeps others away from the repository.
+    """
+    with contextlib.suppress(FileNotFoundError), os.scandir(repository / "objects" / "pack") as files:
+        for file in files:
+            if file.name.startswith("tmp_"):
+                with contextlib.suppress(OSError):
+                    Path(file.path).unlink()
 
 
 def _every(seconds: float, look: Callable[[], None], cancelled: Callable[[], bool]) -> Callable[[], bool]:
