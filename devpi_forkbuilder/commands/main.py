@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.commands import doctor, up, verify, warm
+from devpi_forkbuilder.commands import backup, doctor, promote, restore, up, verify, warm
 from devpi_forkbuilder.errors import ForkbuilderError
 
-COMMANDS = (up, doctor, warm, verify)
+COMMANDS = (up, doctor, warm, verify, backup, restore, promote)
 SERVER_PACKAGES = frozenset({"devpi_server", "pyramid", "uv"})
 """What the extra `server` brings; commands import it when they run."""
 WARM_PACKAGES = frozenset({"requests", "uv"})
