@@ -94,6 +94,7 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     done = _fill_with_wheels(bench, (*arguments, "--only-binary", ":all:", "--", *supplies.requires), supplies.login)
     if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
+        _make(bench)
         done = _fill_from_source(bench, supplies)
     _judge(done, supplies, bench.network)
 
@@ -108,6 +109,7 @@ def _fill_with_wheels(bench: Bench, arguments: tuple[str, ...], login: Login | N
             return done
         bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
         time.sleep(pause)
+        _make(bench)  # a try that failed may have left half of what it was to install
     return _install(bench, arguments, login)
 
 
