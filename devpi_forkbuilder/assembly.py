@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,10 @@ from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.targets import Offer
@@ -45,6 +47,7 @@ from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.remote import RemoteService
 from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.seats import Seats
 
@@ -93,10 +96,9 @@ class ServiceThread:
     An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
     """
 
-    def __init__(self, service: Service, context: Context, close: Callable[[], None]) -> None:
+    def __init__(self, service: Service, context: Context) -> None:
         self._service = service
         self._context = context
-        self._close = close
         self._over = threading.Event()
 
     def thread_run(self) -> None:
@@ -114,7 +116,7 @@ class ServiceThread:
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
-        self._close()
+        self._context.store.close()
         self._over.set()
 
 
@@ -171,10 +173,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+    store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
+        store=store,
         lookup=lookup,
+        outlines=Outlines(xom, store),
+        pages=PageCache(store),
         builds=builds,
         policy=options.policy,
         seats=seats,

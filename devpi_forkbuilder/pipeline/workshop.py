@@ -126,6 +126,7 @@ class Workshop:
             index_url=order.requirements_url,
             pins_url=order.pins_url,
             needs=lambda requirements: progress.needs(requirements, interpreter.name),
+            health=lambda requirements, constraints: progress.index_health(requirements, constraints, interpreter.name),
             sdist=order.versions is Versions.PLAIN,
             login=partial(self.passes.issue, order.index),
         )
