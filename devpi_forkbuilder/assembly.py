@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
@@ -35,7 +37,7 @@ from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
@@ -200,20 +202,6 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def own_url(args: Any) -> str:
-    """How this server's own builds reach it, from devpi's arguments: loopback where it listens there."""
-    if args.listen:
-        address = str(args.listen[0])
-        host, _, port = address.rpartition(":")
-    else:
-        host, port = str(args.host), str(args.port)
-    if host.strip("[]") in {"localhost", "0.0.0.0", "", "*"}:  # noqa: S104  (compared with, not bound to)
-        host = "127.0.0.1"
-    elif host.strip("[]") == "::":
-        host = "[::1]"
-    return f"http://{host}:{port}"
-
-
 def _tell(access: Access) -> None:
     """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
     try:
@@ -246,6 +234,36 @@ def _tidy(workshop: Workshop) -> None:
     except ForkbuilderError as fault:
         log.warning("%s", fault)
     workshop.sweep()
+
+
+def check_builder(options: Options) -> None:
+    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
+
+    Nothing is left behind; the folder of `options` need not be there yet.
+    """
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    folders = ToolFolders.judged(options.tools)
+    with scratch_of(options.folder) as scratch:
+        check_tiers(
+            options.sandbox,
+            scratch=scratch,
+            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
+            limits=options.limits,
+            first_uid=options.first_uid,
+        )
+
+
+@contextmanager
+def scratch_of(folder: Path) -> Iterator[Path]:
+    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
+    work = folder / "work"
+    if work.is_dir():
+        yield work
+        return
+    # not Path.exists, which raises PermissionError before Python 3.14
+    above = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=above) as name:
+        yield Path(name)
 
 
 def make_builder(options: Options) -> Builder:
