@@ -16,11 +16,13 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
@@ -70,12 +72,12 @@ class Unable:
     """A builder on a server that cannot build: every order fails with the reason."""
 
     def __init__(self, reason: ForkbuilderError) -> None:
-        self._reason = reason
+        self.reason = reason
         self.identity = f"unable: {reason.reference}"
 
     def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
         """Raises the reason."""
-        raise self._reason
+        raise self.reason
 
     def offer(self) -> Offer:
         """No interpreter, on this machine."""
@@ -149,8 +151,15 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
+    probes = [] if options.cached_only else [tier_probe(unable(builder)), worker_probe(lambda: service.working)]
+    context = _context(xom, options, service, lookup, *probes)
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
     return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+
+
+def unable(builder: Builder) -> str:
+    """Why `builder` builds nothing; empty when it does."""
+    return builder.reason.what if isinstance(builder, Unable) else ""
 
 
 def tier_of(builder: Builder) -> str:
@@ -170,11 +179,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     arrivals = Arrivals(xom)
     service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
-    context = _context(xom, options, service, lookup)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch), service
+    guard = ReplicaGuard(xom, primary)
+    guard.install()
+    context = _context(xom, options, service, lookup, guard.check)
+    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+    disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
     store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
     return Context(
@@ -186,6 +198,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         builds=builds,
         policy=options.policy,
         seats=seats,
+        health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
