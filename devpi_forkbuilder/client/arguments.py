@@ -7,7 +7,11 @@ import textwrap
 from collections.abc import Callable
 
 Parser = argparse.ArgumentParser
-FILES = "requirements file, or uv.lock, poetry.lock, Pipfile.lock, pylock.toml, pyproject.toml (by its name)"
+FILES = (
+    "requirements file, or uv.lock, poetry.lock, pdm.lock, Pipfile, Pipfile.lock, pylock.toml, pyproject.toml "
+    "(by its name)"
+)
+FROZEN_FILES = "requirements file or pyproject.toml; with --format pylock any lock file, too"
 SELECTION = "project, or NAME==VERSION where an index pins several versions"
 
 
@@ -47,9 +51,9 @@ def _add_yes(parser: Parser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", default=argparse.SUPPRESS, help="do not ask")
 
 
-def _add_files(parser: Parser, *, required: bool = False) -> None:
+def _add_files(parser: Parser, *, required: bool = False, text: str = FILES) -> None:
     parser.add_argument(
-        "-r", "--requirement", action="append", default=[], metavar="FILE", required=required, help=FILES
+        "-r", "--requirement", action="append", default=[], metavar="FILE", required=required, help=text
     )
 
 
@@ -91,8 +95,14 @@ def _log(parser: Parser) -> None:
 
 
 def _freeze(parser: Parser) -> None:
-    _add_files(parser)
+    _add_files(parser, text=FROZEN_FILES)
     parser.add_argument("--in-place", action="store_true", help="rewrite the files and those they include")
+    text = "what to write: the file with its git lines replaced, or a pylock.toml (PEP 751) of the forks"
+    parser.add_argument("--format", choices=("requirements", "pylock"), default="requirements", help=text)
+    text = "interpreter whose wheels must be there, as in 3.12; repeatable (default: those of fork_pythons)"
+    parser.add_argument("--python", action="append", default=[], metavar="X.Y", help=text)
+    parser.add_argument("--strict", action="store_true", help="a missing interpreter is a fault: exit status 1")
+    parser.add_argument("--build", action="store_true", help="build what is missing first, and wait for it")
 
 
 def _check(parser: Parser) -> None:
@@ -110,7 +120,9 @@ change is shown and, when you agree, stored in one request. What is pinned alrea
 FREEZE = """\
 print a requirements file with each git line replaced by a version and its hashes.
 
-Comments, order, markers and all other lines stay. Without -r: a line for each pin of the index.
+Comments, order, markers and all other lines stay. In a pyproject.toml, dependencies become versions
+and the index is declared for uv and Poetry. Without -r: a line for each pin of the index.
+Where a fork has compiled parts, a warning names the interpreters that have no wheel yet.
 """
 CHECK = """\
 look for faults in the git lines of files, without a server.
@@ -175,6 +187,9 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         """
         devpi forks freeze -r github.txt > locked.txt
         devpi forks freeze -r requirements/base.txt --in-place
+        devpi forks freeze -r pyproject.toml --in-place && uv lock
+        devpi forks freeze -r github.txt --format pylock > pylock.toml
+        devpi forks freeze -r github.txt --build --strict --python 3.11 --python 3.12
         pip install --require-hashes -r locked.txt
         """,
     ),

@@ -7,6 +7,7 @@ respected (no-color.org).
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 import sys
@@ -75,7 +76,14 @@ class Screen:
         for stream in streams:  # a name that the terminal's encoding lacks must not end a command
             with contextlib.suppress(AttributeError):
                 stream.reconfigure(errors="backslashreplace")
-        self._console = _console() if self.out.isatty() and environ.get("TERM") != "dumb" else None
+        self._console = _console(self.out) if self.out.isatty() and environ.get("TERM") != "dumb" else None
+
+    def aside(self) -> Screen:
+        """A screen whose lines and tables go to standard error, for what comes beside a file on standard output."""
+        beside = copy.copy(self)
+        beside.out, beside.wants_json = self.err, False
+        beside._console = _console(self.err) if self._console is not None and self.err.isatty() else None
+        return beside
 
     def line(self, text: str = "") -> None:
         """A line for people."""
@@ -156,12 +164,12 @@ class _Drawing:
         self.drawing.refresh()
 
 
-def _console() -> Any:
+def _console(stream: Any) -> Any:
     try:
         from rich.console import Console  # noqa: PLC0415  (only there with the extra `client`)
     except ImportError:
         return None
-    return Console(highlight=False)
+    return Console(file=stream, highlight=False)
 
 
 def _drawn(table: Table) -> Any:

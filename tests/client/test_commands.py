@@ -256,7 +256,7 @@ def test_freeze__says_what_is_missing_and_what_differs(live: Live, index: str, s
     live.outcome(index, "same-version-two-commits")
     whole = shell.forks("freeze").check().stdout
     assert re.fullmatch(r"(\S+==1\.0\.2\+\S+ --hash=sha256:[0-9a-f]{64}\n){2}", whole)
-    one_line(shell.forks("freeze", "-r", "uv.lock"), "uv.lock is not a requirements file")
+    one_line(shell.forks("freeze", "-r", "uv.lock"), "uv.lock is written by its own tool", "--format pylock")
 
 
 # bad input
