@@ -59,6 +59,10 @@ def _add_files(parser: Parser, *, required: bool = False, text: str = FILES) -> 
 
 def _pin(parser: Parser) -> None:
     _add_files(parser)
+    text = "move a pinned project to the newest tag of its repository that is a version; repeatable"
+    parser.add_argument("--upgrade", action="append", default=[], metavar="NAME", help=text)
+    text = "store nothing; exit status 1 when the files and the index differ"
+    parser.add_argument("--check", action="store_true", help=text)
     parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="git requirement: git+URL@REF#egg=NAME")
     _add_yes(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change and store nothing")
@@ -74,6 +78,7 @@ def _unpin(parser: Parser) -> None:
 
 
 def _list(parser: Parser) -> None:
+    parser.add_argument("--wide", action="store_true", help="with the repository's URL and the full commit")
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help=f"{SELECTION} (default: all)")
 
 
@@ -82,6 +87,8 @@ def _build(parser: Parser) -> None:
     parser.add_argument("--all", action="store_true", help="every pin of the index")
     parser.add_argument("--wait", action="store_true", help="wait for the builds, exit with their result")
     parser.add_argument("--force", action="store_true", help="build again what has failed")
+    text = "only what has failed, of the projects named or of all; builds it again"
+    parser.add_argument("--failed", action="store_true", help=text)
     text = "interpreter to build for, as in 3.12 (for forks with compiled parts)"
     parser.add_argument("--python", default=None, metavar="X.Y", help=text)
 
@@ -143,6 +150,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks pin -r requirements/github.txt
         devpi forks pin 'git+https://github.com/our-org/name.git@v1.0.2#egg=name==1.0.2'
         devpi forks pin -r github.txt --yes --build --wait
+        devpi forks pin --upgrade name
+        devpi forks pin -r github.txt --check
         """,
     ),
     "unpin": (
@@ -158,6 +167,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         "show pins and how their builds stand.",
         """
         devpi forks list
+        devpi forks list --wide
         devpi forks list name --json
         devpi forks list --index USER/NAME
         """,
@@ -169,6 +179,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks build name --wait
         devpi forks build name --force --wait
         devpi forks build --all --wait --python 3.12
+        devpi forks build --all --failed --wait
         """,
     ),
     "log": (

@@ -23,7 +23,9 @@ STYLES = {
     **dict.fromkeys(("queued", "fetching", "building", "checking", "publishing"), "cyan"),
     **dict.fromkeys(("wanted", "unchanged"), "bright_black"),
 }
-"""The colour of a table's cell, by its text."""
+"""The colour of a cell that says a state or a change."""
+COLOURED = frozenset({"state", "change"})
+"""The columns, by their headers, of which cells have colours: a project may be called `failed`."""
 CODES = {"red": "31", "yellow": "33"}
 
 
@@ -50,6 +52,11 @@ class Changing(Protocol):
 
     def news(self) -> Iterable[str]:
         """What has changed since the last call, in lines, for where no table can be drawn anew."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 pin`, `2 pins`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def plain(table: Table) -> list[str]:
@@ -179,6 +186,8 @@ def _drawn(table: Table) -> Any:
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for header in table.headers:
         drawn.add_column(header, overflow="fold")
+    styles = [STYLES if header in COLOURED else {} for header in table.headers]
     for row in table.rows:  # Text, for a string would be read as markup
-        drawn.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
+        cells = zip(row, styles, strict=True)
+        drawn.add_row(*(Text(printable(cell), style=style.get(cell, "")) for cell, style in cells))
     return drawn
