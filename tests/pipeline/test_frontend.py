@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError
+from devpi_forkbuilder.domain.index_health import IndexHealth
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import frontend, hook
 from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.frontend import Wanted, build
@@ -204,6 +205,30 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     assert caught.value.reference == "index-unreachable"
     assert caught.value.retryable
     assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("health", "wanted", "tries", "error"),
+    [
+        (IndexHealth(unmet=("helper",)), "helper>=2", 1, BuildError),
+        (IndexHealth(), "helper>=2", 3, BuildError),
+        (IndexHealth(fault="The index x answered 502 for helper."), "helper>=2", 3, InfrastructureError),
+    ],
+)
+def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, wanted, tries, error):
+    desk, asked = bench(tmp_path), []
+
+    def ask(requirements, constraints):
+        asked.append((requirements, constraints))
+        return health
+
+    with pytest.raises(ForkbuilderError) as caught:
+        supply(desk, Supplies((wanted,), ("helper<9",), index_url=local_index(tmp_path), health=ask))
+    assert type(caught.value) is error
+    assert caught.value.retryable  # a release may come, and no index is broken for good
+    assert health.fault in caught.value.what
+    assert asked[0] == ((wanted,), ("helper<9",))
+    assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == tries - 1
 
 
 def test_supply__not_while_the_projects_code_may_run(tmp_path):

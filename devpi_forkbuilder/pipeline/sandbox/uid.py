@@ -47,7 +47,7 @@ class UidBox:
             "uid": slot.uid,
             "guard": True,
             "landlock": walls.landlock((self.work, SHARED_MEMORY), self.readable, minimum=0, network=network),
-            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else seccomp.UNIX),
+            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else seccomp.UNIX, seccomp.Sharing.PROCESSES),
         }
         return self.sandbox.launcher.wrap(command, plan, self.mark)
 
