@@ -36,6 +36,7 @@ from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interprete
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
@@ -59,6 +60,8 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
+"""Folders of --forkbuilder-dir that no build and no other user has to enter."""
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
@@ -135,6 +138,7 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
     options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
@@ -219,6 +223,21 @@ def _tell(access: Access) -> None:
             log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
     except (ForkbuilderError, OSError) as fault:
         log.error("No fork can be fetched: %s", fault)
+
+
+def close_folders(folder: Path) -> None:
+    """Close what is kept in `folder` to other users, also where --forkbuilder-dir is in a folder that is open to them.
+
+    Not the folder itself: the tier `uid` lets builds pass through it, and an administrator may have made it.
+    """
+    try:
+        for name in PRIVATE:
+            private_folder(folder / name)
+        private_file(folder / "records.sqlite")
+        for more in folder.glob("records.sqlite-*"):
+            closed(more)
+    except OSError as error:
+        log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
 def _tidy(workshop: Workshop) -> None:
