@@ -14,19 +14,19 @@ from devpi_forkbuilder.domain.gitlines import GitLine
 def pylock(forks: Iterable[tuple[GitLine, ForkState]]) -> str:
     """The lock file's text; all pins must have files. Packages are sorted by name and version."""
     document = tomlkit.document()
-    document.add("lock-version", "1.0")
-    document.add("created-by", "devpi-forkbuilder")
+    document["lock-version"] = "1.0"
+    document["created-by"] = "devpi-forkbuilder"
     packages = tomlkit.aot()
     rows = {(state.name, str(state.release.version)): (line, state) for line, state in forks if state.release}
     for (name, version), (line, state) in sorted(rows.items(), key=lambda row: row[0]):
         package = tomlkit.table()
-        package.add("name", name)
-        package.add("version", version)
+        package["name"] = name
+        package["version"] = version
         if line.marker:
-            package.add("marker", line.marker)
-        package.add("wheels", _wheels(state))
+            package["marker"] = line.marker
+        package["wheels"] = _wheels(state)
         packages.append(package)
-    document.add("packages", packages)
+    document["packages"] = packages
     return tomlkit.dumps(document)
 
 
