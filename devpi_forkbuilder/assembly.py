@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
+from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.targets import Offer
@@ -29,9 +36,10 @@ from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interprete
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
@@ -43,6 +51,7 @@ from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.remote import RemoteService
 from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.seats import Seats
 
@@ -51,6 +60,8 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
+"""Folders of --forkbuilder-dir that no build and no other user has to enter."""
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
@@ -61,12 +72,12 @@ class Unable:
     """A builder on a server that cannot build: every order fails with the reason."""
 
     def __init__(self, reason: ForkbuilderError) -> None:
-        self._reason = reason
+        self.reason = reason
         self.identity = f"unable: {reason.reference}"
 
     def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
         """Raises the reason."""
-        raise self._reason
+        raise self.reason
 
     def offer(self) -> Offer:
         """No interpreter, on this machine."""
@@ -89,10 +100,9 @@ class ServiceThread:
     An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
     """
 
-    def __init__(self, service: Service, context: Context, close: Callable[[], None]) -> None:
+    def __init__(self, service: Service, context: Context) -> None:
         self._service = service
         self._context = context
-        self._close = close
         self._over = threading.Event()
 
     def thread_run(self) -> None:
@@ -110,7 +120,7 @@ class ServiceThread:
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
-        self._close()
+        self._context.store.close()
         self._over.set()
 
 
@@ -128,6 +138,7 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
     options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
@@ -140,8 +151,15 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
+    probes = [] if options.cached_only else [tier_probe(unable(builder)), worker_probe(lambda: service.working)]
+    context = _context(xom, options, service, lookup, *probes)
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
     return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+
+
+def unable(builder: Builder) -> str:
+    """Why `builder` builds nothing; empty when it does."""
+    return builder.reason.what if isinstance(builder, Unable) else ""
 
 
 def tier_of(builder: Builder) -> str:
@@ -161,18 +179,26 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     arrivals = Arrivals(xom)
     service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
-    context = _context(xom, options, service, lookup)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch), service
+    guard = ReplicaGuard(xom, primary)
+    guard.install()
+    context = _context(xom, options, service, lookup, guard.check)
+    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+    disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
+    store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
+        store=store,
         lookup=lookup,
+        outlines=Outlines(xom, store),
+        pages=PageCache(store),
         builds=builds,
         policy=options.policy,
         seats=seats,
+        health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         cached_only=options.cached_only,
@@ -189,20 +215,6 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def own_url(args: Any) -> str:
-    """How this server's own builds reach it, from devpi's arguments: loopback where it listens there."""
-    if args.listen:
-        address = str(args.listen[0])
-        host, _, port = address.rpartition(":")
-    else:
-        host, port = str(args.host), str(args.port)
-    if host.strip("[]") in {"localhost", "0.0.0.0", "", "*"}:  # noqa: S104  (compared with, not bound to)
-        host = "127.0.0.1"
-    elif host.strip("[]") == "::":
-        host = "[::1]"
-    return f"http://{host}:{port}"
-
-
 def _tell(access: Access) -> None:
     """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
     try:
@@ -213,6 +225,21 @@ def _tell(access: Access) -> None:
         log.error("No fork can be fetched: %s", fault)
 
 
+def close_folders(folder: Path) -> None:
+    """Close what is kept in `folder` to other users, also where --forkbuilder-dir is in a folder that is open to them.
+
+    Not the folder itself: the tier `uid` lets builds pass through it, and an administrator may have made it.
+    """
+    try:
+        for name in PRIVATE:
+            private_folder(folder / name)
+        private_file(folder / "records.sqlite")
+        for more in folder.glob("records.sqlite-*"):
+            closed(more)
+    except OSError as error:
+        log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
+
+
 def _tidy(workshop: Workshop) -> None:
     """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
     try:
@@ -220,6 +247,36 @@ def _tidy(workshop: Workshop) -> None:
     except ForkbuilderError as fault:
         log.warning("%s", fault)
     workshop.sweep()
+
+
+def check_builder(options: Options) -> None:
+    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
+
+    Nothing is left behind; the folder of `options` need not be there yet.
+    """
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    folders = ToolFolders.judged(options.tools)
+    with scratch_of(options.folder) as scratch:
+        check_tiers(
+            options.sandbox,
+            scratch=scratch,
+            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
+            limits=options.limits,
+            first_uid=options.first_uid,
+        )
+
+
+@contextmanager
+def scratch_of(folder: Path) -> Iterator[Path]:
+    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
+    work = folder / "work"
+    if work.is_dir():
+        yield work
+        return
+    # not Path.exists, which raises PermissionError before Python 3.14
+    above = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=above) as name:
+        yield Path(name)
 
 
 def make_builder(options: Options) -> Builder:

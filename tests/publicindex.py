@@ -23,6 +23,10 @@ BACKEND = "tiny-backend"
 BUILD_SYSTEM = f'[build-system]\nrequires = ["{BACKEND}"]\nbuild-backend = "tiny_backend"\n'
 
 
+Fault = int | str
+"""A status; `html`: another page; `reset`: no answer; `cut`: half of the file; `short`: half, as if it were all."""
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def __init__(self, *arguments: object, index: PublicIndex, **more: object) -> None:
         self.index = index
@@ -40,7 +44,24 @@ class _Quiet(SimpleHTTPRequestHandler):
         if gate is not None:
             self.index.reached.set()
             gate.wait(60)
-        super().do_GET()
+        fault = self.index.faults.get(name) or self.index.faults.get("")
+        if fault is None:
+            super().do_GET()
+        else:
+            self._break(fault)
+
+    def _break(self, fault: Fault) -> None:
+        if fault == "reset":
+            self.connection.close()
+            return
+        whole = Path(self.translate_path(self.path)).read_bytes() if fault in {"short", "cut"} else b""
+        body = whole[: len(whole) // 2] if whole else b"<html><body>Please log in.</body></html>"
+        self.send_response(fault if isinstance(fault, int) else 200)
+        self.send_header("Content-Type", "text/html" if not whole else "application/zip")
+        self.send_header("Content-Length", str(len(whole if fault == "cut" else body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
 
 
 class PublicIndex:
@@ -54,6 +75,8 @@ class PublicIndex:
         self.gates: dict[str, threading.Event] = {}
         """A file with a gate is sent when that is opened; `reached` tells that somebody waits."""
         self.reached = threading.Event()
+        self.faults: dict[str, Fault] = {}
+        """What goes wrong with an answer, by the file's name; a project's page has the name ""."""
         self.delays: dict[str, float] = {}
         """Seconds before anything is sent of a project's page."""
         self.stopped = threading.Event()

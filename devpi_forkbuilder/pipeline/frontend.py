@@ -22,7 +22,7 @@ from devpi_forkbuilder.pipeline import hook
 from devpi_forkbuilder.pipeline.backend import BuildSystem, asks_for_nothing, read_build_system
 from devpi_forkbuilder.pipeline.bench import Bench
 from devpi_forkbuilder.pipeline.passes import Login
-from devpi_forkbuilder.pipeline.supplies import Supplies, supply
+from devpi_forkbuilder.pipeline.supplies import Health, Supplies, supply, unknown
 
 WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
 LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
@@ -32,8 +32,9 @@ LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the co
 class Wanted:
     """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
 
-    `pins_url` is an index that is asked first, `login` is for the one that is ours (see `Supplies`). `needs` is told
-    each set of requirements before it is installed, and raises when that has to wait.
+    `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
+    cannot be installed (see `Supplies`). `needs` is told each set of requirements before it is installed, and raises
+    when that has to wait.
     """
 
     project: Path
@@ -43,6 +44,7 @@ class Wanted:
     pins_url: str = ""
     needs: Callable[[tuple[str, ...]], None] = lambda _requirements: None
     login: Login | None = None
+    health: Health = unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ def build(bench: Bench, wanted: Wanted) -> Left:
     system = read_build_system(wanted.project)
     copy = _copied(bench, wanted)
     try:
-        supplies = Supplies(system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login)
+        supplies = Supplies(
+            system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
+        )
         supplies, held = _equip(bench, system, supplies, wanted)
         wheel = _build_wheel(bench, wanted.project)
         sdist = None if copy is None else _try_sdist(bench, system, supplies, replace(wanted, project=copy))

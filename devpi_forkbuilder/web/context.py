@@ -9,6 +9,10 @@ from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
@@ -16,6 +20,7 @@ from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.seats import Seats
 
 REGISTRY = "forkbuilder"
@@ -83,7 +88,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
+    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own, and `store` its serials.
+    `pages` are kept pages.
 
     `forward`, `breaker` and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds
     the archive of a URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is
@@ -91,7 +97,10 @@ class Context:
     """
 
     keyfs: Any
+    store: LastSerial
     lookup: Lookup
+    outlines: Outlines
+    pages: PageCache
     builds: Builds
     policy: PinPolicy
     seats: Seats
@@ -100,8 +109,14 @@ class Context:
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
     mirrors: MirrorPages | None = None
+    guard: ReplicaGuard | None = None
+    health: Callable[[], Health] = lambda: Health(())
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
     passes: Passes = field(default_factory=Passes)
+
+    def stopped(self) -> bool:
+        """Whether this server has stopped serving: a replica whose history is not its primary's."""
+        return self.guard is not None and self.guard.diverged

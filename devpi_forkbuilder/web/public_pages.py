@@ -18,7 +18,6 @@ from devpi_forkbuilder.devpi.offline import is_offline
 from devpi_forkbuilder.devpi.requests import by_installer, may_read, wants_json
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.kept import UNPINNED
 from devpi_forkbuilder.web.pages import bare_page
 from devpi_forkbuilder.web.paths import PageRequest, page_request
 from devpi_forkbuilder.web.stream import HeldStream
@@ -40,7 +39,10 @@ def tween_public_pages(handler: Handler, registry: Any) -> Handler:
         asked = _page_asked_for(request)
         if asked is None:
             return handler(request)
-        unheard = () if request.environ.get(UNPINNED) else _unheard(context, mirrors, request, asked)
+        outline = context.outlines.of(asked.user, asked.index)
+        if outline is None or not outline.mirrored:
+            return handler(request)
+        unheard = _unheard(context, mirrors, request, asked)
         if unheard:
             return _fetched(context, mirrors, handler, request, asked, unheard)
         return _honest(context, mirrors, handler(request), request, asked)
@@ -83,17 +85,13 @@ def _page_asked_for(request: Any) -> PageRequest | None:
     return None if redirected else page_request(request.path_info, installer)
 
 
-def _unheard(
-    context: Context, mirrors: MirrorPages, request: Any, asked: PageRequest, *, absent: bool = False
-) -> tuple[str, ...]:
-    """The mirrors that the page still lacks. `absent`: devpi knows no such project, by now or for good."""
+def _unheard(context: Context, mirrors: MirrorPages, request: Any, asked: PageRequest) -> tuple[str, ...]:
+    """The mirrors that the page still lacks."""
     try:
         with context.keyfs.read_transaction():
             if not may_read(request, asked.user, asked.index):
                 return ()
             needed = mirrors.needed(asked.user, asked.index, asked.name)
-            if absent and needed:
-                request.environ[UNPINNED] = False  # what may be answered otherwise soon is looked at again
             return mirrors.unheard(needed, asked.name)
     except HTTPException:  # a login that is none: what is asked next answers to that
         return ()
@@ -121,7 +119,7 @@ def _fetched(
 
 def _honest(context: Context, mirrors: MirrorPages, response: Any, request: Any, asked: PageRequest) -> Any:
     """The response, unless it is a 404 that nobody can stand for."""
-    if response.status_int == 404 and _unheard(context, mirrors, request, asked, absent=True):
+    if response.status_int == 404 and _unheard(context, mirrors, request, asked):
         return _unavailable(asked.project)
     return response
 

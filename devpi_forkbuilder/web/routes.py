@@ -1,12 +1,16 @@
-"""Which view answers which URL."""
+"""Which view answers which URL, and which tween stands where."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
 from devpi_forkbuilder.web.devpiweb import released_only
+from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
 from devpi_forkbuilder.web.source import SourceView
@@ -24,9 +28,67 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
+    ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
+    ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tween:
+    """A tween by its dotted name, and why it stands where it does."""
+
+    name: str
+    reason: str
+
+
+LOGGING = "devpi_server.views.tween_request_logging"
+TRANSACTION = "devpi_server.views.tween_keyfs_transaction"
+INNERMOST = Tween(
+    "devpi_forkbuilder.web.page_cache.finished.tween_note",
+    "inside devpi's transaction, where everything that the view reads can be seen",
+)
+TWEENS = (
+    Tween(
+        "devpi_forkbuilder.web.health.tween_health",
+        "before everything: it answers when the rest cannot, and keeps a replica that has diverged from serving",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.forward.tween_forward",
+        "first: what the primary answers to a view of builds is not touched on a replica",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.readonly.tween_readonly",
+        "before everything that may start or change something here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.longpoll.tween_longpoll",
+        "outside the transaction: a wait inside would keep a snapshot of the past open",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.page_cache.validators.tween_pages",
+        "outside all that changes a page: its ETag is of the body that goes out, and so is the page that is kept",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.metadata.tween_metadata",
+        "outside the transaction: it fetches a file from the primary",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.offline.tween_offline",
+        "outside the miss: a page with placeholders also says which public files are not here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.public_pages.tween_public_pages",
+        "outside the miss, so that the page that it waits for may have pins too",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.tween.tween_miss",
+        "just outside the transaction: it waits for builds, and lets devpi's view answer in a fresh transaction",
+    ),
+    INNERMOST,
+)
+"""From the request inwards. All but the last are between devpi's request log and devpi's transaction."""
 
 
 def includeme(config: Any) -> None:
@@ -38,21 +100,14 @@ def includeme(config: Any) -> None:
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_view_deriver(released_only)
     config.add_exception_view(api_error, context=ApiError)
-    for tween in (
-        "readonly.tween_readonly",
-        "tween.tween_miss",
-        "offline.tween_offline",
-        "metadata.tween_metadata",
-        "longpoll.tween_longpoll",
-        "forward.tween_forward",
-    ):
-        config.add_tween(
-            f"devpi_forkbuilder.web.{tween}",
-            over="devpi_server.views.tween_keyfs_transaction",
-            under="devpi_server.views.tween_request_logging",
-        )
-    config.add_tween(
-        "devpi_forkbuilder.web.public_pages.tween_public_pages",
-        over="devpi_forkbuilder.web.tween.tween_miss",
-        under="devpi_server.views.tween_request_logging",
-    )
+    add_tweens(config)
+
+
+def add_tweens(config: Any) -> None:
+    """Add the tweens in the order of TWEENS; pyramid puts each as near to the request as its constraints allow."""
+    outer = LOGGING
+    for place, tween in enumerate(TWEENS):
+        inside = place >= TWEENS.index(INNERMOST)
+        below = (TRANSACTION, MAIN) if not inside else (MAIN,)
+        config.add_tween(tween.name, under=(outer, TRANSACTION) if inside else outer, over=below)
+        outer = tween.name

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError
+from devpi_forkbuilder.domain.index_health import IndexHealth
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import frontend, hook
+from devpi_forkbuilder.pipeline import supplies as supplies_module
+from devpi_forkbuilder.pipeline.bench import Bench
+from devpi_forkbuilder.pipeline.command import Finished
 from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.frontend import Wanted, build
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
@@ -206,6 +210,30 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == 2
 
 
+@pytest.mark.parametrize(
+    ("health", "wanted", "tries", "error"),
+    [
+        (IndexHealth(unmet=("helper",)), "helper>=2", 1, BuildError),
+        (IndexHealth(), "helper>=2", 3, BuildError),
+        (IndexHealth(fault="The index x answered 502 for helper."), "helper>=2", 3, InfrastructureError),
+    ],
+)
+def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, wanted, tries, error):
+    desk, asked = bench(tmp_path), []
+
+    def ask(requirements, constraints):
+        asked.append((requirements, constraints))
+        return health
+
+    with pytest.raises(ForkbuilderError) as caught:
+        supply(desk, Supplies((wanted,), ("helper<9",), index_url=local_index(tmp_path), health=ask))
+    assert type(caught.value) is error
+    assert caught.value.retryable  # a release may come, and no index is broken for good
+    assert health.fault in caught.value.what
+    assert asked[0] == ((wanted,), ("helper<9",))
+    assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == tries - 1
+
+
 def test_supply__not_while_the_projects_code_may_run(tmp_path):
     desk = bench(tmp_path)
     desk.inside(desk.folder.source)
@@ -371,3 +399,21 @@ def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
     assert (target / "link").readlink() == Path("a")
     assert remove(tmp_path / "source")
     assert remove(tmp_path / "target")
+
+
+def test_supply__each_try_has_a_fresh_environment(tmp_path, monkeypatch):
+    """A try that failed may leave files, and the next one would trust their RECORD."""
+    monkeypatch.setattr(supplies_module, "PAUSES", (0.0, 0.0))
+    desk = bench(tmp_path)
+    left, seen = desk.folder.environment / "half-installed", []
+
+    def installed(arguments, label, more=None):
+        if arguments[0] != "pip":
+            return Bench.supply(desk, arguments, label, more)
+        seen.append(left.exists())
+        left.touch()
+        return Finished(1 if len(seen) < 3 else 0, 0.0, b"", b"")
+
+    monkeypatch.setattr(desk, "supply", installed)
+    supply(desk, Supplies(("demo",), index_url=NOWHERE))
+    assert seen == [False, False, False]

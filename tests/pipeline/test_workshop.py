@@ -276,6 +276,16 @@ def test_sweep__removes_those_of_the_dead_and_keeps_those_of_the_living(tmp_path
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.root.name, "mirrors"])
 
 
+def test_sweep__traces_of_git_commands_of_a_killed_server(tmp_path):
+    shop = workshop(tmp_path)
+    home = shop.mirrors.git.home
+    own = f"trace-{owner_of(os.getpid())}-x"
+    for name in ("trace-old", "trace-4194304.12345-abc", own):
+        (home / name).mkdir(parents=True)
+    shop.sweep()
+    assert [path.name for path in home.iterdir()] == [own]
+
+
 def test_sweep__nothing_there(tmp_path):
     assert sweep_leftovers(tmp_path / "never-made") == ()
 

@@ -101,14 +101,28 @@ def choose(
     if wanted == NONE:
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
         return _bounded(NoSandbox, _Place(scratch, readable), limits)
-    findings = []
     place = _Place(scratch, readable, first_uid)
     finders = _finders(place, search_path)
+    taken = _strongest(wanted, place, limits, finders)
+    log.info("builds are confined by %s", f"{taken.tier} ({taken.origin})" if taken.origin else taken.tier)
+    return _bounded(finders[taken.tier], place, limits)
+
+
+def check_tiers(
+    wanted: str, *, scratch: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None, first_uid: int
+) -> None:
+    """Raise what `choose` would; nothing is logged, and nothing is left behind."""
+    if wanted != NONE:
+        place = _Place(scratch, readable, first_uid)
+        _strongest(wanted, place, limits or Limits(), _finders(place, None))
+
+
+def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
+    findings = []
     for tier in TIERS if wanted == AUTO else (wanted,):
         finding = _tried(tier, place, limits, finders)
         if finding.ok:
-            log.info("builds are confined by the tier %s", tier)
-            return _bounded(finders[tier], place, limits)
+            return finding
         findings.append(finding)
     raise _refusal(wanted, findings)
 
