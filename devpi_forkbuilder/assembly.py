@@ -16,6 +16,8 @@ from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.simple.catalog import equip
+from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.targets import Offer
@@ -170,6 +172,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         policy=options.policy,
         seats=Seats(seats_of(xom.config.args)),
         waiting=Waiting(options.hold, options.wait),
+        metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
     )

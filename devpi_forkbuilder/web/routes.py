@@ -42,7 +42,7 @@ def includeme(config: Any) -> None:
         "readonly.tween_readonly",
         "tween.tween_miss",
         "offline.tween_offline",
-        "metadata.tween_metadata",
+        "ranges.tween_ranges",
         "longpoll.tween_longpoll",
         "forward.tween_forward",
     ):
@@ -51,3 +51,9 @@ def includeme(config: Any) -> None:
             over="devpi_server.views.tween_keyfs_transaction",
             under="devpi_server.views.tween_request_logging",
         )
+    # metadata of a wheel that is not here is here all the same, and offline as well
+    config.add_tween(
+        "devpi_forkbuilder.web.metadata.tween_metadata",
+        over="devpi_forkbuilder.web.offline.tween_offline",
+        under="devpi_server.views.tween_request_logging",
+    )
