@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 from devpi_forkbuilder.domain.simple.file_facts import PageFacts
 
@@ -44,7 +45,10 @@ Page = tuple[str, str]
 
 
 class FactStore:
-    """The file at `path` (None: in memory); usable from any thread. Raises OSError and sqlite3.Error."""
+    """The file at `path` (None: in memory); usable from any thread.
+
+    Raises OSError and sqlite3.Error when it is opened. What fails later is logged, and is then not known.
+    """
 
     def __init__(self, path: Path | None) -> None:
         if path is not None:
@@ -66,30 +70,28 @@ class FactStore:
 
     def page(self, page: Page) -> PageFacts | None:
         """What upstream's page said when it was last read; None if that was never."""
-        try:
-            with self._lock:
-                row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
-                if row is None:
-                    return None
-                known = self._decoded.get(page)
-                if known is None or known[0] != row[0]:
-                    known = self._decode(page)
-                self._remember(page, known)
-                return known[1]
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            log.warning("what is known of %s on %s cannot be read: %s", page[1], page[0], error)
-            return None
+        with _Statement(self._lock):
+            row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
+            if row is None:
+                return None
+            known = self._decoded.get(page)
+            if known is None or known[0] != row[0]:
+                known = self._decode(page)
+            self._remember(page, known)
+            return known[1]
+        return None
 
     def knows(self, page: Page) -> bool:
         """Whether the page was ever read."""
-        with self._lock:
+        with _Statement(self._lock):
             found = self._connection.execute("SELECT 1 FROM pages WHERE idx=? AND project=?", page)
             return found.fetchone() is not None
+        return False
 
     def set_page(self, page: Page, facts: PageFacts) -> bool:
         """Keep what a page says; whether that is something new."""
         text = facts.dumps()
-        with self._lock:
+        with _Statement(self._lock):
             row = self._connection.execute(
                 "SELECT revision, facts FROM pages WHERE idx=? AND project=?", page
             ).fetchone()
@@ -98,39 +100,42 @@ class FactStore:
             revision = row[0] + 1 if row is not None else 1
             self._connection.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (*page, revision, text))
             return True
+        return False
 
     def retract(self, page: Page, filename: str, announced: str) -> None:
         """Forget an announced metadata hash that was wrong, for good: pages must not repeat it."""
-        with self._lock:
+        with _Statement(self._lock):
             self._connection.execute("INSERT OR REPLACE INTO wrong VALUES (?, ?, ?, ?)", (*page, filename, announced))
             self._connection.execute("UPDATE pages SET revision=revision+1 WHERE idx=? AND project=?", page)
 
     def metadata(self, file: str) -> bytes | None:
         """The core metadata of a wheel, by its path and hash."""
-        with self._lock:
+        with _Statement(self._lock):
             row = self._connection.execute("SELECT content FROM metadata WHERE file=?", (file,)).fetchone()
-        return zlib.decompress(row[0]) if row is not None else None
+            return zlib.decompress(row[0]) if row is not None else None
+        return None
 
     def set_metadata(self, file: str, content: bytes) -> None:
         """Keep a wheel's core metadata: some kilobytes, compressed."""
-        with self._lock:
+        with _Statement(self._lock):
             self._connection.execute("INSERT OR REPLACE INTO metadata VALUES (?, ?)", (file, zlib.compress(content)))
 
     def note_pinned(self, index: str, pins: Iterable[tuple[str, str]], at: float) -> None:
         """Keep when these pins (project, commit) were set on an index, in seconds since the epoch."""
         rows = [(index, project, commit, at) for project, commit in pins]
-        with self._lock:
+        with _Statement(self._lock):
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?, ?)", rows)
             self._connection.execute("COMMIT")
 
     def pinned_at(self, index: str, project: str, commit: str) -> float | None:
         """When a commit was pinned, if that was seen here."""
-        with self._lock:
+        with _Statement(self._lock):
             row = self._connection.execute(
                 "SELECT at FROM pinned WHERE idx=? AND project=? AND commit_id=?", (index, project, commit)
             ).fetchone()
-        return float(row[0]) if row is not None else None
+            return float(row[0]) if row is not None else None
+        return None
 
     def _decode(self, page: Page) -> tuple[int, PageFacts]:
         revision, text = self._connection.execute(
@@ -149,3 +154,22 @@ class FactStore:
         self._decoded.move_to_end(page)
         while len(self._decoded) > PAGES:
             self._decoded.popitem(last=False)
+
+
+class _Statement:
+    """One statement at a time; an error is logged and goes no further."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> bool:
+        self._lock.release()
+        if not isinstance(error, sqlite3.Error | zlib.error | ValueError | KeyError | TypeError):
+            return False
+        log.warning("the file of what was learned of upstream's files cannot be used", exc_info=error)
+        return True

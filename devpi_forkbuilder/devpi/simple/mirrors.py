@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sqlite3
 from typing import Any
 
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
@@ -75,5 +74,5 @@ def learn(catalog: Any, page: tuple[str, str], answer: tuple[str, str, str]) -> 
     """Keep what upstream's page says. Never raises: devpi's own reading must not suffer from ours."""
     try:
         catalog.store.set_page(page, read_facts(*answer))
-    except (ValueError, sqlite3.Error) as error:
+    except ValueError as error:
         log.warning("what %s says of %s was not kept: %s", answer[2], page[1], error)

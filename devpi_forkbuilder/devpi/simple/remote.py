@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sqlite3
 import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -70,14 +69,11 @@ class RemoteMetadata:
 
     def get(self, wheel: RemoteWheel) -> bytes | None:
         """Its metadata; None when only the whole wheel has it. Raises InfrastructureError when upstream is silent."""
-        try:
-            content = self._catalog.store.metadata(wheel.key)
-            if content is None and not self._xom.config.args.offline_mode:
-                content = self._from_primary(wheel) if self._xom.is_replica() else self._from_upstream(wheel)
-                if content is not None:
-                    self._catalog.store.set_metadata(wheel.key, content)
-        except sqlite3.Error as error:
-            raise InfrastructureError("facts-unusable", f"The file of learned facts fails: {error}.") from error
+        content = self._catalog.store.metadata(wheel.key)
+        if content is None and not self._xom.config.args.offline_mode:
+            content = self._from_primary(wheel) if self._xom.is_replica() else self._from_upstream(wheel)
+            if content is not None:
+                self._catalog.store.set_metadata(wheel.key, content)
         return content
 
     def _facts(self, index: str, entry: Any) -> FileFacts | None:

@@ -62,7 +62,7 @@ def with_more(body: bytes, files: Sequence[Mapping[str, Any]]) -> bytes:
     page = json.loads(body)
     page["files"].extend(files)
     if any("size" not in file for file in files):
-        page["meta"]["api-version"] = PLAIN
+        page["meta"] = {**page.get("meta", {}), "api-version": PLAIN}
     return json.dumps(page).encode()
 
 
