@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
+from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.domain.orders import Order, OrderKey
@@ -32,7 +38,7 @@ from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
 from devpi_forkbuilder.pipeline.seams import Builder, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
@@ -44,6 +50,7 @@ from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.remote import RemoteService
 from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.seats import Seats
 
@@ -52,6 +59,8 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+TIDYING = 5.0
+"""Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
 """Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
 
@@ -88,10 +97,9 @@ class ServiceThread:
     An exception that left `thread_run` would stop the server, and the pool joins nothing: so it only waits.
     """
 
-    def __init__(self, service: Service, context: Context, close: Callable[[], None]) -> None:
+    def __init__(self, service: Service, context: Context) -> None:
         self._service = service
         self._context = context
-        self._close = close
         self._over = threading.Event()
 
     def thread_run(self) -> None:
@@ -109,7 +117,7 @@ class ServiceThread:
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
-        self._close()
+        self._context.store.close()
         self._over.set()
 
 
@@ -165,12 +173,18 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+    store = LastSerial(xom.keyfs)
+    seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
+        store=store,
         lookup=lookup,
+        outlines=Outlines(xom, store),
+        pages=PageCache(store),
         builds=builds,
         policy=options.policy,
-        seats=Seats(seats_of(xom.config.args)),
+        seats=seats,
+        mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
@@ -187,20 +201,6 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def own_url(args: Any) -> str:
-    """How this server's own builds reach it, from devpi's arguments: loopback where it listens there."""
-    if args.listen:
-        address = str(args.listen[0])
-        host, _, port = address.rpartition(":")
-    else:
-        host, port = str(args.host), str(args.port)
-    if host.strip("[]") in {"localhost", "0.0.0.0", "", "*"}:  # noqa: S104  (compared with, not bound to)
-        host = "127.0.0.1"
-    elif host.strip("[]") == "::":
-        host = "[::1]"
-    return f"http://{host}:{port}"
-
-
 def _tell(access: Access) -> None:
     """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
     try:
@@ -209,6 +209,45 @@ def _tell(access: Access) -> None:
             log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
     except (ForkbuilderError, OSError) as fault:
         log.error("No fork can be fetched: %s", fault)
+
+
+def _tidy(workshop: Workshop) -> None:
+    """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
+    try:
+        end_abandoned()
+    except ForkbuilderError as fault:
+        log.warning("%s", fault)
+    workshop.sweep()
+
+
+def check_builder(options: Options) -> None:
+    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
+
+    Nothing is left behind; the folder of `options` need not be there yet.
+    """
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    folders = ToolFolders.judged(options.tools)
+    with scratch_of(options.folder) as scratch:
+        check_tiers(
+            options.sandbox,
+            scratch=scratch,
+            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
+            limits=options.limits,
+            first_uid=options.first_uid,
+        )
+
+
+@contextmanager
+def scratch_of(folder: Path) -> Iterator[Path]:
+    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
+    work = folder / "work"
+    if work.is_dir():
+        yield work
+        return
+    # not Path.exists, which raises PermissionError before Python 3.14
+    above = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=above) as name:
+        yield Path(name)
 
 
 def make_builder(options: Options) -> Builder:
@@ -240,8 +279,9 @@ def make_builder(options: Options) -> Builder:
             equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
             limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
         )
-        end_abandoned()
-        workshop.sweep()
+        tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+        tidying.start()
+        tidying.join(TIDYING)
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         return Unable(reason)

@@ -81,6 +81,14 @@ def _add_trust(add: Callable[..., None]) -> None:
         help="fetch only from URLs that begin with PREFIX (repeatable); default: any https or ssh host",
     )
     add(
+        "also-allow-url",
+        type=url_prefix,
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="fetch from URLs that begin with PREFIX besides what is allowed otherwise (repeatable)",
+    )
+    add(
         "credentials",
         metavar="FILE",
         help=f"credentials for git hosts, in git-credential-store format, mode 600; default: ${CREDENTIALS_FILE}",
@@ -169,7 +177,7 @@ class Options:
             wait=option("wait"),
             build_timeout=option("build_timeout"),
             silence_timeout=option("silence_timeout"),
-            policy=PinPolicy(users, tuple(option("allow_url"))),
+            policy=PinPolicy(users, tuple(option("allow_url")), tuple(option("also_allow_url"))),
             credentials=_path(option("credentials") or environ.get(CREDENTIALS_FILE)),
             ssh_key=_path(option("ssh_key")),
             known_hosts=_path(option("known_hosts")),

@@ -12,12 +12,10 @@ from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assembl
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
-from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.options import Options, add_options
-from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.kept import KeptPages
 from devpi_forkbuilder.web.metrics import metrics_of
@@ -53,11 +51,10 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     options = Options.read(config.args, config.server_path)
     context, service = _assembled(xom, options)
     pyramid_config.registry[REGISTRY] = context
-    serial = LastSerial(xom.keyfs)
-    xom.thread_pool.register(ServiceThread(service, context, serial.close))
+    xom.thread_pool.register(ServiceThread(service, context))
     pyramid_config.include("devpi_forkbuilder.web.routes")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(serial.read, PageCache()))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages))
     listen()
     install()
     stop_on_sigterm()

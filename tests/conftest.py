@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,14 @@ from tests.devpi import DevpiServer, initialise
 from tests.gitserver import GitServer
 from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
-from tests.surroundings import GIT, INSTALLERS, no_proxy, unwanted
+from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
 
-NOT_EVERY_TIME = ("slow", "docker", "faults")  # run when `-m` names them
+NOT_EVERY_TIME = ("slow", "docker", "faults", "installers", "newcomer")  # run when `-m` names them
 MARKED_BY_FIXTURE = {
-    "devpi_server": "functional",
-    "storage": "functional",
-    "pip_new": "network",
-    "pip_old": "network",
+    "devpi_server": ("functional",),
+    "storage": ("functional",),
+    "pip_new": ("network",),
+    "pip_old": ("network", "installers"),
 }
 GRACE = 5.0  # seconds that the children of a killed server have to notice
 
@@ -32,13 +33,21 @@ DevpiFactory = Callable[..., DevpiServer]
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test is marked by the real parts that it asks for; the rings that take long wait for `-m`."""
     for item in items:
-        for fixture, marker in MARKED_BY_FIXTURE.items():
-            if fixture in getattr(item, "fixturenames", ()):
+        for fixture, markers in MARKED_BY_FIXTURE.items():
+            for marker in markers if fixture in getattr(item, "fixturenames", ()) else ():
                 item.add_marker(marker)
     if not config.option.markexpr:
         left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in NOT_EVERY_TIME)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, a file's tests run in one process: they share servers."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415  (only where tests run side by side)
+
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,7 +58,9 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             patch.delenv(name)
         for name, value in {**GIT, **INSTALLERS, **no_proxy(os.environ)}.items():
             patch.setenv(name, value)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        home = tmp_path_factory.mktemp("home")
+        remember_interpreters(home)
+        patch.setenv("HOME", str(home))
         yield
 
 

@@ -22,14 +22,27 @@ from typing import Any
 
 from devpi_forkbuilder.devpi.storage import repair
 from tests.processes import Running, remember_descendants
-from tests.surroundings import clean_environment
+from tests.surroundings import clean_environment, remember_interpreters
 
 ROOT_PASSWORD = "of-root"
 START = 60.0  # seconds until a server that does not answer is given up
 STOP = 30.0  # seconds between SIGTERM and the end
-QUICK = ("--argon2-memory-cost", "8", "--argon2-time-cost", "1", "--argon2-parallelism", "1")
+CHEAP_KEY = ("--argon2-memory-cost", "8", "--argon2-time-cost", "1", "--argon2-parallelism", "1")
 """devpi derives its key from the secret by seconds of work on purpose; with these, a start takes a fifth of it."""
-WITHOUT_PLUGIN = """\
+CHEAP_PASSWORDS = {"argon2__memory_cost": 8, "argon2__rounds": 1, "argon2__parallelism": 1}
+"""The same for the hashes of passwords (0.15 seconds each), for which devpi has no options: they are passlib's."""
+CHEAPLY = f"""\
+import devpi_server.auth
+from passlib.context import CryptContext
+devpi_server.auth.pwd_context = CryptContext(schemes=["argon2"], **{CHEAP_PASSWORDS})
+"""
+SERVE = f"""\
+{CHEAPLY}
+from devpi_server.main import main
+main()
+"""
+WITHOUT_PLUGIN = f"""\
+{CHEAPLY}
 from devpi_server.config import get_pluginmanager
 from devpi_server.main import CommandRunner, _main
 manager = get_pluginmanager(load_entrypoints=False)
@@ -38,7 +51,8 @@ manager.load_setuptools_entrypoints("devpi_server")
 with CommandRunner(pluginmanager=manager) as runner:
     _main(manager)
 """
-INIT = """\
+INIT = f"""\
+{CHEAPLY}
 from devpi_server import main
 from devpi_server.init import init
 # The list of all public projects is tens of megabytes: a server that has this from its first start never asks for it.
@@ -84,7 +98,7 @@ class DevpiServer:
     `options` are handed to devpi-server.
     """
 
-    program: tuple[str, ...] = ("-m", "devpi_server")
+    program: tuple[str, ...] = ("-c", SERVE)
 
     def __init__(
         self,
@@ -233,6 +247,8 @@ class DevpiServer:
 
     def _prepare(self, template: Path | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / ".cache").exists():
+            remember_interpreters(self.folder)
         if self.serverdir.exists():
             return  # somebody serves it already
         if self._primary is not None:
@@ -246,7 +262,7 @@ class DevpiServer:
     def _command(self) -> list[str]:
         place = ["--serverdir", str(self.serverdir), "--secretfile", str(self.serverdir / "secret")]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        return [sys.executable, *self.program, *place, *address, *QUICK, *self.options]
+        return [sys.executable, *self.program, *place, *address, *CHEAP_KEY, *self.options]
 
     def _surroundings(self) -> dict[str, str]:
         return clean_environment(self.folder, **self._environment)

@@ -49,7 +49,7 @@ PURE = frozenset(
             "string",
             "textwrap",
         ),
-        *("bisect", "math", "packaging", "sys", "tomli", "tomllib", "typing", "unicodedata"),
+        *("ast", "bisect", "configparser", "math", "packaging", "sys", "tomli", "tomllib", "typing", "unicodedata"),
     )
 )
 """What `domain` may import: modules without I/O, clock or chance; tomli is tomllib before Python 3.11."""
@@ -60,7 +60,7 @@ CLOCKS = frozenset({"now", "utcnow", "today"})
 PROCESS_MODULES = frozenset({"subprocess", "pty", "multiprocessing"})
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
 DOOR = "pipeline/process.py"
-LAUNCHER = "pipeline/sandbox/launcher.py"
+LAUNCHERS = ("pipeline/sandbox/launcher.py", "pipeline/sandbox/attribute_broker.py")
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "devpi_server": ("devpi/",),
@@ -170,9 +170,9 @@ def _processes(path: str, source: str, imports: tuple[Import, ...]) -> Iterator[
     for one in imports:
         if one.module.split(".")[0] in PROCESS_MODULES or "create_subprocess" in one.module:
             yield Broken(path, one.line, f"imports {one.module}: only {DOOR} runs processes")
-        if path != LAUNCHER and one.module.startswith(tuple(f"os.{call}" for call in PROCESS_CALLS)):
+        if path not in LAUNCHERS and one.module.startswith(tuple(f"os.{call}" for call in PROCESS_CALLS)):
             yield Broken(path, one.line, f"imports {one.module}: only {DOOR} runs processes")
-    if path == LAUNCHER:
+    if path in LAUNCHERS:
         return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and _runs(node, _names_of_os(source)):

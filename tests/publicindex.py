@@ -27,6 +27,10 @@ BACKEND = "tiny-backend"
 BUILD_SYSTEM = f'[build-system]\nrequires = ["{BACKEND}"]\nbuild-backend = "tiny_backend"\n'
 
 
+Fault = int | str
+"""A status; `html`: another page; `reset`: no answer; `cut`: half of the file; `short`: half, as if it were all."""
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def __init__(self, *arguments: object, index: PublicIndex, **more: object) -> None:
         self.index = index
@@ -38,15 +42,22 @@ class _Quiet(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
         self.index.sent[name] += 1
+        project = self.path.rstrip("/").rpartition("/")[2]
+        self.index.stopped.wait(self.index.delays.get(project, 0.0))
         gate = self.index.gates.get(name)
         if gate is not None:
             self.index.reached.set()
             gate.wait(60)
+        fault = self.index.faults.get(name) or self.index.faults.get("")
         found = self.index.answer(self.path, self.headers.get("Accept", ""), self.headers.get("Range", ""))
-        if found is None:
+        if fault is not None:
+            self._break(fault)
+        elif found is None:
             super().do_GET()
-            return
-        status, headers, body = found
+        else:
+            self._send(*found)
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for header, value in headers.items():
             self.send_header(header, value)
@@ -62,6 +73,19 @@ class _Quiet(SimpleHTTPRequestHandler):
                 outputfile.write(block)
             except ConnectionError:
                 return
+
+    def _break(self, fault: Fault) -> None:
+        if fault == "reset":
+            self.connection.close()
+            return
+        whole = Path(self.translate_path(self.path)).read_bytes() if fault in {"short", "cut"} else b""
+        body = whole[: len(whole) // 2] if whole else b"<html><body>Please log in.</body></html>"
+        self.send_response(fault if isinstance(fault, int) else 200)
+        self.send_header("Content-Type", "text/html" if not whole else "application/zip")
+        self.send_header("Content-Length", str(len(whole if fault == "cut" else body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
 
 
 class PublicIndex:
@@ -89,6 +113,11 @@ class PublicIndex:
         """Files whose core metadata are announced, with a hash or without."""
         self.metadata: dict[str, bytes] = {}
         """Metadata files, by the names of their wheels; what is announced need not be there."""
+        self.faults: dict[str, Fault] = {}
+        """What goes wrong with an answer, by the file's name; a project's page has the name ""."""
+        self.delays: dict[str, float] = {}
+        """Seconds before anything is sent of a project's page."""
+        self.stopped = threading.Event()
 
     def announce(self, wheel: Path, *, hashed: bool = True) -> bytes:
         """Announce and serve the core metadata of a wheel."""
@@ -247,6 +276,7 @@ def public_index(folder: Path) -> Iterator[PublicIndex]:
         try:
             yield index
         finally:
+            index.stopped.set()
             for gate in index.gates.values():
                 gate.set()
             server.shutdown()

@@ -30,6 +30,9 @@ NETWORK = (
 BYTECODE = Path(tempfile.gettempdir()) / f"devpi-forkbuilder-bytecode-{os.getuid()}"
 """Where processes keep compiled modules: most of a server's start is compiling, where nobody has done it before."""
 
+INTERPRETERS = Path(tempfile.gettempdir()) / f"devpi-forkbuilder-interpreters-{os.getuid()}"
+"""uv's cache of servers' homes: asking each interpreter of a machine with many takes a server's start twice over."""
+
 LOOPBACK = "127.0.0.1,localhost"
 
 GIT = {
@@ -51,6 +54,13 @@ def no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     machine = environ.get("no_proxy") or environ.get("NO_PROXY")
     value = f"{machine},{LOOPBACK}" if machine else LOOPBACK
     return {"no_proxy": value, "NO_PROXY": value}
+
+
+def remember_interpreters(home: Path) -> None:
+    """Give `home` what uv learned of this machine's interpreters in other homes. Builds have caches of their own."""
+    INTERPRETERS.mkdir(mode=0o700, exist_ok=True)
+    (home / ".cache").mkdir(parents=True, exist_ok=True)
+    (home / ".cache" / "uv").symlink_to(INTERPRETERS)
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from devpi_forkbuilder.client.context import Context, fault_json, notes_json
 from devpi_forkbuilder.client.files import read_all
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.pins import Fault, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of
+from devpi_forkbuilder.domain.requirements import Requirements, contradicting, pins_of
 
 
 def check(context: Context) -> int:
     """Tell all faults and notes; 1 when there are faults."""
     found = read_all(context.args.requirement, context.environ)
-    open_lines = [line for line in found.git_lines if line.commit is None]
+    open_lines = [line for line in found.git_lines if line.commit is None or line.nameless]
     strict = context.args.strict
     faults = faults_of(found, strict=strict)
     context.show_faults(faults)
     for line in found.git_lines:
         context.show_notes([line])
         if line in open_lines and not strict:
-            context.screen.note(f"{line.place.file}:{line.place.line}: {_open(line)}")
+            for text in _open(line):
+                context.screen.note(f"{line.place.file}:{line.place.line}: {text}")
     _say(context, found, faults, len(open_lines))
     context.screen.json(
         {
@@ -38,7 +39,10 @@ def check(context: Context) -> int:
 
 def faults_of(found: Requirements, *, strict: bool) -> tuple[Fault, ...]:
     """All faults, in the order of files and lines; unless `strict`, what 'devpi forks pin' can resolve is none."""
-    lines = found.git_lines if strict else tuple(_settled(line) for line in found.git_lines)
+    lines = found.git_lines
+    if not strict:
+        split = {line for line in contradicting(lines) if line.marker is not None}
+        lines = tuple(_settled(line, version=line in split) for line in lines)
     try:
         pins_of(replace(found, git_lines=lines))
     except PinsRefusedError as refused:
@@ -47,16 +51,24 @@ def faults_of(found: Requirements, *, strict: bool) -> tuple[Fault, ...]:
     return ()
 
 
-def _settled(line: GitLine) -> GitLine:
-    """The line as if it had a commit: a made-up one for each repository and ref."""
-    if line.commit is not None:
-        return line
-    return replace(line, ref=hashlib.sha256(f"{line.url}@{line.ref}".encode()).hexdigest()[:40])
+def _settled(line: GitLine, *, version: bool) -> GitLine:
+    """The line as if the repository had been asked: a made-up name, commit and, if wanted, `version`."""
+    made_up = hashlib.sha256(f"{line.url}@{line.ref}".encode()).hexdigest()[:40]
+    return replace(
+        line,
+        project=line.project or f"unnamed-{hashlib.sha256(f'{line.url}#{line.subdirectory}'.encode()).hexdigest()}",
+        ref=line.commit or made_up,
+        version=f"0+{line.commit or made_up}" if version else line.version,
+    )
 
 
-def _open(line: GitLine) -> str:
-    what = f"{line.ref!r} is no full commit" if line.ref else "no commit is named"
-    return f"{what}: 'devpi forks pin' resolves it, --strict makes it a fault"
+def _open(line: GitLine) -> Iterator[str]:
+    """What `devpi forks pin` has to ask the repository for."""
+    if line.nameless:
+        yield "no project name: 'devpi forks pin' reads it from the repository"
+    if line.commit is None:
+        what = f"{line.ref!r} is not a full commit id" if line.ref else "no commit"
+        yield f"{what}: 'devpi forks pin' resolves it, --strict makes it a fault"
 
 
 def _say(context: Context, found: Requirements, faults: Sequence[Fault], unresolved: int) -> None:

@@ -54,7 +54,7 @@ def _read(name: str, environ: Mapping[str, str]) -> Requirements:
     try:
         text = read_text(Path(name))
     except (OSError, UnicodeError) as error:
-        return Requirements(faults=(Fault(1, "", _why(name, error), "name a file that can be read", name),))
+        return Requirements(faults=(Fault(0, "", _why(error), "name a file that can be read", name),))
     reader = reader_for(name)
     return reader(text, name) if reader is not None else read_requirements(text, name, _included, environ)
 
@@ -63,7 +63,7 @@ def _included(name: str, by: str) -> str:  # noqa: ARG001  (`name` is joined to 
     return read_text(Path(name))
 
 
-def _why(name: str, error: OSError | UnicodeError) -> str:
+def _why(error: OSError | UnicodeError) -> str:
     if isinstance(error, UnicodeError):
-        return f"{name} is not UTF-8 text"
-    return f"{name} cannot be read ({error.strerror})"
+        return "not UTF-8 text"
+    return f"cannot be read ({error.strerror})"

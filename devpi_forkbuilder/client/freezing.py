@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +10,7 @@ from packaging.version import Version
 
 from devpi_forkbuilder.client.context import Context, fault_json
 from devpi_forkbuilder.client.files import read_all
+from devpi_forkbuilder.client.rewriting import rewrite
 from devpi_forkbuilder.client.states import ClientError, ForkState
 from devpi_forkbuilder.domain.freeze import Release, frozen, requirement
 from devpi_forkbuilder.domain.gitlines import GitLine
@@ -92,31 +90,6 @@ def _write(context: Context, files: Sequence[RequirementsFile], texts: dict[str,
                 screen.exact(texts[file.name])
         elif file.git_lines:
             screen.note(f"{file.name}, which is included, has git lines, too: freeze it by itself, or all --in-place")
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Put `text` in place of a file's content in one step; its mode stays, and it may be a symbolic link.
-
-    Raises ClientError when it cannot be written; then the file is as it was.
-    """
-    try:
-        _replace(path.resolve(), text)
-    except OSError as error:
-        what = f"{path} cannot be written ({error.strerror})."
-        mend = "The file is as it was. See to the permissions of its folder and the disk, or freeze without --in-place."
-        raise ClientError("file-not-written", what, next_step=mend) from error
-
-
-def _replace(target: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        shutil.copymode(target, name)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink()
-        raise
 
 
 def _freeze_index(context: Context, states: Sequence[ForkState]) -> int:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from devpi_forkbuilder.client import building
 from devpi_forkbuilder.client.context import Context, fault_json, notes_json
 from devpi_forkbuilder.client.files import read_all, read_arguments, together
-from devpi_forkbuilder.client.refs import Refs
-from devpi_forkbuilder.client.resolving import resolve
+from devpi_forkbuilder.client.requested import Requested, ask_git_hosts
 from devpi_forkbuilder.client.screen import Table
 from devpi_forkbuilder.client.server import Server, require_login
 from devpi_forkbuilder.client.states import ClientError, ForkState, Selector, require
-from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.moves import Change, Move, Moves, moves
-from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of
-from devpi_forkbuilder.pipeline.lsremote import ls_remote
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be pinned: requirements with their commits, the faults of the others, the refs as written."""
-
-    lines: tuple[GitLine, ...]
-    pins: tuple[Pin, ...]
-    faults: tuple[Fault, ...]
-    refs: dict[tuple[str, str], str]
+from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.requirements import Requirements
 
 
 def pin(context: Context) -> int:
@@ -37,7 +23,7 @@ def pin(context: Context) -> int:
     server = context.connect()
     require_login(server, "pin on")
     stored = server.pins()
-    request = resolved(found, context)
+    request = ask_git_hosts(found, context.environ)
     plan = moves(stored, request.pins)
     _show(context, request, plan)
     stop = bool(request.faults) and not args.keep_going
@@ -74,30 +60,6 @@ def unpin(context: Context) -> int:
     return 0 if agreed else 1
 
 
-def resolved(found: Requirements, context: Context) -> Request:
-    """Every requirement with its commit; those without one, and those that contradict another, are faults."""
-
-    def ask(url: str, wanted: Iterable[str], **more: object) -> Refs:
-        return ls_remote(url, wanted, context.environ, **more)  # type: ignore[arg-type]  # as Ask has it
-
-    answer = resolve(found.git_lines, ask)
-    faults = [*found.faults, *answer.faults]
-    lines = answer.lines
-    try:
-        pins = pins_of(Requirements(lines))
-    except PinsRefusedError as refused:
-        faults += refused.faults
-        wrong = {(fault.where, fault.line) for fault in refused.faults}
-        lines = tuple(line for line in lines if (line.place.file, line.place.line) not in wrong)
-        pins = pins_of(Requirements(lines))
-    written = {(line.place.file, line.place.line): line.ref for line in found.git_lines}
-    refs = {}
-    for line in lines:
-        ref = written.get((line.place.file, line.place.line))
-        refs[line.name, line.ref or ""] = "" if ref == line.ref else ref or "HEAD"
-    return Request(lines, pins, tuple(faults), refs)
-
-
 def _read(context: Context) -> Requirements:
     args = context.args
     if not args.requirement and not args.requirements:
@@ -109,7 +71,7 @@ def _read(context: Context) -> Requirements:
     return found
 
 
-def _show(context: Context, request: Request, plan: Moves) -> None:
+def _show(context: Context, request: Requested, plan: Moves) -> None:
     context.screen.table(
         Table(("change", "project", "version", "commit", "from"), [_row(m, request) for m in plan.moves])
     )
@@ -120,7 +82,7 @@ def _show(context: Context, request: Request, plan: Moves) -> None:
         context.screen.line("nothing to change: all of this is pinned already")
 
 
-def _row(move: Move, request: Request) -> tuple[str, ...]:
+def _row(move: Move, request: Requested) -> tuple[str, ...]:
     before, after = move.before, move.after
     version, commit = after.version or "", after.commit7
     if before is not None and move.change is not Change.UNCHANGED:
@@ -156,7 +118,7 @@ def _states(server: Server, plan: Moves) -> list[ForkState]:
 
 
 def _json(
-    server: Server, request: Request, plan: Moves, agreed: bool, states: Sequence[ForkState]
+    server: Server, request: Requested, plan: Moves, agreed: bool, states: Sequence[ForkState]
 ) -> dict[str, object]:
     return {
         "index": server.index,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from devpi_forkbuilder.client.parallel import in_parallel
 from devpi_forkbuilder.client.refs import Refs, commit_of, completed, patterns
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.pins import Fault
 from devpi_forkbuilder.domain.urls import Problem
 from devpi_forkbuilder.errors import ForkbuilderError
-
-AT_ONCE = 8
-"""Repositories that are asked at the same time."""
 
 
 class Ask(Protocol):
@@ -56,20 +52,8 @@ Answers = dict[tuple[str, str | None], "str | Problem"]
 
 
 def _ask_all(lines: dict[str, list[GitLine]], ask: Ask) -> Answers:
-    stop = threading.Event()
-    answers: Answers = {}
-    if not lines:
-        return answers
-    with ThreadPoolExecutor(min(AT_ONCE, len(lines)), thread_name_prefix="ls-remote") as threads:
-        try:
-            work = [threads.submit(_ask_one, url, own, ask, stop.is_set) for url, own in lines.items()]
-            for one in work:
-                answers.update(one.result())
-        except BaseException:  # Ctrl-C: what still runs is told to end, or leaving the pool would wait for it
-            stop.set()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
-    return answers
+    found = in_parallel(lines.items(), lambda item, cancelled: _ask_one(*item, ask, cancelled))
+    return {key: answer for answers in found for key, answer in answers.items()}
 
 
 def _ask_one(url: str, lines: list[GitLine], ask: Ask, cancelled: Callable[[], bool]) -> Answers:
@@ -81,7 +65,7 @@ def _ask_one(url: str, lines: list[GitLine], ask: Ask, cancelled: Callable[[], b
             everything = ask(url, ("HEAD", "refs/heads/*", "refs/tags/*"), cancelled=cancelled)
             answers = {ref: answer or completed(ref, everything) for ref, answer in answers.items()}
     except ForkbuilderError as error:
-        return {(url, ref): _unreachable(url, error) for ref in wanted}
+        return {(url, ref): unreachable(url, error) for ref in wanted}
     return dict(_keyed(url, answers))
 
 
@@ -93,5 +77,6 @@ def _keyed(
             yield (url, ref), answer
 
 
-def _unreachable(url: str, error: ForkbuilderError) -> Problem:
+def unreachable(url: str, error: ForkbuilderError) -> Problem:
+    """What to say of a repository that could not be asked."""
     return f"{url} gave no answer: {error.what.rstrip('.')}", error.next_step or "look at the URL"

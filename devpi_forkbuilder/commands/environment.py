@@ -14,6 +14,7 @@ from devpi_forkbuilder.options import CREDENTIALS_FILE, PREFIX, add_options
 
 VARIABLE = "FORKBUILDER_"
 REQUIREMENTS = "FORKBUILDER_REQUIREMENTS"
+CHECKOUTS = "FORKBUILDER_CHECKOUTS"
 MORE = "FORKBUILDER_OPTIONS"
 UP = {
     "FORKBUILDER_INDEX": "--index",
@@ -30,6 +31,8 @@ UP = {
     "FORKBUILDER_OUTSIDE_URL": "--outside-url",
 }
 """Variables of `up` that have one value."""
+UP_SWITCHES = {"FORKBUILDER_RESOLVE": "--resolve", "FORKBUILDER_KEEP_GOING": "--keep-going"}
+"""Variables of `up` that are on or off."""
 DOCTOR = {"FORKBUILDER_SERVERDIR": "--serverdir"}
 ON, OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 SERVICE_LINK = "://"
@@ -77,8 +80,10 @@ def words_for_up(environ: Mapping[str, str]) -> list[str]:
         value = environ.get(name, "")
         if value and not (name == "FORKBUILDER_PORT" and SERVICE_LINK in value):
             words += [option, value]
+    words += [option for name, option in UP_SWITCHES.items() if environ.get(name) and _switched_on(name, environ[name])]
     for path in environ.get(REQUIREMENTS, "").split():
         words += ["-r", path]
+    words += environ.get(CHECKOUTS, "").split()
     return [*words, *_of_the_server(environ), *shlex.split(environ.get(MORE, ""))]
 
 
@@ -90,7 +95,7 @@ def words_for_doctor(environ: Mapping[str, str]) -> list[str]:
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
-    known = {*UP, *server_options(), REQUIREMENTS, MORE, CREDENTIALS_FILE}
+    known = {*UP, *UP_SWITCHES, *server_options(), REQUIREMENTS, CHECKOUTS, MORE, CREDENTIALS_FILE}
     ours = (name for name in environ if name.startswith(VARIABLE) and not name.startswith(SERVICE_LINKS))
     return sorted(name for name in ours if name not in known)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from devpi_forkbuilder.assembly import scratch_of
 from devpi_forkbuilder.commands.cachevisit import patience
 from devpi_forkbuilder.commands.findings import Finding
 from devpi_forkbuilder.commands.indexvisit import visit
@@ -19,7 +18,7 @@ from devpi_forkbuilder.pipeline.credentials import parse
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
-from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, report
+from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
 from devpi_forkbuilder.pipeline.workfolder import check_space
@@ -80,7 +79,7 @@ def check_sandbox(options: Options, path: str) -> Finding:
             "Leave --forkbuilder-sandbox out.",
         )
     try:
-        with _scratch(options.folder) as scratch:
+        with scratch_of(options.folder) as scratch:
             tiers = report(scratch=scratch, readable=options.tools, search_path=path)
     except OSError as error:
         what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
@@ -88,18 +87,20 @@ def check_sandbox(options: Options, path: str) -> Finding:
     return judge_sandbox(options.sandbox, tiers)
 
 
-def judge_sandbox(wanted: str, tiers: list[tuple[str, bool, str]]) -> Finding:
-    """The finding for what `probe.report` says: tier, whether it works, why not; strongest first."""
+def judge_sandbox(wanted: str, tiers: Sequence[TierProbe]) -> Finding:
+    """The finding for what `probe.report` has shown of the tiers, strongest first."""
     if wanted != AUTO:
-        tiers = [tier for tier in tiers if tier[0] == wanted]
-    reasons = " ".join(f"{name}: {reason}" for name, works, reason in tiers if not works)
-    taken = next((name for name, works, _ in tiers if works), None)
+        tiers = [one for one in tiers if one.tier == wanted]
+    taken = next((one for one in tiers if one.ok), None)
     if taken is None:
+        reasons = " ".join(f"{one.tier}: {one.reason}" for one in tiers)
         return Finding.failed("sandbox", "Builds cannot be confined here, so none is run.", reasons)
-    if taken != tiers[0][0]:
-        stronger = " ".join(f"{name}: {reason}" for name, _, reason in tiers[: [t[0] for t in tiers].index(taken)])
-        return Finding.warning("sandbox", f"{taken}; a stronger tier does not work here.", stronger)
-    return Finding.ok("sandbox", taken)
+    name = f"{taken.tier}: {taken.origin}" if taken.origin else taken.tier
+    stronger = tiers[: list(tiers).index(taken)]
+    if stronger:
+        reasons = " ".join(f"{one.tier}: {one.reason}" for one in stronger)
+        return Finding.warning("sandbox", f"{name}; a stronger tier does not work here.", reasons)
+    return Finding.ok("sandbox", name)
 
 
 def judge_groups(found: Survey) -> Finding:
@@ -174,14 +175,3 @@ def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there and can be looked at."""
     # not Path.exists, which raises PermissionError before Python 3.14
     return next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Where builds will be: the server's own folder, or one like it that is gone afterwards."""
-    work = folder / "work"
-    if work.is_dir():
-        yield work
-        return
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=_existing(folder)) as name:
-        yield Path(name)

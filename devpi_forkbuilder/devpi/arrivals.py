@@ -51,7 +51,10 @@ class Arrivals:
         self._fetch(lambda: self._lacking(order), order.pin.name)
 
     def fetch(self, path: str) -> None:
-        """Have the bytes of the published file `path` (`USER/INDEX/+f/...`). Raises UnreachableError."""
+        """Fetch the bytes of the published file `path` (`USER/INDEX/+f/...`). Raises UnreachableError.
+
+        Files of mirrors are left out: devpi asks their upstream for the metadata, which works without the primary.
+        """
         self._fetch(lambda: self._lacking_at(path), path)
 
     def _fetch(self, lacking: Callable[[], list[Lacking]], name: str) -> None:
@@ -73,6 +76,9 @@ class Arrivals:
 
     def _lacking_at(self, path: str) -> list[Lacking]:
         with self._xom.keyfs.read_transaction() as tx:
+            stage = self._xom.model.getstage("/".join(path.split("/")[:2]))
+            if stage is None or stage.ixconfig["type"] == "mirror":
+                return []
             entry = self._xom.filestore.get_file_entry(path)
             there = entry is None or not entry.meta or entry.file_exists()
             return [] if there else [(tx.at_serial, entry.key, entry.key.get())]

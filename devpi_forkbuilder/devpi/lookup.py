@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from devpi_forkbuilder.domain.wanted import Wanted, environment_of
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""
+UNIVERSAL = re.compile(r"-(py2\.)?py3-none-any\.whl$")
 NEAR = 50
 """How many projects after the one asked for are looked at for something to build ahead."""
 
@@ -41,6 +43,11 @@ class Pinned:
     def built(self) -> bool:
         """Whether a wheel fits the client."""
         return any(file.fits(self.client) for file in self.files)
+
+    @property
+    def for_everybody(self) -> bool:
+        """Whether there is a wheel that every client can install, so that who asks makes no difference."""
+        return any(UNIVERSAL.search(file.filename) for file in self.files)
 
     @property
     def hopeless(self) -> bool:
@@ -72,18 +79,6 @@ class Lookup:
             return ()
         forks = (base for base in stage.sro() if is_forkbuilder(base))
         return tuple(pinned for base in forks for pinned in self._of_project(base, project, client))
-
-    def settled(self, user: str, index: str, project: str) -> bool:
-        """Whether the page of a pinned project depends on nothing but devpi's store: no mirror adds files to it."""
-        stage = self._xom.model.getstage(user, index)
-        listed = ((base.ixconfig.get("mirror_whitelist") or ()) for base in (stage.sro() if stage is not None else ()))
-        return stage is not None and not any({"*", project} & set(names) for names in listed)
-
-    def chained(self, user: str, index: str) -> bool:
-        """Whether pages of an index come from another devpi: a mirror among its bases has a devpi's index as URL."""
-        stage = self._xom.model.getstage(user, index)
-        configs = [base.ixconfig for base in stage.sro()] if stage is not None else []
-        return any("/+simple" in config.get("mirror_url", "") for config in configs if config["type"] == "mirror")
 
     def of_index(
         self, user: str, index: str, project: str | None = None, python: str = ""

@@ -16,15 +16,18 @@ from devpi_server.log import thread_pop_log, thread_push_log
 from devpi_server.model import Rel
 from packaging.version import Version
 
+from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.settings import IndexSettings
 from devpi_forkbuilder.domain.targets import Client, Offer, client_of
 from devpi_forkbuilder.domain.versions import satisfies_pin
+from devpi_forkbuilder.domain.wanted import environment_of
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
@@ -115,6 +118,13 @@ class Releases:
         self._xom = xom
         self._offer = offer
         self.needs = needs
+
+    def index_health(
+        self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
+    ) -> IndexHealth:
+        """See `Publisher.index_health`."""
+        environment = environment_of(self._offer().client(python))
+        return index_health(self._xom, order, requirements, constraints, environment)
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""

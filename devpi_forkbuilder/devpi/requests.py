@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from devpi_server.views import is_requested_by_installer, is_simple_json
 from pyramid.authorization import ACLHelper, Everyone
 from pyramid.httpexceptions import HTTPForbidden, HTTPUnauthorized
 from pyramid.interfaces import ISecurityPolicy
+from webob.acceptparse import create_accept_header
 
 from devpi_forkbuilder.domain.targets import Client
 
@@ -29,6 +32,23 @@ def by_installer(request: Any) -> bool:
 def wants_json(request: Any) -> bool:
     """Whether the simple page will be JSON (PEP 691)."""
     return bool(is_simple_json(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for a page, as far as the page depends on it; `size` is the length of the texts that said so."""
+
+    json: bool
+    installer: bool
+    client: Client | None
+    size: int
+
+
+def asker_of(accept: str, agent: str) -> Asker:
+    """Return what the values of the headers Accept and User-Agent (empty: not sent) say to devpi's views and to us."""
+    request = SimpleNamespace(accept=create_accept_header(accept or None), user_agent=agent or None)
+    client = Client.of_user_agent(agent or None)
+    return Asker(wants_json(request), by_installer(request), client, len(accept) + len(agent))
 
 
 def may_read(request: Any, user: str, index: str) -> bool:

@@ -1,7 +1,8 @@
-"""A git URL's fragment as people write it, mended to the form a pin has.
+"""A git URL's fragment as people write it, in the form a pin has.
 
-Mended with a note: `#NAME==1.0` without `egg=`, one `=` for two, extras in the egg, `NAME-dev` and `NAME-1.0` (the
-egg naming of old setuptools) where the repository is called NAME. All else is left for `pins` to judge.
+Accepted with a note: `#NAME==1.0` without `egg=`, one `=` for two, extras in the egg, `NAME>=1.0`, `NAME-dev` and
+`NAME-1.0` (the egg naming of old setuptools) where the repository is called NAME, the hash of an archive. A fragment
+without a name is accepted too: the repository has the name. All else is left for `pins` to judge.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ from devpi_forkbuilder.domain.pins import KEYS, NAME
 from devpi_forkbuilder.domain.urls import Problem
 
 EGG = re.compile(r"(?P<name>[^\[=]*)(?:\[(?P<extras>[^\]]*)\])?(?:(?P<equals>=+)(?P<version>.*))?", re.DOTALL)
+RANGE = re.compile(r"(?P<name>[^\[\]<>=!~]+?)\s*(?:~=|!=|[<>]=?)[^\[\]]*")
+ARCHIVE_HASHES = ("md5=", "sha1=", "sha224=", "sha256=", "sha384=", "sha512=")  # pip's manual, "Hash-checking mode"
+UNNAMED = "unnamed"
 OLD_EGG = re.compile(r"(?P<name>.+?)-(?:dev|[0-9].*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`mended` is the fragment as a pin has it; `notes` say what was mended, `problems` what could not be."""
+    """`mended` is the fragment as a pin has it; `notes` say what was mended, `problems` what could not be.
+
+    `nameless`: no project is named, and UNNAMED stands in `mended` instead of it.
+    """
 
     mended: str
     extras: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    nameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,13 @@ class Egg:
 
 def read_fragment(text: str, repository: str, named: str = "") -> Fragment:
     """The fragment `text` of a URL whose repository is called `repository`; `named` is what stands before an `@`."""
-    parts = [unquote(part) for part in text.split("&") if part]
-    notes: list[str] = []
+    given = [unquote(part) for part in text.split("&") if part]
+    parts = [part for part in given if not part.startswith(ARCHIVE_HASHES)]
+    notes = [
+        f"{part.partition('=')[0]} of an archive left out: the index has a hash of its own"
+        for part in given
+        if part not in parts
+    ]
     named, equals, version = (named or "").partition("==")
     if equals:
         notes.append(
@@ -54,7 +67,7 @@ def read_fragment(text: str, repository: str, named: str = "") -> Fragment:
     eggs = [part.removeprefix("egg=") for part in parts if part.startswith("egg=")]
     others = [part for part in parts if not part.startswith("egg=")]
     if not eggs and not named:
-        return Fragment("&".join(["egg=unnamed", *others]), problems=(_nameless(repository),))
+        return Fragment("&".join([f"egg={UNNAMED}", *others]), notes=tuple(notes), nameless=True)
     read = [_read_egg(egg, repository, old_names=not named) for egg in eggs] or [Egg(named)]
     problems = tuple(_other_name(egg, named) for egg in read if named and not _same(egg.name, named))
     return Fragment(
@@ -78,6 +91,11 @@ def _is_egg(part: str, parts: list[str]) -> bool:
 
 
 def _read_egg(text: str, repository: str, *, old_names: bool) -> Egg:
+    ranged = RANGE.fullmatch(text)
+    if ranged and NAME.fullmatch(ranged["name"]):
+        return Egg(
+            ranged["name"], notes=(f"{text!r} is a range, and a commit has one version: read as {ranged['name']}",)
+        )
     found = EGG.fullmatch(text)
     if found is None:
         return Egg(text)
@@ -101,8 +119,3 @@ def _same(name: str, other: str) -> bool:
 
 def _other_name(egg: Egg, named: str) -> Problem:
     return f"{named!r} before the @ and egg={egg.name} name two projects", "keep the name before the @"
-
-
-def _nameless(repository: str) -> Problem:
-    guess = repository if NAME.fullmatch(repository) else "NAME"
-    return "no project name", f"add #egg={guess} (the name the project is published under)"

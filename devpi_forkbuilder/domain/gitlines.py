@@ -22,6 +22,10 @@ SCP = re.compile(r"(?P<login>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>[A-Za-z0-9.-]
 SSH_WITH_COLON = re.compile(
     r"ssh://(?P<login>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^0-9/].*)"
 )
+FOLDER = "subdirectory="
+OLD_EGG_VERSION = re.compile(r"#(?:[^\s#]*&)?egg=[^&\s;#]*==")
+GIT_LOGIN = re.compile(r"https://git@(?=[^/@]+/)")
+NO_LONGER_SERVED = re.compile(r"(?:git|http)://(?P<host>(?:www\.)?github\.com|gitlab\.com|bitbucket\.org)/")
 NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
 
@@ -42,7 +46,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class GitLine:
-    """A git requirement.
+    """A git requirement. `project` is empty when only the repository knows it.
 
     `url` has no `git+`, no ref and no user info but an ssh login; `ref` is a commit, branch or tag, or None for the
     repository's default branch; `version`, `subdirectory` and `marker` are None when not given; `comment` has its `#`;
@@ -72,6 +76,21 @@ class GitLine:
         ref = (self.ref or "").lower()
         return ref if COMMIT.fullmatch(ref) else None
 
+    @property
+    def nameless(self) -> bool:
+        """Whether the project's name has to be read from the repository."""
+        return not self.project
+
+    @property
+    def label(self) -> str:
+        """How messages call the requirement."""
+        return self.project or f"git+{self.url}"
+
+    @property
+    def old_egg(self) -> bool:
+        """Whether it is written as `#egg=NAME==VERSION`, which new pip refuses (an egg is a name by PEP 508)."""
+        return OLD_EGG_VERSION.search(self.place.text) is not None
+
     def pin(self, commit: str) -> Pin:
         """The pin of this requirement at `commit`; raises PinsRefusedError when that is no full commit."""
         return Pin.parse(str(Pin(self.project, self.url, commit, self.version, self.subdirectory)), self.place.line)
@@ -89,6 +108,7 @@ class Written:
     editable: bool = False
     comment: str = ""
     notes: tuple[str, ...] = ()
+    nameless: bool = False
 
 
 def judged(written: Written, place: Place, problems: tuple[Problem, ...] = ()) -> GitLine | tuple[Fault, ...]:
@@ -96,13 +116,13 @@ def judged(written: Written, place: Place, problems: tuple[Problem, ...] = ()) -
     url, notes = plain_url(written.location)
     found = [*problems, *ref_problems(written.ref), *_extra_problems(written.extras), *_marker_problems(written.marker)]
     try:
-        pin = Pin.parse(f"git+{url}@{ANY_COMMIT}#{written.fragment}")
+        pin = Pin.parse(f"git+{url}@{ANY_COMMIT}#{_plain_subdirectory(written.fragment)}")
     except PinsRefusedError as refused:
         return place.faults([*found, *((fault.problem, fault.mend) for fault in refused.faults)])
     if found:
         return place.faults(found)
     return GitLine(
-        project=pin.project,
+        project="" if written.nameless else pin.project,
         url=pin.url,
         ref=written.ref,
         version=pin.version,
@@ -122,9 +142,27 @@ def fragment(project: str, version: str | None = None, subdirectory: str | None 
     return egg + (f"&subdirectory={subdirectory}" if subdirectory else "")
 
 
+def _plain_subdirectory(text: str) -> str:
+    """The fragment without what pip ignores in `subdirectory`: `dir/` is `dir`; `.` and `` are the root."""
+    parts = []
+    for part in text.split("&"):
+        folder = re.sub(r"^(?:\./+)+|(?:/+\.?)+$", "", part.removeprefix(FOLDER))
+        if not part.startswith(FOLDER):
+            parts.append(part)
+        elif folder not in {"", "."}:
+            parts.append(f"{FOLDER}{folder}")
+    return "&".join(parts)
+
+
 def plain_url(location: str) -> tuple[str, tuple[str, ...]]:
-    """The URL of a repository, scp's form converted, with a note for each conversion."""
+    """The URL of a repository: scp's form and what public hosts no longer serve converted, with a note for each."""
     url = location.removeprefix("git+")
+    if GIT_LOGIN.match(url):  # git's own login of ssh URLs, which is no credential over https
+        return GIT_LOGIN.sub("https://", url), ("the login name git@ means nothing over https: left out",)
+    gone = NO_LONGER_SERVED.match(url)
+    if gone:
+        converted = f"https://{gone['host']}/{url[gone.end() :]}"
+        return converted, (f"{gone['host']} serves https only: read as git+{converted}",)
     found = SSH_WITH_COLON.fullmatch(url) or (SCP.fullmatch(url) if "://" not in url else None)
     if found is None:
         return url, ()

@@ -1,7 +1,8 @@
 """The text of one requirement line to a git requirement, in all the forms that are in use.
 
-`git+URL@REF#egg=NAME==1.0`, `-e`, `NAME[extra] @ git+URL@REF ; marker`, options behind it. What is read otherwise than
-written gets a note; what cannot be read, a fault. Source: PEP 508, and pip's manual, "VCS Support".
+`git+URL@REF#egg=NAME==1.0`, `-e`, `NAME[extra] @ git+URL@REF ; marker`, options behind it, and the URL of an archive
+that a git host makes of a commit. What is read otherwise than written gets a note; what cannot be read, a fault.
+Source: PEP 508, and pip's manual, "VCS Support".
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from devpi_forkbuilder.domain.archive_urls import Archive, read_archive_url
 from devpi_forkbuilder.domain.fragments import Fragment, extra_names, read_fragment
 from devpi_forkbuilder.domain.gitlines import GitLine, Place, Written, judged, plain_url, repository_name, split_ref
 from devpi_forkbuilder.domain.pins import Fault
 
 EDITABLE = re.compile(r"(?:-e\s*|--editable(?:\s*=\s*|\s+))(?P<rest>\S.*)", re.DOTALL)
-LOCATION = r"(?:git\+|git://|git@[^\s/:]+:)\S.*"
+LOCATION = r"(?:git\+|git://|git@[^\s/:]+:|https?://)\S.*"
 NAMED = re.compile(rf"(?P<name>[^\s\[\]@;#/:]+)(?:\s*\[(?P<extras>[^\]]*)\])?\s*@\s*(?P<rest>{LOCATION})", re.DOTALL)
 BARE = re.compile(LOCATION, re.DOTALL)
+HTTP = re.compile("https?://")
 ELSEWHERE = re.compile(r"(?:^|[\s\"'=@])git\+(?:[a-z]+:|git@)")
 OPTIONS = re.compile(r"(?<!\s)\s+--?[A-Za-z].*", re.DOTALL)
 PARTS = re.compile(r"(?P<url>[^\s;]+)\s*(?:;\s*(?P<marker>.*))?", re.DOTALL)
@@ -38,14 +41,18 @@ def read_git_line(
         return (
             place.faults([("a git URL in a form that pip does not read", f"write {SYNTAX}")]) if _stray(bare) else None
         )
+    rest = named["rest"] if named else body
+    archive = read_archive_url(re.split(r"[\s;#]", rest, maxsplit=1)[0])
+    if archive is None and HTTP.match(rest):
+        return None
     if unset:
         return place.faults(
             [(f"the environment variable {name} is not set", "set it, or write its value") for name in unset]
         )
-    parts = PARTS.fullmatch(OPTIONS.sub("", named["rest"] if named else body).strip())
+    parts = PARTS.fullmatch(OPTIONS.sub("", rest).strip())
     if parts is None:
         return place.faults([("something follows the URL", f"write {SYNTAX}, and a marker after ' ; '")])
-    location, ref, fragment = _split(parts["url"], named["name"] if named else "")
+    location, ref, fragment = _split(parts["url"], named["name"] if named else "", archive)
     extras = (*extra_names(named["extras"] if named else None), *fragment.extras)
     written = Written(
         location=location,
@@ -55,7 +62,8 @@ def read_git_line(
         marker=(parts["marker"] or "").strip() or None,
         editable=editable is not None,
         comment=comment,
-        notes=(*notes, *fragment.notes),
+        notes=(*notes, *((archive.note,) if archive else ()), *fragment.notes),
+        nameless=fragment.nameless,
     )
     return judged(written, place, fragment.problems)
 
@@ -66,9 +74,9 @@ def expand(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[str, ...]]
     return VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], text), unset
 
 
-def _split(url: str, named: str) -> tuple[str, str | None, Fragment]:
+def _split(url: str, named: str, archive: Archive | None) -> tuple[str, str | None, Fragment]:
     before, _, fragment = url.partition("#")
-    location, ref = split_ref(before)
+    location, ref = (archive.url, archive.ref) if archive else split_ref(before)
     return location, ref, read_fragment(fragment, repository_name(plain_url(location)[0]), named)
 
 

@@ -36,7 +36,10 @@ def redacted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one line, and how to mend it. `line` counts from 1; `where` names a file, or is empty."""
+    """What is wrong with one line, and how to fix it.
+
+    `line` counts from 1 and is 0 when the fault is the file's; `where` names a file, or is empty.
+    """
 
     line: int
     text: str
@@ -45,8 +48,10 @@ class Fault:
     where: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.where}:{self.line}" if self.where else f"line {self.line}"
-        return f"{place}: {self.problem}: {self.text!r}: {self.mend}"
+        line = f"line {self.line}" if self.line else ""
+        place = f"{self.where}:{self.line}" if self.where and self.line else self.where or line
+        quoted = repr(self.text) if self.text else ""
+        return ": ".join(part for part in (place, self.problem, quoted, self.mend) if part)
 
 
 class PinsRefusedError(RefusedError):

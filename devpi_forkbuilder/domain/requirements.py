@@ -6,16 +6,16 @@ Lines that have nothing to do with git are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.gitlines import GitLine, Place
+from devpi_forkbuilder.domain.gitlines import GitLine, Place, repository_name
 from devpi_forkbuilder.domain.gitsyntax import read_git_line
 from devpi_forkbuilder.domain.includes import Include, read_include, same_file
 from devpi_forkbuilder.domain.lines import Logical, logical_lines
-from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError, redacted
+from devpi_forkbuilder.domain.pins import NAME, Fault, Pin, PinsRefusedError, redacted
 
 IncludeText = Callable[[str, str], str]
 """(name, from) to the text of an included file: its name, joined to the folder of the file `from` that names it.
@@ -100,16 +100,43 @@ def read_file(text: str, name: str, constraint: bool = False, *, environ: Mappin
 def pins_of(requirements: Requirements) -> tuple[Pin, ...]:
     """The pins of all git requirements, one for each project and version.
 
-    Raises PinsRefusedError with every fault: those of reading, requirements without a full commit, and two commits (or
-    subdirectories) for one project and version.
+    Raises PinsRefusedError with every fault: those of reading, requirements without a name or a full commit, and two
+    commits (or subdirectories) for one project and version.
     """
-    faults = list(requirements.faults)
-    faults += [_unpinned(line) for line in requirements.git_lines if line.commit is None]
-    pinned = {line: line.pin(line.commit) for line in requirements.git_lines if line.commit is not None}
+    lines = requirements.git_lines
+    faults = [*requirements.faults, *unsettled(lines)]
+    pinned = {line: line.pin(line.commit) for line in lines if line.commit is not None and not line.nameless}
     faults += _conflicts(pinned)
     if faults:
         raise PinsRefusedError(faults)
     return tuple({(pin.name, pin.release): pin for pin in reversed(pinned.values())}.values())[::-1]
+
+
+RESOLVER = "'devpi forks pin -r {file}'"
+"""The command that asks repositories."""
+
+
+def unsettled(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]:
+    """Names and commits that repositories have to be asked for; `resolver` is what does so (`{file}` is its file)."""
+    found = []
+    for line in lines:
+        how = resolver.format(file=line.place.file or "FILE")
+        found += [_unnamed(line, how)] if line.nameless else []
+        found += [_unpinned(line, how)] if line.commit is None else []
+    return found
+
+
+def contradicting(lines: Iterable[GitLine]) -> tuple[GitLine, ...]:
+    """The requirements without a version that name a commit other than another one of their project does."""
+    first: dict[tuple[str, Version | None], GitLine] = {}
+    found: dict[GitLine, None] = {}
+    for line in lines:
+        if line.nameless or line.version is not None:
+            continue
+        other = first.setdefault((line.name, None), line)
+        if (other.commit, other.subdirectory) != (line.commit, line.subdirectory):
+            found.update({other: None, line: None})
+    return tuple(found)
 
 
 def _line(logical: Logical, file: str, environ: Mapping[str, str]) -> tuple[Line, tuple[Fault, ...]]:
@@ -132,16 +159,26 @@ def _unreadable(name: str, error: OSError | UnicodeError) -> str:
     return f"{name} cannot be read" + (f" ({why})" if why else "")
 
 
-def _unpinned(line: GitLine) -> Fault:
+def _unnamed(line: GitLine, resolver: str) -> Fault:
+    guess = repository_name(line.url)
+    folder = f"&subdirectory={line.subdirectory}" if line.subdirectory else ""
+    mend = (
+        f"add #egg={guess if NAME.fullmatch(guess) else 'NAME'} (the name the project is published under){folder}; "
+        f"{resolver} reads it from the repository"
+    )
+    return line.place.faults([("no project name", mend)])[0]
+
+
+def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
-    resolve = f"'devpi forks pin -r {place.file or 'FILE'}' resolves it"
+    resolve = f"{resolver} resolves it"
     if not ref:
         problem, mend = "no commit, so whatever the default branch has today", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:
         problem, mend = f"{ref!r} is not a full commit id", f"write all 40 (or 64) hex digits; {resolve}"
     else:
         problem, mend = f"{redacted(ref)!r} is a branch or tag, which can move", resolve
-    return Fault(place.line, redacted(place.text), problem, mend, place.file)
+    return place.faults([(problem, mend)])[0]
 
 
 def _conflicts(pinned: Mapping[GitLine, Pin]) -> Iterator[Fault]:
@@ -152,4 +189,15 @@ def _conflicts(pinned: Mapping[GitLine, Pin]) -> Iterator[Fault]:
             what = f"{pin.project} {pin.version or '(no version)'}"
             where = f"{other.place.file}:{other.place.line}" if other.place.file else f"line {other.place.line}"
             problem = f"{what} has another commit or subdirectory in {where}"
-            yield Fault(line.place.line, redacted(line.place.text), problem, "keep one of the two", line.place.file)
+            yield line.place.faults([(problem, _either(line, pin))])[0]
+
+
+def _either(line: GitLine, pin: Pin) -> str:
+    """What to write where one project has two commits: an index tells two pins of a project apart by version only."""
+    if line.marker is None:
+        return "keep one of the two"
+    return (
+        "an index tells two commits of a project apart by their versions: give each line the version of its commit, "
+        f"here git+{pin.url}@{pin.commit7}...#egg={pin.project}==VERSION ; {line.marker}; "
+        "if both have the same version, change it in one of the two branches"
+    )

@@ -40,6 +40,10 @@ class Wanted:
         """A normalized name that was not given yet; None when there is none."""
         return self._left.pop(0) if self._left else None
 
+    def specifier(self, name: str) -> SpecifierSet:
+        """The versions that `name` is wanted in."""
+        return self._specifiers[name]
+
     def allows(self, name: str, version: Version | None) -> bool:
         """Whether the version, when it is known, is one that `name` is wanted in."""
         return version is None or self._specifiers[name].contains(version, prereleases=True)

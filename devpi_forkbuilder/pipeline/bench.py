@@ -154,7 +154,9 @@ class Bench:
     def _run(self, command: Command) -> Finished:
         guard = FolderGuard(self.folder.root, self._deadline.limits.folder, self.watch.cancelled)
         try:
-            return process.run(command, log=self.watch.log, cancelled=guard.asked)
+            done = process.run(command, log=self.watch.log, cancelled=guard.asked)
         except CancelledError:
             guard.judge()
             raise
+        guard.judge_end()
+        return done

@@ -18,6 +18,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline import history, lfs, refusal, submodules, tree
 from devpi_forkbuilder.pipeline.archiving import Part
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.git import Watch
 from devpi_forkbuilder.pipeline.mirror import Mirror, Mirrors
 from devpi_forkbuilder.pipeline.repository import COMMON_OPTIONS, init_arguments
@@ -219,7 +220,7 @@ class _Work:
         return self.git.local(folder, *arguments, watch=self.watch, protocols=("file",), settings=settings)
 
     def _empty(self, into: Path) -> None:
-        shutil.rmtree(into, ignore_errors=True)
+        remove(into)
 
     def _check_space(self, into: Path) -> None:
         self.mirrors.check_space()

@@ -34,12 +34,17 @@ class FolderGuard:
         """Whether the command should end now."""
         return self._cancelled() or self._full or self._look()
 
+    def judge_end(self) -> None:
+        """Look once more when the command has ended by itself; raises as `judge`."""
+        self._full = folder_size(self._folder, self._limit) > self._limit
+        self.judge()
+
     def judge(self) -> None:
         """Raises LimitsError (`work-folder-too-large`) when the folder was the reason to end."""
         if self._full:
             raise LimitsError(
                 "work-folder-too-large",
-                f"The build's work folder grew beyond {self._limit // 2**20} MiB, and the build was stopped.",
+                f"The build's work folder grew beyond {self._limit // 2**20} MiB, or has folders that cannot be read.",
                 next_step="Look for what the build writes, or raise --forkbuilder-limit-folder.",
             )
 

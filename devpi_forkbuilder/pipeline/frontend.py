@@ -7,6 +7,7 @@ that neither sees what the other left; when it fails, that is said in the log an
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from devpi_forkbuilder.pipeline import hook
 from devpi_forkbuilder.pipeline.backend import BuildSystem, asks_for_nothing, read_build_system
 from devpi_forkbuilder.pipeline.bench import Bench
 from devpi_forkbuilder.pipeline.passes import Login
-from devpi_forkbuilder.pipeline.supplies import Supplies, supply
+from devpi_forkbuilder.pipeline.supplies import Health, Supplies, supply, unknown
 
 WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
 LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
@@ -31,8 +32,9 @@ LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the co
 class Wanted:
     """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
 
-    `pins_url` is an index that is asked first, `login` is for the one that is ours (see `Supplies`). `needs` is told
-    each set of requirements before it is installed, and raises when that has to wait.
+    `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
+    cannot be installed (see `Supplies`). `needs` is told each set of requirements before it is installed, and raises
+    when that has to wait.
     """
 
     project: Path
@@ -42,6 +44,7 @@ class Wanted:
     pins_url: str = ""
     needs: Callable[[tuple[str, ...]], None] = lambda _requirements: None
     login: Login | None = None
+    health: Health = unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def build(bench: Bench, wanted: Wanted) -> Left:
     system = read_build_system(wanted.project)
     copy = _copied(bench, wanted)
     try:
-        supplies = Supplies(system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login)
+        supplies = Supplies(
+            system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
+        )
         supplies, held = _equip(bench, system, supplies, wanted)
         wheel = _build_wheel(bench, wanted.project)
         sdist = None if copy is None else _try_sdist(bench, system, supplies, replace(wanted, project=copy))
@@ -78,8 +83,24 @@ def _copied(bench: Bench, wanted: Wanted) -> Path | None:
     if not wanted.sdist:
         return None
     source, target = bench.folder.source, bench.folder.box / "sdist-src"
-    shutil.copytree(source, target, symlinks=True)
+    _copy_tree(source, target)
     return target / wanted.project.relative_to(source)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a checkout, links as links. Without recursion: its paths are short, and may have 500 levels all the same."""
+    folders = [(str(source), str(target))]
+    while folders:
+        here, there = folders.pop()
+        Path(there).mkdir()
+        shutil.copystat(here, there)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                copy = f"{there}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, copy))
+                else:
+                    shutil.copy2(entry.path, copy, follow_symlinks=False)
 
 
 def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> tuple[Supplies, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import LimitsError, SourceError
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.git import Git, Watch
 from devpi_forkbuilder.pipeline.placing import placed
 from devpi_forkbuilder.pipeline.tree import FILE_MODES, Entry
@@ -78,7 +79,7 @@ def fill(git: Git, place: Place, pointers: list[Pointer], watch: Watch, limit: i
             source = place.store / pointer.digest if kept and place.store is not None else _fetched(objects, pointer)
             _put(source, place, pointer)
     finally:
-        shutil.rmtree(objects, ignore_errors=True)
+        remove(objects)
 
 
 def endpoint(url: str) -> str:

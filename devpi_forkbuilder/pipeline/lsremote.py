@@ -55,7 +55,7 @@ def ls_remote(
     except LimitsError as error:
         raise SourceError("repository-unreachable", error.what, next_step=_mend(url)) from error
     if finished.returncode != 0:
-        raise SourceError("repository-unreachable", _said(finished), next_step=_mend(url))
+        raise SourceError("repository-unreachable", said(finished, "git ls-remote"), next_step=_mend(url))
     return advertised(finished.stdout.decode("utf-8", "replace"))
 
 
@@ -71,11 +71,11 @@ def advertised(output: str) -> dict[str, str]:
     return {match["name"]: match["id"] for match in found if match}
 
 
-def _said(finished: Finished) -> str:
+def said(finished: Finished, command: str) -> str:
     """git's own words, which are for people; nothing is decided by them."""
     lines = [CONTROL.sub(" ", line).strip() for line in finished.tail.decode("utf-8", "replace").splitlines()]
     words = "; ".join(redacted(line) for line in lines[-3:] if line)
-    return f"git ls-remote ended with status {finished.returncode}" + (f" ({words})." if words else ".")
+    return f"{command} ended with status {finished.returncode}" + (f" ({words})." if words else ".")
 
 
 def _mend(url: str) -> str:

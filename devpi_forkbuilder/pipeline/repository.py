@@ -8,11 +8,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import refusal
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
-from devpi_forkbuilder.pipeline.git import Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.deep_tree import remove
+from devpi_forkbuilder.pipeline.git import FILE, Git, Transfer, Watch
 
 UNFINISHED = "forkbuilder-unfinished"
 COMMON_OPTIONS = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--force")
@@ -65,7 +67,7 @@ class Repository:
 
     def discard(self) -> None:
         """Throw the repository away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
     def local(self, *arguments: str, stdin: bytes = b"") -> Finished:
         """Run git in it, without network."""
@@ -76,7 +78,9 @@ class Repository:
         # The mark outlives a crash and a fetch that was ended by force; both leave locks and halves of packs behind.
         mark = self.folder / UNFINISHED
         mark.touch()
-        arguments = ("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
+        # A checkout of continuous integration is often shallow itself; its own end of history is taken over then.
+        local = ("--update-shallow",) if urlsplit(self.url).scheme == FILE else ()
+        arguments = ("fetch", *COMMON_OPTIONS, *local, *options, "--", self.url, *refspecs)
         try:
             transfer = self.git.network(self.folder, self.url, *arguments, watch=self._guarded())
             self.room.check(self.folder, self.url)

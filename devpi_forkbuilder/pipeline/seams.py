@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
@@ -44,6 +45,9 @@ class Progress(Protocol):
 
         Raises NeedsPinsError when some of them are pinned projects that have to be built first.
         """
+
+    def index_health(self, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str) -> IndexHealth:
+        """Ask the indexes themselves about `requirements`, which could not be installed. Never raises."""
 
 
 class Builder(Protocol):
@@ -107,6 +111,10 @@ class Sandbox(Protocol):
     @property
     def name(self) -> str:
         """The tier, as shown in the status and in each file's provenance."""
+
+    @property
+    def origin(self) -> str:
+        """The program that confines, its version and where it comes from; empty when it is the kernel alone."""
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
         """A box in which `work` is writable and, beside the system, only `readable` can be read.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins import NAME
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
 from devpi_forkbuilder.pipeline.bench import Bench
@@ -29,7 +30,17 @@ PAUSES = (0.5, 2.0)
 """Seconds between tries to install what is required."""
 LISTED = 500
 FROM_SOURCE = "Requirements that have no wheel are built, by their own code, only for projects in fork_build_network."
+LOOK_AT_INDEX = "Check the server's network, proxy and certificates for it; it is tried again by itself."
 HINT = "fork_build_constraints can hold a requirement back, for example to an older release that still fits."
+
+
+Health = Callable[[tuple[str, ...], tuple[str, ...]], IndexHealth]
+"""What the indexes say of requirements under constraints, both as PEP 508 lines."""
+
+
+def unknown(_requirements: tuple[str, ...], _constraints: tuple[str, ...]) -> IndexHealth:
+    """Return that nothing is known: the `Health` where nobody can ask."""
+    return IndexHealth()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,8 @@ class Supplies:
 
     `pins_url`, if there is one, is an index whose projects are taken from there and nowhere else (uv's manual,
     "Searching across multiple indexes": the first index that has a project is the only one). `login` is for the index
-    that is this server's own: `pins_url` if there is one, else `index_url`.
+    that is this server's own: `pins_url` if there is one, else `index_url`. `health` asks the indexes themselves about
+    requirements that could not be installed.
     """
 
     requires: tuple[str, ...]
@@ -46,6 +58,7 @@ class Supplies:
     index_url: str = ""
     pins_url: str = ""
     login: Login | None = None
+    health: Health = unknown
 
 
 def refused(requires: Iterable[str]) -> list[str]:
@@ -91,24 +104,33 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     folder = bench.folder
     constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
     arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
-    done = _fill_with_wheels(bench, (*arguments, "--only-binary", ":all:", "--", *supplies.requires), supplies.login)
+    done, health = _fill_with_wheels(bench, supplies, (*arguments, "--only-binary", ":all:", "--", *supplies.requires))
     if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
         done = _fill_from_source(bench, supplies)
-    _judge(done, supplies, bench.network)
+    _judge(done, supplies, bench.network, health)
 
 
-def _fill_with_wheels(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> Finished:
-    """More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
+def _fill_with_wheels(bench: Bench, supplies: Supplies, arguments: tuple[str, ...]) -> tuple[Finished, IndexHealth]:
+    """Install, again if the indexes do not rule it out; how it ended, and what the indexes said of it.
+
+    More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
     for it "not found", and two who fetch one file at once get an error (seen with 6.20.3).
     """
+    done, health = _install(bench, arguments, supplies.login), IndexHealth()
     for pause in PAUSES:
-        done = _install(bench, arguments, login)
         if done.returncode == 0:
-            return done
+            break
+        health = supplies.health(supplies.requires, supplies.constraints)
+        if health.fault:
+            bench.watch.log.say(health.fault)
+        elif done.returncode == UNMET and health.unmet:
+            bench.watch.log.say(f"no index has a wheel that fits: {', '.join(health.unmet)}")
+            break
         bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
         time.sleep(pause)
-    return _install(bench, arguments, login)
+        done = _install(bench, arguments, supplies.login)
+    return done, health
 
 
 def _install(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> Finished:
@@ -150,13 +172,20 @@ def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[
     return ("pip", "install", "--python", environment, *index, *first, *held_back)
 
 
-def _judge(done: Finished, supplies: Supplies, network: bool) -> None:
+def _judge(done: Finished, supplies: Supplies, network: bool, health: IndexHealth) -> None:
+    """Raise the failure of an installation. Whoever may be to blame, it is tried again later: what is not there today
+    may be released tomorrow, and an index may fail in ways that look as if a release was missing.
+    """
     if done.returncode == 0:
         return
+    if health.fault:
+        raise InfrastructureError("index-unreachable", health.fault, next_step=LOOK_AT_INDEX)
     if done.returncode == UNMET:
         kind = "" if network else " from wheels"
-        what = f"What the build requires cannot be installed{kind}: {', '.join(supplies.requires)}."
-        raise BuildError("requirements-unresolvable", what, next_step=HINT if network else f"{HINT} {FROM_SOURCE}")
+        named = f" No index has a wheel of {', '.join(health.unmet)} that fits." if health.unmet and not network else ""
+        what = f"What the build requires cannot be installed{kind}: {', '.join(supplies.requires)}.{named}"
+        step = HINT if network else f"{HINT} {FROM_SOURCE}"
+        raise BuildError("requirements-unresolvable", what, next_step=step, retryable=True)
     what = f"uv could not install what the build requires (status {done.returncode})."
     raise InfrastructureError("index-unreachable", what, next_step="The log shows which host or file failed.")
 

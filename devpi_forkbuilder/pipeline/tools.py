@@ -62,12 +62,12 @@ class Tools:
 
 def find_uv(path: str) -> Tool:
     """uv as it was installed with this package, or from `path` (as in PATH). Raises as `Tools.find`."""
-    return _tool("uv", uv_program(path), path)
+    return tool_at("uv", uv_program(path), path)
 
 
 def find_git(path: str) -> Tool:
     """git from `path` (as in PATH). Raises as `Tools.find`."""
-    return _tool("git", _which("git", path), path)
+    return tool_at("git", _which("git", path), path)
 
 
 def uv_program(path: str) -> Path:
@@ -85,7 +85,11 @@ def _which(name: str, path: str) -> Path:
     return Path(found)
 
 
-def _tool(name: str, program: Path, path: str) -> Tool:
+def tool_at(name: str, program: Path, path: str) -> Tool:
+    """The program `program`, asked for its version with `path` as PATH.
+
+    Raises InfrastructureError (`program-broken`) when it does not answer as `name` does.
+    """
     env = {"PATH": path, "LC_ALL": "C.UTF-8"}
     ask = Command((str(program), "--version"), env, Path("/"), TIMEOUT, f"{name} --version", capture=True)
     silence = Silence()

@@ -6,17 +6,18 @@ What a build leaves in it belongs to the build: nothing in it is followed, only 
 from __future__ import annotations
 
 import contextlib
-import os
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.deep_tree import remove
 
 PREFIX = "build-"
+log = logging.getLogger(__name__)
 FLOOR = 512 * 1024 * 1024
 """Bytes that must be free on the disk before a build takes more of it."""
 
@@ -87,12 +88,11 @@ def owner_of(pid: int) -> str:
 
 
 def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of) -> tuple[Path, ...]:
-    """Remove the work folders of processes that are gone; returns what was removed."""
+    """Remove the work folders of processes that are gone; returns what was removed. Never raises."""
     removed = []
     for path in sorted(parent.glob(f"{PREFIX}*")):
         name = path.name.removeprefix(PREFIX).partition("-")[0]
-        if not _lives(name, owner):
-            discard(path)
+        if not _lives(name, owner) and discard(path):
             removed.append(path)
     return tuple(removed)
 
@@ -105,29 +105,19 @@ def check_space(path: Path, floor: int = FLOOR) -> None:
         raise InfrastructureError("disk-full", what, next_step="Make room, or move --forkbuilder-dir.")
 
 
-def discard(path: Path) -> None:
-    """Remove `path`, a link, file or folder, even when what is in it is write-protected. Never raises OSError."""
-    if path.is_symlink() or not path.is_dir():
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():  # folders without permissions stop rmtree: open them, and once more
-        _open_up(path)
-        shutil.rmtree(path, ignore_errors=True)
+def discard(path: Path) -> bool:
+    """Remove `path`, a link, file or folder, whatever a build has made of it; False when something stays.
 
-
-def _open_up(path: Path) -> None:
-    for folder, names, _ in os.walk(path, onerror=_ignore):
-        for name in (".", *names):
-            inner = Path(folder, name)
-            if not inner.is_symlink():
-                with contextlib.suppress(OSError):
-                    inner.chmod(0o700)
-
-
-def _ignore(error: Any) -> None:
-    """What cannot be listed is left; the next sweep tries again."""
+    Never raises: what stays is named in the server's log, and the next start tries again.
+    """
+    try:
+        gone = remove(path)
+    except Exception:
+        log.exception("%s could not be removed", path)
+        return False
+    if not gone:
+        log.warning("%s could not be removed: look at its file system", path)
+    return gone
 
 
 def _lives(name: str, owner: Callable[[int], str]) -> bool:

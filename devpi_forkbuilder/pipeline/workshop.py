@@ -126,6 +126,7 @@ class Workshop:
             index_url=order.requirements_url,
             pins_url=order.pins_url,
             needs=lambda requirements: progress.needs(requirements, interpreter.name),
+            health=lambda requirements, constraints: progress.index_health(requirements, constraints, interpreter.name),
             sdist=order.versions is Versions.PLAIN,
             login=partial(self.passes.issue, order.index),
         )
@@ -181,6 +182,7 @@ class Workshop:
             "uv": self.tools.uv.version,
             "git": self.tools.git.version,
             "sandbox": self.equipment.sandbox.name,
+            "sandbox_program": self.equipment.sandbox.origin,
             "bounded": " ".join(bounded(self.equipment.sandbox)),
             "network": "yes" if order.recipe.network else "no",
             "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",

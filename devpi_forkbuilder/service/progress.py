@@ -6,10 +6,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.states import SECONDS, State, may_follow
 from devpi_forkbuilder.pipeline.seams import LogSink, NeedsPinsError
 from devpi_forkbuilder.service.board import Board
+from devpi_forkbuilder.service.failures import report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.news import tell
 from devpi_forkbuilder.service.records import Failure, Record
@@ -86,6 +88,14 @@ class Run:
         orders = self._index.needs(self.order, requirements, python)
         if orders:
             raise NeedsPinsError(orders, python)
+
+    def index_health(self, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str) -> IndexHealth:
+        """Ask the indexes themselves about `requirements`; nothing is known when that fails as well."""
+        try:
+            return self._index.index_health(self.order, requirements, constraints, python)
+        except Exception as error:  # noqa: BLE001 - a failed question must not hide the failure that it is about
+            report(error, f"asking the indexes of {self.order.index}")
+            return IndexHealth()
 
     def parked(self) -> None:
         """Others have to be built first; this was no attempt. Raises CancelledError when the run was ended."""

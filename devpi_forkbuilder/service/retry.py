@@ -14,20 +14,35 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 5.0
 GROWTH = 3.0
 LONGEST_PAUSE = 900.0
-RETRIED_KINDS = frozenset({Kind.SOURCE, Kind.INFRASTRUCTURE})
+SLOW_FIRST_PAUSE = 120.0
+SLOW_GROWTH = 2.0
+SLOW_LONGEST_PAUSE = 1800.0
+QUICK_LONGEST_PAUSE = 45.0
+OTHERS_NETWORK = frozenset({"index-unreachable", "host-unreachable", "host-silent"})
+"""Faults that end without a change on this server, and that are cheap to find: one transfer."""
 
 
-def retry_after(attempts: int) -> float:
-    """The pause in seconds after the failure of attempt number `attempts` (from 1): 5, 15, 45, ... 900."""
+def retry_after(
+    attempts: int, first: float = FIRST_PAUSE, growth: float = GROWTH, most: float = LONGEST_PAUSE
+) -> float:
+    """Return the pause in seconds after the failure of attempt number `attempts` (from 1): 5, 15, 45, ... 900."""
     exponent = min(max(attempts, 1) - 1, 10)
-    return min(FIRST_PAUSE * math.pow(GROWTH, exponent), LONGEST_PAUSE)
+    return min(first * math.pow(growth, exponent), most)
 
 
 def retry_at(error: ForkbuilderError, attempts: int, now: float) -> float | None:
-    """When (seconds since the epoch) the work may be tried again by itself after `error`; None: never."""
-    if error.retryable and error.kind in RETRIED_KINDS:
-        return now + retry_after(attempts)
-    return None
+    """Return when (seconds since the epoch) the work may be tried again by itself after `error`; None: never.
+
+    The pauses grow to 45 seconds for the network of others, to 15 minutes for the rest of this server's faults, and
+    from 2 to 30 minutes where the fork is probably to blame.
+    """
+    if not error.retryable:
+        return None
+    if error.kind not in {Kind.SOURCE, Kind.INFRASTRUCTURE}:
+        return now + retry_after(attempts, SLOW_FIRST_PAUSE, SLOW_GROWTH, SLOW_LONGEST_PAUSE)
+    if error.reference in OTHERS_NETWORK:
+        return now + retry_after(attempts, most=QUICK_LONGEST_PAUSE)
+    return now + retry_after(attempts)
 
 
 def decide(record: Record | None, fingerprint: str, now: float, force: bool) -> bool:

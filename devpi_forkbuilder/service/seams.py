@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.pipeline.seams import LogSink
@@ -26,6 +27,11 @@ class Publisher(Protocol):
 
     def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
         """The orders that have to be built before `requirements` (PEP 508 lines) can be installed for `python`."""
+
+    def index_health(
+        self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
+    ) -> IndexHealth:
+        """What the indexes behind `order` say of `requirements` when they are asked directly."""
 
 
 class Clock(Protocol):

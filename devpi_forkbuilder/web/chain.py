@@ -14,8 +14,10 @@ from typing import Any
 
 from pyramid.threadlocal import RequestContext
 
+from devpi_forkbuilder.devpi.store_facts import Facts
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
+from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import bare_page
 from devpi_forkbuilder.web.stream import HeldStream
 
@@ -84,12 +86,18 @@ class Work:
             self._ended.set()
 
 
-def chained_page(context: Context, handler: Callable[[Any], Any], request: Any, key: Key) -> Any:
+def chained_page(context: Context, handler: Callable[[Any], Any], request: Any, key: Key, facts: Facts) -> Any:
     """The page, at once or held. Without a free seat it is devpi's own affair."""
     if not context.seats.take():
         return handler(request)
     work = Work(handler, request, key)
-    return ChainedPage(context, request, work).answer(work.response)
+
+    def at_once() -> Any:
+        response = work.response()
+        rest_on(response, facts)
+        return response
+
+    return ChainedPage(context, request, work).answer(at_once)
 
 
 class ChainedPage(HeldStream):

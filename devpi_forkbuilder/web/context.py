@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.lookup import Lookup
+from devpi_forkbuilder.devpi.mirrors import MirrorPages
+from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
@@ -15,6 +18,7 @@ from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.seats import Seats
 
 REGISTRY = "forkbuilder"
@@ -92,7 +96,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own.
+    """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own, and `store` its serials.
+    `pages` are kept pages.
 
     `metadata` is that of mirrors' wheels. `forward`, `breaker` and `fetch`, which has the bytes of a file brought here,
     are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds are confined here,
@@ -101,7 +106,10 @@ class Context:
     """
 
     keyfs: Any
+    store: LastSerial
     lookup: Lookup
+    outlines: Outlines
+    pages: PageCache
     builds: Builds
     policy: PinPolicy
     seats: Seats
@@ -110,6 +118,7 @@ class Context:
     cached_only: bool = False
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
+    mirrors: MirrorPages | None = None
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""

@@ -1,83 +1,66 @@
-"""Finished pages of pinned projects are given out again without pyramid, for as long as nothing was committed.
+"""Kept pages are served without pyramid's tweens and views.
 
 This is pyramid's execution policy (`Configurator.set_execution_policy`): it stands in front of all tweens, so a kept
-page costs a look at devpi's serial and a dictionary. The tween says which answers may be kept, in the WSGI environment.
+page costs a look at devpi's serial and a dictionary. devpi's request log has such requests as well.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyramid.router import default_execution_policy
+from webob.etag import ETagMatcher
 
-from devpi_forkbuilder.web.cache import Kept, PageCache
-from devpi_forkbuilder.web.paths import SHORTCUT, SIMPLE
+from devpi_forkbuilder.devpi.request_log import log_request, server_headers
+from devpi_forkbuilder.web.cache import CachedPage, PageCache
+from devpi_forkbuilder.web.page_cache.keys import page_key
 
 Environ = dict[str, Any]
-Key = tuple[str, str, str]
-
-KEEP = "forkbuilder.keep"
-"""Set by the tween: this answer is a finished page of a pinned project."""
-UNPINNED = "forkbuilder.unpinned"
-"""True when the page has nothing to do with pins; set by the tween, and set for it when that is known already."""
-
-log = logging.getLogger(__name__)
+OF_BODY = frozenset({"content-type", "content-length"})
+LONGEST_MATCH = 4096
 
 
 class KeptPages:
-    """The execution policy. `serial` gives the number of the last commit to devpi's store."""
+    """The execution policy: `pages` first, and pyramid's router for everything else."""
 
-    def __init__(self, serial: Callable[[], int], cache: PageCache) -> None:
-        self._serial = serial
-        self._cache = cache
+    def __init__(self, xom: Any, pages: PageCache) -> None:
+        self._xom = xom
+        self._pages = pages
 
     def __call__(self, environ: Environ, router: Any) -> Any:
-        """The response to a request: a kept one, or the router's; pyramid's contract."""
-        key = _key(environ)
-        if key is None:
+        """Return the response to a request; pyramid's contract."""
+        key = page_key(environ)
+        found = self._pages.find(key) if key is not None else None
+        if found is None:
             return default_execution_policy(environ, router)
-        serial = self._serial()
-        known, page = self._cache.get(serial, key)
-        if page is not None:
-            return KeptResponse(page, key[0])
-        if known:
-            environ[UNPINNED] = True
-        response = default_execution_policy(environ, router)
-        if not known:
-            self._keep(serial, key, environ, response)
-        return response
+        page, serial = found
+        return KeptResponse(page, serial, _has(environ, page), server_headers(self._xom))
 
-    def _keep(self, serial: int, key: Key, environ: Environ, response: Any) -> None:
-        if environ.get(UNPINNED):
-            self._cache.put(serial, key, None)
-        elif environ.get(KEEP) and response.status_int == 200:
-            self._cache.put(serial, key, Kept(response.body, tuple(response.headerlist)))
+
+def _has(environ: Environ, page: CachedPage) -> bool:
+    """Return whether the client says that it has this very page."""
+    said = environ.get("HTTP_IF_NONE_MATCH", "")
+    return 0 < len(said) <= LONGEST_MATCH and (
+        said.strip() == "*" or page.etag in ETagMatcher.parse(said, strong=False).etags
+    )
 
 
 class KeptResponse:
-    """A response as WSGI sees it."""
+    """A response as WSGI sees it: the page, or 304 without a body."""
 
-    def __init__(self, page: Kept, path: str) -> None:
-        self._page = page
-        self._path = path
+    def __init__(self, page: CachedPage, serial: int, modified_not: bool, more: list[tuple[str, str]]) -> None:
+        self._body = b"" if modified_not else page.body
+        self._status = "304 Not Modified" if modified_not else "200 OK"
+        headers = [(name, value) for name, value in page.headers if not modified_not or name.lower() not in OF_BODY]
+        length = [] if modified_not else [("Content-Length", str(len(page.body)))]
+        self._headers = [*headers, *length, ("X-DEVPI-SERIAL", str(serial)), *more]
+        self._serial = serial
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:  # noqa: ARG002  (WSGI)
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Send it."""
-        log.debug("GET %r: a kept page", self._path)
-        start_response("200 OK", list(self._page.headers))
-        return [self._page.body]
-
-
-def _key(environ: Environ) -> Key | None:
-    """What a kept page is filed under; None when the request cannot be for one.
-
-    The User-Agent is part of it: it tells the interpreter for which a file must fit.
-    """
-    path: str = environ["PATH_INFO"]
-    if not (SIMPLE.fullmatch(path) or SHORTCUT.fullmatch(path)) or environ["REQUEST_METHOD"] != "GET":
-        return None
-    if environ.get("QUERY_STRING") or "HTTP_X_DEVPI_ABSOLUTE_URLS" in environ:
-        return None
-    return path, environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_USER_AGENT", "")
+        headers = dict(self._headers)
+        kind = headers.get("Content-Type", "")
+        log_request(environ["REQUEST_METHOD"], environ["PATH_INFO"], self._status, self._serial, len(self._body), kind)
+        start_response(self._status, self._headers)
+        return [self._body]

@@ -17,6 +17,7 @@ from devpi_forkbuilder.devpi.requests import by_installer, may_read
 from devpi_forkbuilder.domain.choice import release_of
 from devpi_forkbuilder.domain.offline import YANKED, HiddenFile, absent_file, absent_project
 from devpi_forkbuilder.domain.simple.file_facts import EPOCH
+from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import JSON, relative, with_files
 from devpi_forkbuilder.web.paths import INDEX, PageRequest, page_request
 
@@ -62,6 +63,7 @@ def _page(keyfs: Any, shelf: Shelf, handler: Handler, request: Any, asked: PageR
         body, page = response.body, request.path_info
         files = [_listed(file, page) for file in unavailable(links, _names(body, response.content_type))]
         response.body = with_files(body, response.content_type, files)
+        rest_on(response, None)  # which files are here changes without a commit
     return response
 
 

@@ -1,8 +1,11 @@
-"""Which view answers which URL."""
+"""Which view answers which URL, and which tween stands where."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
@@ -29,6 +32,62 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
 """Route name, pattern, view, the view class's method, request methods."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tween:
+    """A tween by its dotted name, and why it stands where it does."""
+
+    name: str
+    reason: str
+
+
+LOGGING = "devpi_server.views.tween_request_logging"
+TRANSACTION = "devpi_server.views.tween_keyfs_transaction"
+INNERMOST = Tween(
+    "devpi_forkbuilder.web.page_cache.finished.tween_note",
+    "inside devpi's transaction, where everything that the view reads can be seen",
+)
+TWEENS = (
+    Tween(
+        "devpi_forkbuilder.web.forward.tween_forward",
+        "first: what the primary answers to a view of builds is not touched on a replica",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.readonly.tween_readonly",
+        "before everything that may start or change something here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.longpoll.tween_longpoll",
+        "outside the transaction: a wait inside would keep a snapshot of the past open",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.page_cache.validators.tween_pages",
+        "outside all that changes a page: its ETag is of the body that goes out, and so is the page that is kept",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.metadata.tween_metadata",
+        "outside the transaction: it asks upstream or the primary; outside offline: what was read once is here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.ranges.tween_ranges",
+        "outside the view: it sends a part of the file that the view has opened",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.offline.tween_offline",
+        "outside the miss: a page with placeholders also says which public files are not here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.public_pages.tween_public_pages",
+        "outside the miss, so that the page that it waits for may have pins too",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.tween.tween_miss",
+        "just outside the transaction: it waits for builds, and lets devpi's view answer in a fresh transaction",
+    ),
+    INNERMOST,
+)
+"""From the request inwards. All but the last are between devpi's request log and devpi's transaction."""
+
+
 def includeme(config: Any) -> None:
     """Routes, views and tweens; pyramid's `config.include` contract."""
     for name, pattern, view, attribute, methods in VIEWS:
@@ -38,22 +97,14 @@ def includeme(config: Any) -> None:
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_view_deriver(released_only)
     config.add_exception_view(api_error, context=ApiError)
-    for tween in (
-        "readonly.tween_readonly",
-        "tween.tween_miss",
-        "offline.tween_offline",
-        "ranges.tween_ranges",
-        "longpoll.tween_longpoll",
-        "forward.tween_forward",
-    ):
-        config.add_tween(
-            f"devpi_forkbuilder.web.{tween}",
-            over="devpi_server.views.tween_keyfs_transaction",
-            under="devpi_server.views.tween_request_logging",
-        )
-    # metadata of a wheel that is not here is here all the same, and offline as well
-    config.add_tween(
-        "devpi_forkbuilder.web.metadata.tween_metadata",
-        over="devpi_forkbuilder.web.offline.tween_offline",
-        under="devpi_server.views.tween_request_logging",
-    )
+    add_tweens(config)
+
+
+def add_tweens(config: Any) -> None:
+    """Add the tweens in the order of TWEENS; pyramid puts each as near to the request as its constraints allow."""
+    outer = LOGGING
+    for place, tween in enumerate(TWEENS):
+        inside = place >= TWEENS.index(INNERMOST)
+        below = (TRANSACTION, MAIN) if not inside else (MAIN,)
+        config.add_tween(tween.name, under=(outer, TRANSACTION) if inside else outer, over=below)
+        outer = tween.name

@@ -66,6 +66,7 @@ def as_json(pinned: Pinned, record: Record | None, log: str, link: Link) -> dict
         "queued_at": record.queued_at if record is not None else None,
         "started_at": record.started_at if record is not None else None,
         "finished_at": record.finished_at if record is not None else None,
+        "retry_at": record.retry_at if record is not None and state is State.FAILED else None,
         "seconds": _seconds(record.seconds if record is not None else {}),
     }
 

@@ -7,6 +7,7 @@ fresh one. A request that has nothing to do with a pin goes through untouched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,18 +19,17 @@ from devpi_forkbuilder.devpi.requests import (
     by_installer,
     caching_devpi,
     client_of,
-    everybody_reads,
     forbidden,
     may_read,
-    wants_json,
 )
+from devpi_forkbuilder.devpi.store_facts import Facts, Reading
 from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.web.ahead import read_ahead
 from devpi_forkbuilder.web.chain import chained_page
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.hold import HeldPage
-from devpi_forkbuilder.web.kept import KEEP, UNPINNED
 from devpi_forkbuilder.web.outcome import Miss, never_built, placeholders_of, unservable
+from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import with_placeholders
 from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
 
@@ -46,9 +46,7 @@ def tween_miss(handler: Handler, registry: Any) -> Handler:
         simple = as_simple(request.path_info)
         if simple != request.path_info:
             return _cached(context, handler, request, simple, asked)
-        if asked is None or request.environ.get(UNPINNED):
-            return handler(request)
-        return _page(context, handler, request, asked)
+        return handler(request) if asked is None else _page(context, handler, request, asked)
 
     def refusing(request: Any) -> Any:
         """devpi raises what it has to say to a login that is none; nothing above this tween would answer with it."""
@@ -70,35 +68,55 @@ def _cached(context: Context, handler: Handler, request: Any, simple: str, asked
 
 
 def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
-    with context.keyfs.read_transaction():
-        pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
-        readable = _readable(request, asked, pinned)
-        if pinned and not readable:
-            return forbidden(request)
-        missing = [one for one in readable if one.missing]
-        chained = not pinned and context.lookup.chained(asked.user, asked.index)
-        settled = not missing and context.lookup.settled(asked.user, asked.index, asked.name)
-        # who asks is no part of what a kept page is filed under
-        settled = settled and all(everybody_reads(request, *index) for index in _indexes(asked, pinned))
-    request.environ[UNPINNED] = not pinned and not chained
-    request.environ[KEEP] = settled and (by_installer(request) or wants_json(request))
-    if chained:
-        return chained_page(context, handler, request, (asked.user, asked.index, asked.name))
-    if not missing:
-        return _finished(handler, request, unservable(readable), pinned=bool(pinned))
+    outline = context.outlines.of(asked.user, asked.index)
+    if outline is None:
+        return handler(request)
+    if not outline.pins(asked.name):
+        if outline.chained:
+            return chained_page(context, handler, request, (asked.user, asked.index, asked.name), outline.facts)
+        return _resting_on(handler(request), outline.facts)
+    return _pinned_page(context, handler, request, asked)
+
+
+def _pinned_page(context: Context, handler: Handler, request: Any, asked: PageRequest) -> Any:
+    look = _look(context, request, asked)
+    if look.pinned and not look.readable:
+        return forbidden(request)
+    missing = [one for one in look.readable if one.missing]
     unbuilt = [one for one in missing if not one.built]
+    if not missing:
+        return _finished(handler, request, unservable(look.readable), look)
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
             return _busy(f"{unbuilt[0].pin.project} is not built.")
-        return _finished(
-            handler, request, never_built(unbuilt, offline=is_offline(request.registry)) + unservable(readable)
-        )
+        placeholders = never_built(unbuilt, offline=is_offline(request.registry)) + unservable(look.readable)
+        return _finished(handler, request, placeholders, look)
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     if context.builds.room_ahead:
         with context.keyfs.read_transaction():
             read_ahead(context, misses)
-    ended = partial(_ended, context, handler, request, asked, misses)
-    return _missed(context, request, misses, ended)
+    return _missed(context, request, misses, partial(_ended, context, handler, request, asked, misses))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The pins behind a page, those of them that the request's user may know of, and what that rests on."""
+
+    pinned: tuple[Pinned, ...]
+    readable: list[Pinned]
+    facts: Facts | None
+
+
+def _look(context: Context, request: Any, asked: PageRequest) -> _Look:
+    with context.keyfs.read_transaction():
+        reading = Reading(context.keyfs)
+        pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
+        return _Look(pinned, _readable(request, asked, pinned), reading.facts())
+
+
+def _resting_on(response: Any, facts: Facts | None) -> Any:
+    rest_on(response, facts)
+    return response
 
 
 def _readable(request: Any, asked: PageRequest, pinned: Iterable[Pinned]) -> list[Pinned]:
@@ -106,11 +124,6 @@ def _readable(request: Any, asked: PageRequest, pinned: Iterable[Pinned]) -> lis
     if not may_read(request, asked.user, asked.index):
         return []
     return [one for one in pinned if may_read(request, *one.order.index.split("/"))]
-
-
-def _indexes(asked: PageRequest, pinned: Iterable[Pinned]) -> set[tuple[str, ...]]:
-    """The indexes, as user and name, that a page tells of."""
-    return {(asked.user, asked.index), *(tuple(one.order.index.split("/")) for one in pinned)}
 
 
 def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[], Any]) -> Any:
@@ -123,24 +136,22 @@ def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[
 
 
 def _ended(context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss]) -> Any:
-    with context.keyfs.read_transaction():
-        # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
-        pinned = context.lookup.of_page(asked.user, asked.index, asked.name, client_of(request))
-        readable = _readable(request, asked, pinned)
-    placeholders = placeholders_of(misses) + unservable(readable)
+    # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
+    look = _look(context, request, asked)
+    placeholders = placeholders_of(misses) + unservable(look.readable)
     if placeholders and caching_devpi(request):
-        # a devpi that caches this page would keep the failure for half an hour after it was mended
+        # a devpi that caches this page would keep the failure for half an hour after it was fixed
         return _busy(f"The build of {misses[0].pinned.pin.project} failed.")
-    return _finished(handler, request, placeholders)
+    return _finished(handler, request, placeholders, look)
 
 
-def _finished(handler: Handler, request: Any, placeholders: list[Placeholder], *, pinned: bool = True) -> Any:
+def _finished(handler: Handler, request: Any, placeholders: list[Placeholder], look: _Look) -> Any:
     response = handler(request)
-    if pinned and response.status_int == 200:
-        response.cache_control = "no-cache"
+    if response.status_int == 200:
+        response.headers["Cache-Control"] = "no-store" if placeholders else "no-cache"
         if placeholders:
             response.body = with_placeholders(response.body, response.content_type, request.path_info, placeholders)
-    return response
+    return _resting_on(response, None if placeholders else look.facts)
 
 
 def _busy(reason: str) -> Any:

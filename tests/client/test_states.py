@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from devpi_forkbuilder.client.freezing import releases, repository, rewrite
+from devpi_forkbuilder.client.freezing import releases, repository
 from devpi_forkbuilder.client.listing import age
+from devpi_forkbuilder.client.rewriting import rewrite
 from devpi_forkbuilder.client.server import MESSAGES
 from devpi_forkbuilder.client.states import BuiltFile, ClientError, ForkState, Selector, selected
 from devpi_forkbuilder.domain.freeze import Release

@@ -15,7 +15,9 @@ import pytest
 from devpi_forkbuilder.commands import examination, indexvisit
 from devpi_forkbuilder.commands.findings import Finding, Verdict
 from devpi_forkbuilder.commands.main import main
+from devpi_forkbuilder.pipeline.sandbox import bwrap_program
 from devpi_forkbuilder.pipeline.sandbox.cgroups import Place, Survey
+from devpi_forkbuilder.pipeline.sandbox.probe import TierProbe
 from devpi_forkbuilder.pipeline.workfolder import check_space
 from tests.devpi import ROOT_PASSWORD, DevpiServer
 
@@ -172,7 +174,9 @@ def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
     wanted: str, works: tuple[bool, ...], state: Verdict, said: str
 ) -> None:
     names = ("bwrap", "uid", "landlock")
-    tiers = [(name, fine, "" if fine else f"reason of {name}.") for name, fine in zip(names, works, strict=True)]
+    tiers = [
+        TierProbe(name, fine, "" if fine else f"reason of {name}.") for name, fine in zip(names, works, strict=True)
+    ]
     found = examination.judge_sandbox(wanted, tiers)
     assert found.state is state
     assert said in f"{found.what} {found.mend}"
@@ -195,10 +199,16 @@ def test_doctor__path_without_bwrap(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bwrap_program, "bundled", lambda: None)
     status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "bwrap")
     assert status == 1
     assert "bwrap is not on PATH" in found["sandbox"]["mend"]
     assert not list(tmp_path.iterdir())
+
+
+def test_judge_sandbox__says_where_bubblewrap_comes_from() -> None:
+    found = examination.judge_sandbox("auto", [TierProbe("bwrap", ok=True, origin="bubblewrap 0.11.0 (somewhere)")])
+    assert (found.state, found.what) == (Verdict.OK, "bwrap: bubblewrap 0.11.0 (somewhere)")
 
 
 # What it says of an index

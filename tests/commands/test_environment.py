@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands import up
+from devpi_forkbuilder.commands import server_words
 from devpi_forkbuilder.commands.environment import (
     MORE,
     REQUIREMENTS,
     UP,
+    UP_SWITCHES,
     server_options,
     unknown,
     words_for_doctor,
@@ -87,9 +88,9 @@ def test_unknown__is_what_was_misspelt() -> None:
 
 
 def test_devpis_own_variables__replace_defaults_too() -> None:
-    assert up._given_to_devpi({"DEVPISERVER_CONNECTION_LIMIT": "9", "DEVPISERVER_THREADS": "", "HOME": "/"}) == {
-        "--connection-limit"
-    }
+    assert server_words._given_to_devpi(
+        {"DEVPISERVER_CONNECTION_LIMIT": "9", "DEVPISERVER_THREADS": "", "HOME": "/"}
+    ) == {"--connection-limit"}
 
 
 def secret(folder: Path, content: str) -> str:
@@ -134,5 +135,9 @@ def test_secret__missing_is_refused(tmp_path: Path) -> None:
 
 def test_variables__each_has_a_row_in_the_reference() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
-    missing = [name for name in (*UP, REQUIREMENTS, MORE) if f"\n| `{name}` |" not in page]
+    missing = [name for name in (*UP, *UP_SWITCHES, REQUIREMENTS, MORE) if f"\n| `{name}` |" not in page]
     assert not missing
+
+
+def test_words_for_up__switches() -> None:
+    assert words_for_up({"FORKBUILDER_RESOLVE": "1", "FORKBUILDER_KEEP_GOING": "no"}) == ["--resolve"]

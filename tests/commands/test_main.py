@@ -77,7 +77,7 @@ def test_main__tells_what_happened_and_the_next_step(
 ) -> None:
     error = RefusedError("a-reference", "It did not work.", next_step="Do this.")
     assert ended(monkeypatch, error) == 1
-    assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work.\nDo this.\n"
+    assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work. Do this.\n"
     assert ended(monkeypatch, InfrastructureError("a-reference", "It did not work.")) == 1
     assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work.\n"
 
@@ -111,7 +111,7 @@ def test_up__what_is_no_index(name: str, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_up__a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "-r", str(tmp_path / "github.txt"), "--serverdir", str(tmp_path / "server")]) == 1
-    assert "github.txt cannot be read" in capsys.readouterr().err
+    assert "github.txt: cannot be read" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -68,7 +68,7 @@ def test_frozen__of_a_constraints_file_has_no_extras():
 
 def test_frozen__refuses_at_once_everything_that_has_no_release():
     file = read_file(f"{GIT}/x\nr @ {GIT}/r\ns @ {GIT}/s\nt @ {GIT}/t\nu @ {GIT}/u", "github.txt", environ={})
-    r, s, t, _ = file.git_lines
+    _, r, s, t, _ = file.git_lines
     releases = {r: Release("1.0", ()), s: Release("1.0\n-r x", (H1,)), t: Release("1.0", (H1, "nohash"))}
     with pytest.raises(PinsRefusedError) as refused:
         frozen(file, releases)

@@ -43,7 +43,7 @@ def parts(line: GitLine) -> tuple[object, ...]:
     [
         ("pylock.toml", read_pylock),
         ("a/b/pylock.dev.toml", read_pylock),
-        ("pylock.a.b.toml", None),
+        ("requirements.lock", None),
         ("uv.lock", read_uvlock),
         ("./poetry.lock", read_poetrylock),
         ("a\\Pipfile.lock", read_pipfilelock),

@@ -128,12 +128,9 @@ def test_git_line__keeps_a_name_that_only_looks_like_an_old_egg():
 @pytest.mark.parametrize(
     ("text", "problem", "mend"),
     [
-        (f"git+{HOST}/r.git@{A}", "no project name", "add #egg=r "),
-        (f"git+{HOST}/r@{A}#subdirectory=d", "no project name", "add #egg=r "),
         (f"git+{HOST}/r@{A}#egg=r==0.0.5-edx", "'0.0.5-edx' is not a version", "write 0.0.5+edx"),
         (f"git+{HOST}/r@{A}#egg=r=1.8-support", "'1.8-support' is not a version", "write 1.8+support"),
         (f"git+{HOST}/r@{A}#egg=r===1", "is not a version", ""),
-        (f"git+{HOST}/r@{A}#egg=r>=1.0", "'r>' is not a valid project name", ""),
         (f"git+{HOST}/r@{A}#egg=r&branch=x", "unknown fragment key 'branch'", "only egg and subdirectory"),
         (f"git+{HOST}/r@{A}#egg=r&egg=s", "egg is given twice", "keep one"),
         (f"git+{HOST}/r@{A}#egg=r[x*y]", "'x*y' is not a valid extra", ""),
@@ -150,7 +147,7 @@ def test_git_line__keeps_a_name_that_only_looks_like_an_old_egg():
         (f"git+{HOST}/r@v1#egg=r&subdirectory=../x", "not a plain relative path", ""),
         (f"git+{HOST}/${{ORG}}/r@${{REF}}#egg=r", "environment variable ORG is not set", "set it"),
         ("git+https://user:hunter2@h.example.com/o/r@v1#egg=r", "user info", "--forkbuilder-credentials"),
-        ("git+https://user:p/hunter2@h.example.com/o/r", "no project name", "#egg=NAME"),
+        ("git+https://user:p/hunter2@h.example.com/o/r", "the URL cannot be parsed", "host and port"),
     ],
 )
 def test_git_line__says_what_is_wrong_with_file_and_line_and_mend(text, problem, mend):

@@ -16,12 +16,10 @@ from tests.postgres import Postgres, Storage, running_postgres, why_not
 from tests.processes import Running
 
 MakeLive = Callable[..., Live]
-INSTALLERS = [
-    pytest.param("pip_old", marks=pytest.mark.network),
-    pytest.param("pip_new", marks=pytest.mark.network),
-    "uv",
-]
-"""Pips come from the package index, the first time."""
+PIP_OLD = pytest.param("pip_old", marks=[pytest.mark.network, pytest.mark.installers])
+PIP_NEW = pytest.param("pip_new", marks=pytest.mark.network)
+INSTALLERS = [PIP_OLD, PIP_NEW, "uv"]
+"""Pips come from the package index, the first time; the old one has a ring of its own."""
 ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.skipif(why_not() is not None, reason=why_not() or ""))
 each_storage = pytest.mark.parametrize("storage", ["sqlite", ON_POSTGRESQL], indirect=True)
 """For tests whose servers keep their data where `storage` says; `-k postgresql` runs them all there."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import Installer, Pip, Uv
-from tests.functional.conftest import MakeLive
+from tests.functional.conftest import PIP_NEW, PIP_OLD, MakeLive
 from tests.gitserver import BadServer
 from tests.live import Live, wheel_of
 from tests.publicindex import PublicIndex, public_index
@@ -88,7 +88,7 @@ def _closed(result: object, folder: Path) -> None:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("pip", ["pip_old", "pip_new"])
+@pytest.mark.parametrize("pip", [PIP_OLD, PIP_NEW])
 def test_second_index__pip_fails_closed(
     live: Live, public: PublicIndex, pip: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

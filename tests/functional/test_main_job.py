@@ -13,7 +13,7 @@ import pytest
 
 from tests.clients import Installer, Uv
 from tests.devpi import OPENER, Answer, DevpiServer, PlainServer
-from tests.functional.conftest import MakeLive
+from tests.functional.conftest import PIP_NEW, PIP_OLD, MakeLive
 from tests.live import METADATA, SIMPLE_JSON, Live, stamped, upload, wheel_of
 from tests.server.app import make_wheel
 
@@ -55,7 +55,7 @@ def test_install__require_hashes_with_the_hash_of_the_api(live: Live, installer:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("pip", ["pip_old", "pip_new"])
+@pytest.mark.parametrize("pip", [PIP_OLD, PIP_NEW])
 def test_install__pip_takes_hashes_of_the_public_version_too(
     live: Live, pip: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

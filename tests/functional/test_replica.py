@@ -5,12 +5,14 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
 from tests.clients import Pip, Uv
 from tests.devpi import ROOT_PASSWORD
 from tests.live import SIMPLE_JSON, Host, Live, stamped, wheel_of
+from tests.publicindex import public_index
 from tests.sites import NONE_FETCHED, Site, readers_plugin, running_site
 
 pytestmark = pytest.mark.functional
@@ -187,30 +189,60 @@ def test_files__what_another_server_had_built_is_fetched_before_the_page(lagging
     )
 
 
+def heard_of(site: Site, host: Host) -> str:
+    """The path of a wheel's metadata, after its page came from elsewhere, as behind a load balancer."""
+    fork = host.fork("inline")
+    index = site.index_of(fork)
+    file = site.primary.file(index, fork.project)
+    site.settle()
+    return file["url"].partition("#")[0].removeprefix(f"{site.primary.server.url}/") + ".metadata"
+
+
 def test_files__metadata_is_that_of_a_file_that_is_fetched_for_it(lagging: Site, host: Host) -> None:
-    """The page came from another replica, as behind a load balancer: this one has only heard of the file."""
-    fork = host.fork("inline")
-    index = lagging.index_of(fork)
-    file = lagging.primary.file(index, fork.project)
-    lagging.settle()
-    path = file["url"].partition("#")[0].partition("/root/")[2]
-    answer = lagging.replica.server.get(f"root/{path}.metadata").check()
+    path = heard_of(lagging, host)
+    answer = lagging.replica.server.get(path).check()
     assert answer.body.startswith(b"Metadata-Version"), answer.body[:100]
-    assert answer.body == content(f"{lagging.primary.server.url}/root/{path}.metadata")
+    assert answer.body == content(f"{lagging.primary.server.url}/{path}")
 
 
-def test_files__metadata_of_what_cannot_be_fetched_is_asked_for_again(lagging: Site, host: Host) -> None:
-    fork = host.fork("inline")
-    index = lagging.index_of(fork)
-    file = lagging.primary.file(index, fork.project)
-    lagging.settle()
-    path = file["url"].partition("#")[0].partition("/root/")[2]
-    lagging.primary.server.stop()
-    try:
-        answer = lagging.replica.server.get(f"root/{path}.metadata")
-    finally:
-        lagging.primary.server.start()
-    assert (answer.status, "retry-after" in answer.headers) == (503, True)
+def test_files__metadata_while_the_primary_is_away(
+    host: Host, devpi_templates: Callable[[bool], Path], tmp_path: Path
+) -> None:
+    """A fork's is asked for again; a mirror's file was published elsewhere, and there devpi asks for its metadata."""
+    told = b"Metadata-Version: 2.1\nName: released\nVersion: 1.0\n"
+    with (
+        public_index(tmp_path / "public") as public,
+        running_site(tmp_path, host, devpi_templates(False), options=NONE_FETCHED) as site,
+    ):
+        wheel = public.add_wheel("released", "1.0")
+        wheel.with_name(f"{wheel.name}.metadata").write_bytes(told)
+        primary, replica = site.primary.server.as_user("root", ROOT_PASSWORD), site.replica.server
+        mirror = {"mirror_url": public.url, "mirror_provides_core_metadata": True, "mirror_no_project_list": True}
+        primary.create_index("root/released", type="mirror", bases=None, **mirror).check()
+        own = heard_of(site, host)
+        page = f"{replica.url}/root/released/+simple/released/"
+        [file] = replica.get(page, PIP).check().json["files"]
+        mirrored = urlsplit(urljoin(page, file["url"])).path.lstrip("/")
+        primary.get(mirrored).check()
+        site.settle()
+        primary.stop()
+        answer = replica.get(own)
+        assert (answer.status, "retry-after" in answer.headers) == (503, True)
+        assert replica.get(f"{mirrored}.metadata").check().body == told
+
+
+def test_public_project__that_takes_longer_than_devpi_waits(lagging: Site, tmp_path: Path) -> None:
+    """Nobody has asked for it yet: devpi gives a mirror 5 seconds, and then a replica answered 404."""
+    with public_index(tmp_path / "public") as public:
+        public.add_wheel("remote", "1.0")
+        public.delays["remote"] = 7.0
+        primary = lagging.primary.server.as_user("root", ROOT_PASSWORD)
+        mirror = {"mirror_url": public.url, "mirror_no_project_list": True}
+        primary.create_index("root/public", type="mirror", bases=None, **mirror).check()
+        index = lagging.primary.index(bases=("root/public",))
+        lagging.settle()
+        assert list(lagging.replica.files(index, "remote")) == ["remote-1.0-py3-none-any.whl"]
+        assert lagging.replica.page(index, "nowhere").status == 404
 
 
 def test_cached__on_a_replica_never_asks_the_primary(site: Site, host: Host) -> None:

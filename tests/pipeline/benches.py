@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.states import State
@@ -91,6 +92,8 @@ class Follower:
         self.time: int | None = None
         self.needed: list[tuple[tuple[str, ...], str]] = []
         self._cancelled = cancelled
+        self.asked: list[tuple[tuple[str, ...], tuple[str, ...], str]] = []
+        self.health = IndexHealth()
 
     @property
     def log(self) -> Lines:
@@ -107,6 +110,10 @@ class Follower:
 
     def needs(self, requirements: tuple[str, ...], python: str) -> None:
         self.needed.append((requirements, python))
+
+    def index_health(self, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str) -> IndexHealth:
+        self.asked.append((requirements, constraints, python))
+        return self.health
 
 
 def order(line: str, **more: object) -> Order:

@@ -15,6 +15,7 @@ import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command, Finished
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.process import run
 from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
 from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
@@ -171,7 +172,7 @@ def room(request: pytest.FixtureRequest) -> Iterator[Room]:
             skip_without_landlock(room)
         yield room
     finally:
-        shutil.rmtree(folder)
+        assert remove(folder)
 
 
 def skip_without_landlock(room: Room) -> None:

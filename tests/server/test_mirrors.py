@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import pytest
 
 from tests.publicindex import PublicIndex, metadata_of, public_index
-from tests.server.app import App, HeldBuilder, plug_in
+from tests.server.app import App, HeldBuilder, cheap_passwords, plug_in
 
 MIB = 1024 * 1024
 NUMBERS = itertools.count(1)
@@ -68,18 +68,19 @@ class Silent:
 
 
 @contextmanager
-def running_app(folder: Path, *options: str) -> Iterator[App]:
+def running_app(folder: Path, template: Path, *options: str) -> Iterator[App]:
     builder = HeldBuilder(folder / "wheels")
     with pytest.MonkeyPatch.context() as patch:
+        cheap_passwords(patch)
         plug_in(patch, builder)
-        app = App(folder / "app", builder, options)
+        app = App(folder / "app", template, builder, options)
         yield app
         app.close()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with running_app(tmp_path_factory.mktemp("shared"), "--enable-core-metadata") as app:
+def shared(app_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with running_app(tmp_path_factory.mktemp("shared"), app_template, "--enable-core-metadata") as app:
         yield app
 
 
@@ -270,9 +271,11 @@ def test_mirror__html_pages_announce_for_wheels_only(site: Site, public: PublicI
     assert "metadata" not in lines["0.9"]
 
 
-def test_mirror__announces_nothing_unless_devpi_has_metadata(public: PublicIndex, tmp_path: Path) -> None:
+def test_mirror__announces_nothing_unless_devpi_has_metadata(
+    public: PublicIndex, tmp_path: Path, app_template: Path
+) -> None:
     public.add_wheel("lib", "1.0")
-    with running_app(tmp_path) as app:
+    with running_app(tmp_path, app_template) as app:
         assert "core-metadata" not in Site(app, public, "").file()
 
 

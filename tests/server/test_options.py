@@ -104,6 +104,7 @@ def test_tier__is_the_one_that_ran(scratch: Path, repositories: Repositories, ti
         with zipfile.ZipFile(built.artefacts[0].path) as archive:
             inside, uid = json.loads(archive.read("seen.json"))
         assert built.provenance["sandbox"] == tier_of(builder) == tier
+        assert ("bubblewrap" in built.provenance["sandbox_program"]) == (tier == "bwrap")
         assert built.provenance["bounded"] == " ".join(bounded_by(builder))
     assert inside == (tier == "bwrap")
     if ROOT:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order, OrderKey, Recipe
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.results import Built
@@ -134,6 +135,8 @@ class FakePublisher:
     def __init__(self, *, pure: bool = False) -> None:
         self._pure = pure
         self.published: set[OrderKey] = set()
+        self.asked: list[tuple[Order, tuple[str, ...], tuple[str, ...], str]] = []
+        self.health = IndexHealth()
         self.needed: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: ()
         self.before_covers: Callable[[Order], None] = accept
         self.before_publish: Callable[[Order], None] = accept
@@ -151,6 +154,12 @@ class FakePublisher:
 
     def needs(self, order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
         return self.needed(order, requirements, python)
+
+    def index_health(
+        self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
+    ) -> IndexHealth:
+        self.asked.append((order, requirements, constraints, python))
+        return self.health
 
 
 class FileLog:

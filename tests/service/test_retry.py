@@ -53,6 +53,17 @@ def test_retry_after__grows_to_a_limit() -> None:
     assert retry_after(10**9) == 900
 
 
+def test_retry_at__never_long_for_the_network_of_others() -> None:
+    """Whoever asks a minute after an index is back gets a build."""
+    pauses = [retry_at(InfrastructureError("index-unreachable", "x"), attempts, 0.0) for attempts in range(1, 8)]
+    assert pauses == [5, 15, 45, 45, 45, 45, 45]
+
+
+def test_retry_at__slow_where_the_fork_may_be_to_blame() -> None:
+    pauses = [retry_at(BuildError("x", "x", retryable=True), attempts, 0.0) for attempts in range(1, 8)]
+    assert pauses == [120, 240, 480, 960, 1800, 1800, 1800]
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -61,7 +72,8 @@ def test_retry_after__grows_to_a_limit() -> None:
         (SourceError("x", "x", retryable=True), 115.0),
         (SourceError("x", "x"), None),
         (BuildError("x", "x"), None),
-        (BuildError("x", "x", retryable=True), None),
+        (BuildError("x", "x", retryable=True), 340.0),
+        (InfrastructureError("index-unreachable", "x"), 115.0),
         (LimitsError("x", "x"), None),
         (MismatchError("x", "x"), None),
         (RefusedError("x", "x"), None),

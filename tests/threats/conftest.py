@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.functional.conftest import host, own
-from tests.server.conftest import app, builder, make_app
+from tests.server.conftest import app, app_template, builder, make_app
 
-__all__ = ["app", "builder", "host", "make_app", "own"]
+__all__ = ["app", "app_template", "builder", "host", "make_app", "own"]

@@ -81,12 +81,12 @@ class FactStore:
             return known[1]
         return None
 
-    def knows(self, page: Page) -> bool:
-        """Whether the page was ever read."""
+    def revision(self, page: Page) -> int:
+        """A number that grows when something new is known of a page; 0: nothing is."""
         with _Statement(self._lock):
-            found = self._connection.execute("SELECT 1 FROM pages WHERE idx=? AND project=?", page)
-            return found.fetchone() is not None
-        return False
+            row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
+            return int(row[0]) if row is not None else 0
+        return 0
 
     def set_page(self, page: Page, facts: PageFacts) -> bool:
         """Keep what a page says; whether that is something new."""

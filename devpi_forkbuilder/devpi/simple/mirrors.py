@@ -58,7 +58,7 @@ def listen() -> None:
             await original(stage, future, project, *more, **named)
             return
         page = (stage.name, str(project))
-        client = ListeningClient(stage.http, whole=not catalog.store.knows(page))
+        client = ListeningClient(stage.http, whole=not catalog.store.revision(page))
         stage.http = client
         try:
             await original(stage, future, project, *more, **named)

@@ -1,11 +1,11 @@
-"""`Pipfile.lock` (JSON): the packages with a `git` key, in every category."""
+"""`Pipfile.lock` (JSON): the packages with a `git` key or the URL of a git host's archive, in every category."""
 
 from __future__ import annotations
 
 import json
 
 from devpi_forkbuilder.domain.gitlines import Written, fragment
-from devpi_forkbuilder.domain.locks.tables import Gathered, Table, table, word, words
+from devpi_forkbuilder.domain.locks.tables import Gathered, Table, location, table, word, words
 from devpi_forkbuilder.domain.pins import Fault
 from devpi_forkbuilder.domain.requirements import Requirements
 
@@ -21,13 +21,13 @@ def read_pipfilelock(text: str, name: str) -> Requirements:
         return Requirements(faults=(Fault(1, "", "not a JSON file", "write it again with 'pipenv lock'", name),))
     for category, packages in parsed.items():
         for project, entry in table(packages).items() if category != META else ():
-            if word(table(entry).get("git")) is not None:
-                _take(gathered, project, table(entry))
+            url = location(table(entry).get("git"), table(entry).get("file"))
+            if url is not None:
+                _take(gathered, project, table(entry), url)
     return gathered.done()
 
 
-def _take(gathered: Gathered, project: str, entry: Table) -> None:
-    url = word(entry.get("git")) or ""
+def _take(gathered: Gathered, project: str, entry: Table, url: str) -> None:
     version = (word(entry.get("version")) or "").removeprefix("==")
     written = Written(
         location=url,

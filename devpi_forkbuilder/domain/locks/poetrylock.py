@@ -1,9 +1,9 @@
-"""`poetry.lock`: the packages with a `[package.source]` of type git."""
+"""`poetry.lock`: the packages with a `[package.source]` of type git, or with the URL of a git host's archive."""
 
 from __future__ import annotations
 
 from devpi_forkbuilder.domain.gitlines import Written, fragment
-from devpi_forkbuilder.domain.locks.tables import Gathered, Table, table, tables, toml, word
+from devpi_forkbuilder.domain.locks.tables import Gathered, Table, location, table, tables, toml, word
 from devpi_forkbuilder.domain.requirements import Requirements
 
 
@@ -12,7 +12,8 @@ def read_poetrylock(text: str, name: str) -> Requirements:
     gathered = Gathered(text, name)
     for package in tables(toml(gathered).get("package")):
         source = table(package.get("source"))
-        if source.get("type") == "git":
+        url = word(source.get("url"))
+        if source.get("type") == "git" or (source.get("type") == "url" and location(None, url)):
             _take(gathered, package, source)
     return gathered.done()
 

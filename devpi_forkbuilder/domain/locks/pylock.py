@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devpi_forkbuilder.domain.gitlines import Written, fragment
-from devpi_forkbuilder.domain.locks.tables import Gathered, Table, table, tables, toml, word
+from devpi_forkbuilder.domain.locks.tables import Gathered, Table, location, table, tables, toml, word
 from devpi_forkbuilder.domain.requirements import Requirements
 
 
@@ -12,8 +12,11 @@ def read_pylock(text: str, name: str) -> Requirements:
     gathered = Gathered(text, name)
     for package in tables(toml(gathered).get("packages")):
         vcs = table(package.get("vcs"))
+        archive = location(None, table(package.get("archive")).get("url"))
         if vcs.get("type") == "git":
             _take(gathered, package, vcs)
+        elif archive is not None:
+            _take(gathered, package, {**table(package.get("archive")), "url": archive})
     return gathered.done()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devpi_forkbuilder.domain.gitlines import Written, fragment
 from devpi_forkbuilder.domain.gitsyntax import read_git_line
-from devpi_forkbuilder.domain.locks.tables import Gathered, Table, table, tables, toml, word, words
+from devpi_forkbuilder.domain.locks.tables import Gathered, Table, location, table, tables, toml, word, words
 from devpi_forkbuilder.domain.requirements import Requirements
 
 REFS = ("rev", "tag", "branch")
@@ -30,10 +30,12 @@ def read_pyproject(text: str, name: str) -> Requirements:
 
 
 def _lists(parsed: Table) -> Iterator[str]:
-    """Every requirement that stands as text (PEP 621, PEP 735, uv's own lists)."""
-    project, uv = table(parsed.get("project")), table(table(parsed.get("tool")).get("uv"))
+    """Every requirement that stands as text (PEP 621, PEP 735, the own lists of uv and PDM)."""
+    tool = table(parsed.get("tool"))
+    project, uv = table(parsed.get("project")), table(tool.get("uv"))
     yield from words(project.get("dependencies"))
-    for groups in (project.get("optional-dependencies"), parsed.get("dependency-groups")):
+    pdm = table(tool.get("pdm")).get("dev-dependencies")
+    for groups in (project.get("optional-dependencies"), parsed.get("dependency-groups"), pdm):
         for group in table(groups).values():
             yield from words(group)
     for key in UV_LISTS:
@@ -48,7 +50,7 @@ def _poetry(poetry: Table) -> Iterator[tuple[str, object]]:
 
 
 def _take(gathered: Gathered, project: str, entry: Table, marker: str) -> None:
-    url = word(entry.get("git"))
+    url = location(entry.get("git"), entry.get("url"))
     if url is None:
         return
     written = Written(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from devpi_forkbuilder.domain.archive_urls import read_archive_url
 from devpi_forkbuilder.domain.gitlines import GitLine, Place, Written, judged
 from devpi_forkbuilder.domain.pins import Fault
 from devpi_forkbuilder.domain.requirements import Requirements
@@ -40,7 +41,11 @@ class Gathered:
         return Place(self.file, number, number, shown)
 
     def take(self, written: Written, place: Place, *problems: Problem) -> None:
-        """Judge a requirement and keep it or its faults."""
+        """Judge a requirement, of which the location may be an archive's URL, and keep it or its faults."""
+        archive = read_archive_url(written.location.partition("#")[0])
+        if archive is not None:
+            notes = (*written.notes, archive.note)
+            written = replace(written, location=archive.url, ref=archive.ref, notes=notes)
         self.keep(judged(written, place, problems))
 
     def keep(self, found: GitLine | tuple[Fault, ...] | None) -> None:
@@ -53,6 +58,14 @@ class Gathered:
     def done(self) -> Requirements:
         """All that was kept."""
         return Requirements(tuple(self.lines), tuple(self.faults))
+
+
+def location(git: object, url: object) -> str | None:
+    """The git URL, or the URL of an archive that a git host makes of a commit; None when there is neither."""
+    archive = word(url)
+    if archive is not None and read_archive_url(archive.partition("#")[0]) is None:
+        archive = None
+    return word(git) or archive
 
 
 def toml(gathered: Gathered) -> Table:

@@ -1,11 +1,11 @@
-"""`uv.lock`: the packages whose source is `{ git = "URL?rev=...&subdirectory=...#COMMIT" }`."""
+"""`uv.lock`: the packages whose source is `{ git = "URL?rev=...&subdirectory=...#COMMIT" }`, or an archive's `url`."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qs
 
 from devpi_forkbuilder.domain.gitlines import Written, fragment
-from devpi_forkbuilder.domain.locks.tables import Gathered, Table, table, tables, toml, word
+from devpi_forkbuilder.domain.locks.tables import Gathered, Table, location, table, tables, toml, word
 from devpi_forkbuilder.domain.requirements import Requirements
 
 
@@ -13,7 +13,8 @@ def read_uvlock(text: str, name: str) -> Requirements:
     """The git requirements of a uv lock file."""
     gathered = Gathered(text, name)
     for package in tables(toml(gathered).get("package")):
-        source = word(table(package.get("source")).get("git"))
+        found = table(package.get("source"))
+        source = location(found.get("git"), found.get("url"))
         if source is not None:
             _take(gathered, package, source)
     return gathered.done()

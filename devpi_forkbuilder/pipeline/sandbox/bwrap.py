@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
 from devpi_forkbuilder.pipeline.sandbox import folder, launch, seccomp, slots, sweep, system
+from devpi_forkbuilder.pipeline.sandbox.bwrap_program import find_bwrap
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 INSIDE = Path("/build")
@@ -60,10 +59,12 @@ class BwrapBox:
     def end(self) -> None:
         """See `Box.end`."""
         self._end_processes(self.slot)
-        folder.reclaim(self.work, os.geteuid(), os.getegid())
-        if self.slot:
-            self.slot.release()
-            self.slot = None
+        slot, self.slot = self.slot, None
+        try:
+            folder.reclaim(self.work, os.geteuid(), os.getegid())
+        finally:
+            if slot:
+                slot.release()
 
     def _end_processes(self, slot: slots.Slot | None) -> None:
         marked, closing = sweep.carries(self.mark), sweep.closes("bwrap")
@@ -120,7 +121,7 @@ def _folders(*paths: str) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class BwrapSandbox:
     """The tier `bwrap`; `program` is the path of bwrap; with `own_user`, each box gets a user id (that needs root), of
-    those that begin with `first_uid`.
+    those that begin with `first_uid`. `origin` says which bubblewrap it is.
     """
 
     program: str
@@ -128,6 +129,7 @@ class BwrapSandbox:
     own_user: bool
     launcher: launch.Launcher = field(default_factory=launch.Launcher)
     first_uid: int = slots.FIRST
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -136,12 +138,9 @@ class BwrapSandbox:
 
     @classmethod
     def find(cls, limits: Limits, search_path: str, first_uid: int = slots.FIRST) -> BwrapSandbox:
-        """With the program found on `search_path`; raises InfrastructureError (`program-missing`) when it is not."""
-        program = shutil.which("bwrap", path=search_path)
-        if program is None:
-            next_step = "Install the package bubblewrap (0.8 or newer)."
-            raise InfrastructureError("program-missing", "bwrap is not on PATH.", next_step=next_step, retryable=False)
-        return cls(program, limits, own_user=os.geteuid() == 0, first_uid=first_uid)
+        """With the program that `find_bwrap` finds, on `search_path` first; raises as that does."""
+        found = find_bwrap(search_path)
+        return cls(found.path, limits, own_user=os.geteuid() == 0, first_uid=first_uid, origin=str(found))
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> BwrapBox:
         """A box; the user id that it takes, if any, is handed back by its `end`."""

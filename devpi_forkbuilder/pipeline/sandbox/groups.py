@@ -156,6 +156,11 @@ class GroupedSandbox:
         """The tier."""
         return self.sandbox.name
 
+    @property
+    def origin(self) -> str:
+        """See `Sandbox.origin`."""
+        return self.sandbox.origin
+
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> GroupedBox:
         """See `Sandbox.box`."""
         return GroupedBox(self, self.sandbox.box(work, readable=readable))

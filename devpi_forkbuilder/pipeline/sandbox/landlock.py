@@ -1,9 +1,10 @@
 """The tier `landlock`: files, TCP, signals and other programs' memory are fenced off by the kernel, without any right.
 
-For servers in containers that allow no namespaces. Beside the tier `uid` it lacks: a user of its own (a build can
-change modes and times of the server's files, though neither read nor write them, and counts against the same limit of
-processes), /dev/shm and local sockets in steps without network, and before Linux 6.12 a guard that the build cannot
-evade.
+For servers in containers that allow no namespaces. The build runs as the server's user. What Landlock does not see is
+kept from it by the system call filter: calls on other processes, and modes, owners and times of files outside of the
+work folder (`attribute_broker`). Beside the tier `uid` it lacks: a limit of processes of its own, /dev/shm and local
+sockets in steps without network, and before Linux 6.12 a guard that the build cannot evade and a defence against its
+signals. It can ask whether a path exists, and for size and times of what it cannot open (stat(2)).
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class LandlockBox:
             "guard": True,
             "landlock": walls.landlock((self.work,), self.readable, minimum=MINIMUM, network=network),
             # The server's user may talk to local sockets such as an ssh agent's, and Landlock knows no rule for that.
-            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else NO_FAMILY),
+            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else NO_FAMILY, seccomp.Sharing.FILES),
         }
-        return self.sandbox.launcher.wrap(command, plan, self.mark)
+        return self.sandbox.launcher.wrap_shared(command, plan, self.mark, (self.work,))
 
     def end(self) -> None:
         """See `Box.end`."""
@@ -67,6 +68,11 @@ class LandlockSandbox:
     def name(self) -> str:
         """The tier."""
         return "landlock"
+
+    @property
+    def origin(self) -> str:
+        """No program: the kernel alone."""
+        return ""
 
     @classmethod
     def find(cls, limits: Limits) -> LandlockSandbox:

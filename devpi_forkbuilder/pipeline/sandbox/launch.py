@@ -7,7 +7,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ PREFIX = launcher.PREFIX.decode()
 PYTHON = Path(sys.executable).resolve()
 PYTHON_HOME = Path(sys.base_prefix)
 SCRIPT = Path(launcher.__file__)
+BROKER = SCRIPT.with_name("attribute_broker.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,23 @@ class Launcher:
         """The argument list that starts `command` within the walls of `plan`."""
         return (str(self.python), "-I", "-S", str(self.script), json.dumps({"argv": command.argv, **plan}))
 
+    def wrap_shared(self, command: Command, plan: Mapping[str, Any], mark: str, folders: Sequence[Path]) -> Command:
+        """`wrap` for a build that runs as the server's user: it may change attributes of files in `folders` alone.
+
+        The filter of `plan` has to be one for `seccomp.Sharing.FILES`.
+        """
+        machine = platform.machine()
+        plan = {"argv": command.argv, **plan, "listen": seccomp.listening_call(machine)}
+        job = {
+            "server": plan["parent"],
+            "folders": [str(folder) for folder in folders],
+            "calls": seccomp.handed_over(machine),
+            "argv": (str(self.python), "-I", "-S", str(self.script)),
+            "plan": plan,
+        }
+        argv = (str(self.python), "-I", "-S", str(BROKER), json.dumps(job))
+        return dataclasses.replace(command, argv=argv, env=hidden(command.env, mark))
+
     def wrap(self, command: Command, plan: Mapping[str, Any], mark: str) -> Command:
         """`command`, started within the walls of `plan` and marked."""
         return dataclasses.replace(command, argv=self.argv(command, plan), env=hidden(command.env, mark))
@@ -45,12 +63,12 @@ def hidden(env: Mapping[str, str], mark: str) -> dict[str, str]:
     return {**{PREFIX + name: value for name, value in env.items()}, sweep.MARK: mark}
 
 
-def call_filter(families: tuple[int, ...]) -> str:
+def call_filter(families: tuple[int, ...], sharing: seccomp.Sharing = seccomp.Sharing.NOTHING) -> str:
     """The seccomp filter of this machine, as a plan holds it.
 
     Raises InfrastructureError (`no-call-filter`) on machines whose system call numbers are not known.
     """
-    program = seccomp.program(platform.machine(), families)
+    program = seccomp.program(platform.machine(), families, sharing)
     if program is None:
         what = f"There is no system call filter for {platform.machine()} machines."
         raise InfrastructureError("no-call-filter", what, retryable=False)

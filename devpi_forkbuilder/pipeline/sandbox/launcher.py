@@ -9,7 +9,8 @@ The plan's keys, all but `argv` optional:
 * `limits`: names of getrlimit(2) without `RLIMIT_`, and values. `shared_user`: other processes have the same user
   too, so the limit of processes is on top of those that there are.
 * `uid`: the user (and group) to become; needs root.
-* `cwd`: the folder to start in. `seccomp`: a filter program in base64.
+* `cwd`: the folder to start in. `seccomp`: a filter program in base64. `listener`: a socket that the filter's listener
+  is sent through; `listen`: the number of seccomp(2).
 * `landlock`: `{"read": [...], "write": [...], "devices": [...], "minimum": ABI, "network": bool}`; `minimum` 0 means
   that a kernel without Landlock will do.
 * `guard`: leave a process behind that ends the whole tree when the command has ended.
@@ -20,6 +21,7 @@ Sources: landlock(7), prctl(2), seccomp(2), capabilities(7), kill(2).
 
 from __future__ import annotations
 
+import _socket
 import base64
 import ctypes
 import json
@@ -37,6 +39,7 @@ WALL_MISSING, NOT_STARTED, NOT_FOUND = 125, 126, 127
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
+SET_MODE_FILTER, NEW_LISTENER = 1, 8
 EINVAL = 22
 
 # The same numbers on every architecture.
@@ -79,7 +82,7 @@ def main(plan: dict[str, Any]) -> NoReturn:
     if walls is not None:
         enforce(walls)
     if "seccomp" in plan:
-        filter_calls(base64.b64decode(plan["seccomp"]))
+        filter_calls(base64.b64decode(plan["seccomp"]), plan.get("listen"), plan.get("listener"))
     enter(plan.get("cwd"))
     start(plan["argv"])
 
@@ -212,12 +215,19 @@ def allow(rules: int, paths: list[str], rights: int) -> None:
         os.close(descriptor)
 
 
-def filter_calls(program: bytes) -> None:
-    """Load a seccomp filter."""
+def filter_calls(program: bytes, call: int | None, channel: int | None) -> None:
+    """Load a seccomp filter; its listener, if it has one, goes to the process at the other end of `channel`."""
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: the number of steps and a pointer, with the platform's own padding between
     filters = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
-    check(LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filters, 0, 0), "seccomp filter")
+    if channel is None:
+        check(LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filters, 0, 0), "seccomp filter")
+        return
+    listener = check(LIBC.syscall(call, SET_MODE_FILTER, NEW_LISTENER, filters), "seccomp filter with a listener")
+    other = _socket.socket(fileno=channel)
+    other.sendmsg([b"x"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("=i", listener))])
+    other.close()
+    os.close(listener)
 
 
 def leave_guard(server: int, uid: int | None, abi: int) -> None:
@@ -246,12 +256,7 @@ def leave_guard(server: int, uid: int | None, abi: int) -> None:
 def guard(leader: int, server: int, uid: int | None) -> None:
     """Wait for `leader` to end, then kill."""
     os.setsid()
-    os.chdir("/")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(nowhere, descriptor)
+    detach()
     # The proof that kill(-1) from here does not reach the server is had while the server is there.
     proven = uid is None and not reaches(server)
     poll = select.poll()
@@ -265,6 +270,17 @@ def guard(leader: int, server: int, uid: int | None) -> None:
         os.kill(-1, signal.SIGKILL)
         for pid in map(int, process_names()):
             await_end(pid)
+
+
+def detach() -> None:
+    """Let go of the folder and the standard files, and outlive requests to end."""
+    os.chdir("/")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def await_end(pid: int) -> None:

@@ -47,6 +47,11 @@ class NoSandbox:
         """The tier."""
         return "none"
 
+    @property
+    def origin(self) -> str:
+        """No program: the kernel alone."""
+        return ""
+
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> OpenBox:  # noqa: ARG002  (everything is readable)
         """A box without walls."""
         return OpenBox(self, work)

@@ -30,8 +30,10 @@ CONFINED, LEAKY, USELESS = 0, 41, 42
 SCRIPT = f"""
 if read -r line < "$CANARY"; then exit {LEAKY}; fi
 if true > "$OUTSIDE"; then exit {LEAKY}; fi
-if true > written; then exit {CONFINED}; fi
-exit {USELESS}
+if chmod 600 "$CANARY"; then exit {LEAKY}; fi
+true > written || exit {USELESS}
+chmod 700 written || exit {USELESS}
+exit {CONFINED}
 """
 SECONDS = 10.0
 NEXT_STEP = "`devpi-forkbuilder doctor` shows what each tier lacks here; --forkbuilder-sandbox none goes without."
@@ -43,12 +45,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a probe has shown of a tier; `reason` says why it does not work and what to do, empty when it does."""
+class TierProbe:
+    """What a probe has shown of a tier; `reason` says why it does not work and what to do, empty when it does.
+
+    `origin` says which program confines, where that is not the kernel alone.
+    """
 
     tier: str
     ok: bool
-    reason: str
+    reason: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,28 @@ def choose(
     if wanted == NONE:
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
         return _bounded(NoSandbox, _Place(scratch, readable), limits)
-    findings = []
     place = _Place(scratch, readable, first_uid)
     finders = _finders(place, search_path)
+    taken = _strongest(wanted, place, limits, finders)
+    log.info("builds are confined by %s", f"{taken.tier} ({taken.origin})" if taken.origin else taken.tier)
+    return _bounded(finders[taken.tier], place, limits)
+
+
+def check_tiers(
+    wanted: str, *, scratch: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None, first_uid: int
+) -> None:
+    """Raise what `choose` would; nothing is logged, and nothing is left behind."""
+    if wanted != NONE:
+        place = _Place(scratch, readable, first_uid)
+        _strongest(wanted, place, limits or Limits(), _finders(place, None))
+
+
+def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
+    findings = []
     for tier in TIERS if wanted == AUTO else (wanted,):
         finding = _tried(tier, place, limits, finders)
         if finding.ok:
-            log.info("builds are confined by the tier %s", tier)
-            return _bounded(finders[tier], place, limits)
+            return finding
         findings.append(finding)
     raise _refusal(wanted, findings)
 
@@ -113,12 +133,11 @@ def report(
     readable: tuple[Path, ...] = (),
     limits: Limits | None = None,
     search_path: str | None = None,
-) -> list[tuple[str, bool, str]]:
-    """Tier, whether it works, and if not why and what to do; strongest first."""
+) -> list[TierProbe]:
+    """Return what a probe of each tier has shown; strongest first."""
     place = _Place(scratch, readable)
     finders = _finders(place, search_path)
-    findings = [_tried(tier, place, limits or Limits(), finders) for tier in TIERS]
-    return [(finding.tier, finding.ok, finding.reason) for finding in findings]
+    return [_tried(tier, place, limits or Limits(), finders) for tier in TIERS]
 
 
 def _bounded(find: Finder, place: _Place, limits: Limits) -> Sandbox:
@@ -137,7 +156,7 @@ def _bounded(find: Finder, place: _Place, limits: Limits) -> Sandbox:
     return find(limits) if reason else better
 
 
-def _refusal(wanted: str, findings: list[Finding]) -> InfrastructureError:
+def _refusal(wanted: str, findings: list[TierProbe]) -> InfrastructureError:
     reasons = " ".join(f"{finding.tier}: {finding.reason}" for finding in findings)
     if wanted == AUTO:
         what = f"Builds cannot be confined on this machine, so none is run. {reasons}"
@@ -155,18 +174,19 @@ def _finders(place: _Place, search_path: str | None) -> dict[str, Finder]:
     }
 
 
-def _tried(tier: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> Finding:
+def _tried(tier: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
     if tier not in finders:
         names = ", ".join((AUTO, *TIERS, NONE))
         what = f"There is no sandbox tier {tier!r}; there are {names}."
         raise InfrastructureError("sandbox-unknown", what, retryable=False)
     try:
-        reason = _fault(finders[tier](limits), place)
+        sandbox = finders[tier](limits)
+        reason = _fault(sandbox, place)
     except ForkbuilderError as error:
-        return Finding(tier, ok=False, reason=error.message)
+        return TierProbe(tier, ok=False, reason=error.message)
     except OSError as error:
-        return Finding(tier, ok=False, reason=f"The probe could not be made: {error}.")
-    return Finding(tier, ok=not reason, reason=reason)
+        return TierProbe(tier, ok=False, reason=f"The probe could not be made: {error}.")
+    return TierProbe(tier, ok=not reason, reason=reason, origin=sandbox.origin)
 
 
 def _ran(sandbox: Sandbox, place: _Place) -> str:

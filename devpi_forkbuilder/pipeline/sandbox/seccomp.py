@@ -1,67 +1,56 @@
 """The system call filter of every build: a classic BPF program for seccomp(2).
 
-It takes away what no build needs and what has let programs out of boxes: namespaces of their own, io_uring (whose
-operations no filter sees), keyrings, tracing, other instruction sets' system calls; and the socket families that the
-box's network rule does not cover. Numbers are from the kernel's syscall tables; from 424 on they are the same
-everywhere.
+It takes away what no build needs and what has let programs out of boxes: namespaces of their own, io_uring, keyrings,
+tracing, other instruction sets' system calls; memory that no limit counts; and the socket families that the box's
+network rule does not cover. Where a build shares processes or files with the server (`Sharing`), it also takes away
+what would reach those.
 """
 
 from __future__ import annotations
 
+import enum
 import errno
 import socket
 import struct
 
+from devpi_forkbuilder.pipeline.sandbox import system_calls as calls
+
 NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET of clone(2)."""
-
+PARENTS_CHILD = 0x8000
+"""CLONE_PARENT of clone(2): the new process would be the server's child, and nobody would wait for it."""
 FOREIGN_ABI = 0x40000000
 """The bit that marks x32 system calls on x86_64; above any real number elsewhere."""
 
 LOAD, JUMP_EQUAL, JUMP_ANY_BIT, JUMP_NOT_BELOW, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
-ALLOW, FAIL = 0x7FFF0000, 0x00050000
+ALLOW, FAIL, NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
 
-COMMON = {"io_uring_setup": 425, "clone3": 435}
-GENERIC = COMMON | {
-    "clone": 220,
-    "unshare": 97,
-    "socket": 198,
-    "ptrace": 117,
-    "setns": 268,
-    "keyctl": 219,
-    "add_key": 217,
-    "request_key": 218,
-    "bpf": 280,
-    "perf_event_open": 241,
-    "process_vm_readv": 270,
-    "process_vm_writev": 271,
-    "userfaultfd": 282,
+MACHINES = {
+    "x86_64": (0xC000003E, calls.X86_64),
+    "aarch64": (0xC00000B7, calls.GENERIC),
+    "riscv64": (0xC00000F3, calls.GENERIC),
 }
-X86_64 = COMMON | {
-    "clone": 56,
-    "unshare": 272,
-    "socket": 41,
-    "ptrace": 101,
-    "setns": 308,
-    "keyctl": 250,
-    "add_key": 248,
-    "request_key": 249,
-    "bpf": 321,
-    "perf_event_open": 298,
-    "process_vm_readv": 310,
-    "process_vm_writev": 311,
-    "userfaultfd": 323,
-}
-MACHINES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, GENERIC), "riscv64": (0xC00000F3, GENERIC)}
-"""`uname -m` to the AUDIT_ARCH value and the numbers."""
+"""`uname -m` to the AUDIT_ARCH value and the column of the numbers."""
 
 UNIX = (socket.AF_UNIX,)
 ALL_USUAL = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 
 # As programs expect: "not there" where they know another way, "not allowed" elsewhere.
-ABSENT = {"io_uring_setup": errno.ENOSYS, "clone3": errno.ENOSYS}
-SPECIAL = ("clone", "unshare", "socket")
+ABSENT = frozenset({"io_uring_setup", "clone3", *calls.UNCOUNTED, *calls.WATCHES})
+SPECIAL = frozenset({"clone", "unshare", "socket"})
+PROCESS, PROCESS_OF_IO = 0, 1
+"""PRIO_PROCESS of setpriority(2) and IOPRIO_WHO_PROCESS of ioprio_set(2): the second argument is a thread's id."""
+
+
+class Sharing(enum.IntEnum):
+    """What a build has in common with the server; each includes the one before it."""
+
+    NOTHING = 0
+    PROCESSES = 1
+    """It sees the server's processes."""
+    FILES = 2
+    """It runs as the server's user: calls for modes, owners and times are not done but handed to a listener."""
 
 
 def knows(machine: str) -> bool:
@@ -69,11 +58,12 @@ def knows(machine: str) -> bool:
     return machine in MACHINES
 
 
-def program(machine: str, families: tuple[int, ...]) -> bytes | None:
+def program(machine: str, families: tuple[int, ...], sharing: Sharing = Sharing.NOTHING) -> bytes | None:
     """The filter for `machine`, with sockets of these address families; None for machines whose numbers are unknown."""
     if not knows(machine):
         return None
-    architecture, numbers = MACHINES[machine]
+    architecture, column = MACHINES[machine]
+    escapes = calls.numbers(calls.ESCAPES, column)
     code = [
         _step(LOAD, ARCHITECTURE),
         _step(JUMP_EQUAL, architecture, yes=1),
@@ -81,14 +71,53 @@ def program(machine: str, families: tuple[int, ...]) -> bytes | None:
         _step(LOAD, NUMBER),
         _step(JUMP_NOT_BELOW, FOREIGN_ABI, no=1),
         _step(RETURN, FAIL | errno.ENOSYS),
+        *_refused(escapes),
+        *_refused(calls.numbers(calls.UNCOUNTED, column)),
+        *_on(escapes["clone"], _unless_any_bit(NEW_NAMESPACES | PARENTS_CHILD)),
+        *_on(escapes["unshare"], _unless_any_bit(NEW_NAMESPACES)),
+        *_on(escapes["socket"], _only(families)),
     ]
+    if sharing >= Sharing.PROCESSES:
+        code += _of_processes(column)
+    if sharing >= Sharing.FILES:
+        code += _of_files(column)
+    return b"".join([*code, _step(RETURN, ALLOW)])
+
+
+def listening_call(machine: str) -> int:
+    """The number of seccomp(2), which prctl(2) cannot stand in for where a filter has a listener."""
+    return calls.SECCOMP[MACHINES[machine][1]]
+
+
+def handed_over(machine: str) -> dict[int, str]:
+    """The calls that the listener of `Sharing.FILES` gets, by their numbers."""
+    return {number: name for name, number in calls.numbers(calls.ATTRIBUTES, MACHINES[machine][1]).items()}
+
+
+def _of_processes(column: int) -> list[bytes]:
+    code = _refused(calls.numbers(calls.OTHER_PROCESSES, column))
+    for number in calls.numbers(calls.OF_A_PROCESS, column).values():
+        code += _on(number, _only_with((0, 0)))
+    kinds = calls.numbers(calls.OF_A_KIND, column)
+    code += _on(kinds["setpriority"], _only_with((0, PROCESS), (1, 0)))
+    return code + _on(kinds["ioprio_set"], _only_with((0, PROCESS_OF_IO), (1, 0)))
+
+
+def _of_files(column: int) -> list[bytes]:
+    code = _refused(calls.numbers(calls.WATCHES, column))
+    for number in calls.numbers(calls.EXTENDED_ATTRIBUTES, column).values():
+        code += _on(number, [_step(RETURN, FAIL | errno.EOPNOTSUPP)])
+    for number in calls.numbers(calls.ATTRIBUTES, column).values():
+        code += _on(number, [_step(RETURN, NOTIFY)])
+    return code
+
+
+def _refused(numbers: dict[str, int]) -> list[bytes]:
+    code = []
     for name, number in numbers.items():
         if name not in SPECIAL:
-            code += _on(number, [_step(RETURN, FAIL | ABSENT.get(name, errno.EPERM))])
-    for name in ("clone", "unshare"):
-        code += _on(numbers[name], _unless_any_bit(NEW_NAMESPACES))
-    code += _on(numbers["socket"], _only(families))
-    return b"".join([*code, _step(RETURN, ALLOW)])
+            code += _on(number, [_step(RETURN, FAIL | (errno.ENOSYS if name in ABSENT else errno.EPERM))])
+    return code
 
 
 def _step(operation: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
@@ -115,3 +144,18 @@ def _only(values: tuple[int, ...]) -> list[bytes]:
     for value in values:
         steps += [_step(JUMP_EQUAL, value, no=1), _step(RETURN, ALLOW)]
     return [*steps, _step(RETURN, FAIL | errno.EACCES)]
+
+
+def _only_with(*wanted: tuple[int, int]) -> list[bytes]:
+    """Allowed where each argument (its place) has its value.
+
+    For arguments that the kernel takes as `int`: it looks at their lower half only, and so does this.
+    """
+    steps = []
+    for place, value in wanted:
+        steps += [
+            _step(LOAD, FIRST_ARGUMENT + 8 * place),
+            _step(JUMP_EQUAL, value, yes=1),
+            _step(RETURN, FAIL | errno.EPERM),
+        ]
+    return [*steps, _step(RETURN, ALLOW)]

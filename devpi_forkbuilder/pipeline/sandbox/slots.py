@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pwd
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.sandbox import sweep
+from devpi_forkbuilder.pipeline.sandbox import folder, sweep
 
 FIRST = 61000
 """In a range that systemd's list of user ids calls unused (60578 to 61183), and below 65536: containers have these.
@@ -18,6 +20,10 @@ Whether another holds one is seen by a lock of the network namespace and by proc
 neither, and have no user namespace of their own, need ranges of their own (--forkbuilder-first-uid).
 """
 COUNT = 128
+SHARED_FOLDERS = (Path("/dev/shm"), Path("/tmp"), Path("/var/tmp"))  # noqa: S108  (what a build left there is removed)
+SET_ASIDE: list[Slot] = []
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,18 @@ class Slot:
         """Hand it back; once more does no harm."""
         self.lock.close()
 
+    def give_back(self) -> None:
+        """Release it when it is empty, else set it aside."""
+        if emptied(self.uid):
+            self.release()
+        else:
+            self.set_aside()
+
+    def set_aside(self) -> None:
+        """Keep it for as long as this server runs: something of a build stays under it that others must not see."""
+        log.warning("user %d is set aside: what a build left under it could not be removed", self.uid)
+        SET_ASIDE.append(self)
+
 
 def take(first: int = FIRST, count: int = COUNT) -> Slot:
     """A free user id. Raises InfrastructureError (`no-free-uid`) when there is none."""
@@ -40,10 +58,22 @@ def take(first: int = FIRST, count: int = COUNT) -> Slot:
         if _used_elsewhere(uid):
             lock.close()
             continue
-        sweep.until_gone(sweep.belongs_to(uid))
-        return Slot(uid, lock)
+        slot = Slot(uid, lock)
+        if emptied(uid):
+            return slot
+        slot.set_aside()
     what = f"All user ids for builds ({first} to {first + count - 1}) are in use."
     raise InfrastructureError("no-free-uid", what, next_step="Lower --forkbuilder-workers.")
+
+
+def emptied(uid: int) -> bool:
+    """End the processes of `uid` and remove what it has left where everybody may write; False when something stays."""
+    try:
+        sweep.until_gone(sweep.belongs_to(uid))
+    except InfrastructureError as error:
+        log.warning("%s", error)
+        return False
+    return [shared for shared in SHARED_FOLDERS if not folder.clear(shared, uid)] == []
 
 
 def _used_elsewhere(uid: int) -> bool:

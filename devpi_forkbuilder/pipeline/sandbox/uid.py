@@ -17,7 +17,6 @@ from devpi_forkbuilder.pipeline.sandbox import folder, launch, seccomp, slots, s
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what a build leaves there is removed)
-SHARED_FOLDERS = (SHARED_MEMORY, Path("/tmp"), Path("/var/tmp"))  # noqa: S108  (likewise)
 PATIENCE = 10.0
 """Seconds the guard gets to do its work after the command has ended: it takes milliseconds, and more under load."""
 
@@ -48,7 +47,7 @@ class UidBox:
             "uid": slot.uid,
             "guard": True,
             "landlock": walls.landlock((self.work, SHARED_MEMORY), self.readable, minimum=0, network=network),
-            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else seccomp.UNIX),
+            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else seccomp.UNIX, seccomp.Sharing.PROCESSES),
         }
         return self.sandbox.launcher.wrap(command, plan, self.mark)
 
@@ -57,12 +56,12 @@ class UidBox:
         if self.slot is None:
             return
         self._end_processes(self.slot)
-        for shared in SHARED_FOLDERS:
-            folder.clear(shared, self.slot.uid)
-        folder.reclaim(self.work, os.geteuid(), os.getegid())
-        _admit(self.work.parent, os.getegid())
-        self.slot.release()
-        self.slot = None
+        slot, self.slot = self.slot, None
+        try:
+            folder.reclaim(self.work, os.geteuid(), os.getegid())
+            _admit(self.work.parent, os.getegid())
+        finally:
+            slot.give_back()
 
     def _held(self) -> slots.Slot:
         if self.slot is None:
@@ -93,6 +92,11 @@ class UidSandbox:
     def name(self) -> str:
         """The tier."""
         return "uid"
+
+    @property
+    def origin(self) -> str:
+        """No program: the kernel alone."""
+        return ""
 
     @classmethod
     def find(cls, limits: Limits, scratch: Path, first_uid: int = slots.FIRST) -> UidSandbox:

@@ -1,0 +1,88 @@
+"""Names and versions that requirements leave out, read from the repositories at the requirements' commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from devpi_forkbuilder.client.parallel import in_parallel
+from devpi_forkbuilder.client.resolving import Resolved, unreachable
+from devpi_forkbuilder.domain.gitlines import GitLine
+from devpi_forkbuilder.domain.pins import Fault
+from devpi_forkbuilder.domain.project_identity import FILES, Identity, identity
+from devpi_forkbuilder.domain.requirements import contradicting
+from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.errors import ForkbuilderError
+
+
+class Read(Protocol):
+    """How files of a repository are read."""
+
+    def __call__(
+        self, url: str, commit: str, paths: Iterable[str], *, cancelled: Callable[[], bool]
+    ) -> Mapping[str, str]:
+        """The texts of `paths` that are there. Raises ForkbuilderError, and CancelledError once `cancelled()`."""
+
+
+Source = tuple[str, str, "str | None"]
+"""URL, commit, subdirectory."""
+Found = dict[Source, "Identity | Problem"]
+
+
+def identify(lines: Sequence[GitLine], read: Read) -> Resolved:
+    """Give a name to requirements without one, and a version to those that another commit of their project contradicts.
+
+    All must have a commit. A requirement whose name cannot be read is a fault; one whose version cannot be read stays
+    as it is.
+    """
+    found: Found = {}
+    _look(found, [line for line in lines if line.nameless], read)
+    named = [_named(line, found) for line in lines]
+    known = [line for line in named if isinstance(line, GitLine)]
+    split = [line for line in contradicting(known) if line.marker is not None]
+    _look(found, split, read)
+    versioned = tuple(_versioned(line, found) if line in split else line for line in known)
+    return Resolved(versioned, tuple(fault for faults in named if isinstance(faults, tuple) for fault in faults))
+
+
+def _look(found: Found, lines: Iterable[GitLine], read: Read) -> None:
+    sources = list(dict.fromkeys(_source(line) for line in lines if _source(line) not in found))
+    answers = in_parallel(sources, lambda source, cancelled: _read_one(source, read, cancelled))
+    found.update(zip(sources, answers, strict=True))
+
+
+def _read_one(source: Source, read: Read, cancelled: Callable[[], bool]) -> Identity | Problem:
+    url, commit, folder = source
+    prefix = f"{folder}/" if folder else ""
+    try:
+        texts = read(url, commit, [f"{prefix}{name}" for name in FILES], cancelled=cancelled)
+    except ForkbuilderError as error:
+        return unreachable(url, error)
+    return identity({path.removeprefix(prefix): text for path, text in texts.items()})
+
+
+def _source(line: GitLine) -> Source:
+    return line.url, line.commit or "", line.subdirectory
+
+
+def _named(line: GitLine, found: Found) -> GitLine | tuple[Fault, ...]:
+    if not line.nameless:
+        return line
+    answer = found[_source(line)]
+    if not isinstance(answer, Identity):
+        return line.place.faults([answer])
+    if answer.name is None:
+        where = f"{line.subdirectory} of " if line.subdirectory else ""
+        what = f"no project name, and none is written in {', '.join(FILES)} of {where}commit {(line.commit or '')[:7]}"
+        return line.place.faults([(what, f"write NAME @ git+{line.url}@{line.commit}")])
+    note = f"no project name: {answer.name}, as the repository says at commit {(line.commit or '')[:7]}"
+    return replace(line, project=answer.name, notes=(*line.notes, note))
+
+
+def _versioned(line: GitLine, found: Found) -> GitLine:
+    answer = found[_source(line)]
+    if not isinstance(answer, Identity) or answer.version is None:
+        return line
+    note = f"{line.project} has several commits: this one is version {answer.version}, as the repository says"
+    return replace(line, version=answer.version, notes=(*line.notes, note))
