@@ -16,11 +16,13 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
@@ -36,6 +38,7 @@ from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interprete
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
@@ -59,6 +62,8 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
+"""Folders of --forkbuilder-dir that no build and no other user has to enter."""
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
@@ -69,12 +74,12 @@ class Unable:
     """A builder on a server that cannot build: every order fails with the reason."""
 
     def __init__(self, reason: ForkbuilderError) -> None:
-        self._reason = reason
+        self.reason = reason
         self.identity = f"unable: {reason.reference}"
 
     def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
         """Raises the reason."""
-        raise self._reason
+        raise self.reason
 
     def offer(self) -> Offer:
         """No interpreter, on this machine."""
@@ -135,6 +140,7 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
     options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
@@ -147,8 +153,15 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
+    probes = [] if options.cached_only else [tier_probe(unable(builder)), worker_probe(lambda: service.working)]
+    context = _context(xom, options, service, lookup, *probes)
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
     return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+
+
+def unable(builder: Builder) -> str:
+    """Why `builder` builds nothing; empty when it does."""
+    return builder.reason.what if isinstance(builder, Unable) else ""
 
 
 def tier_of(builder: Builder) -> str:
@@ -168,11 +181,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     arrivals = Arrivals(xom)
     service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
-    context = _context(xom, options, service, lookup)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch), service
+    guard = ReplicaGuard(xom, primary)
+    guard.install()
+    context = _context(xom, options, service, lookup, guard.check)
+    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+    disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
     store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
     return Context(
@@ -184,6 +200,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         builds=builds,
         policy=options.policy,
         seats=seats,
+        health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
@@ -209,6 +226,21 @@ def _tell(access: Access) -> None:
             log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
     except (ForkbuilderError, OSError) as fault:
         log.error("No fork can be fetched: %s", fault)
+
+
+def close_folders(folder: Path) -> None:
+    """Close what is kept in `folder` to other users, also where --forkbuilder-dir is in a folder that is open to them.
+
+    Not the folder itself: the tier `uid` lets builds pass through it, and an administrator may have made it.
+    """
+    try:
+        for name in PRIVATE:
+            private_folder(folder / name)
+        private_file(folder / "records.sqlite")
+        for more in folder.glob("records.sqlite-*"):
+            closed(more)
+    except OSError as error:
+        log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
 def _tidy(workshop: Workshop) -> None:

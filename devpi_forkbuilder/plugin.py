@@ -54,7 +54,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     xom.thread_pool.register(ServiceThread(service, context))
     pyramid_config.include("devpi_forkbuilder.web.routes")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(xom, context.pages))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
     listen()
     install()
     stop_on_sigterm()

@@ -143,9 +143,12 @@ class IndexSettings:
 
     def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "", pins_url: str = "") -> Order:
         """The order that builds `pin` on `index` (`user/name`)."""
-        recipe = self.recipe(pin.name)
-        ahead = recipe.pythons or self._pythons("")
+        recipe, ahead = self.recipe(pin.name), self.interpreters(pin.name)
         return Order(index, pin, self.versions, recipe, python, requirements_url, pins_url, ahead)
+
+    def interpreters(self, project: str) -> tuple[str, ...]:
+        """The interpreters that a project (normalized name) with compiled parts is built for; empty: any that asks."""
+        return self._pythons(project) or self._pythons("")
 
     def _pythons(self, project: str) -> tuple[str, ...]:
         """The interpreters that the lines of a project name, or those of no project: the empty name."""

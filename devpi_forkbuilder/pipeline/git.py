@@ -7,6 +7,7 @@ option, hooks, file-system monitors and filters are off, objects are checked whe
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.route import Route
 from devpi_forkbuilder.pipeline.seams import LogSink
+from devpi_forkbuilder.pipeline.workfolder import owner_of
 
 SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -48,6 +50,7 @@ SETTINGS = (
     "init.defaultBranch=main",
 )
 STATUS = re.compile(rb"<= [Rr]ecv header: HTTP/[0-9.]+ ([0-9]{3})")
+TRACE = "trace-"
 TRACE_LIMIT = 4 * MEBIBYTE
 LISTING_LIMIT = 64 * MEBIBYTE
 FILE = "file"
@@ -198,7 +201,7 @@ class Git:
 
     @contextlib.contextmanager
     def _trace(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home()) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{TRACE}{owner_of(os.getpid())}-", dir=self._home()) as folder:
             yield Path(folder, "curl")
 
 

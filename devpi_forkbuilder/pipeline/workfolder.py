@@ -87,11 +87,11 @@ def owner_of(pid: int) -> str:
     return f"{pid}.{fields[19].decode()}"
 
 
-def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of) -> tuple[Path, ...]:
-    """Remove the work folders of processes that are gone; returns what was removed. Never raises."""
+def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of, prefix: str = PREFIX) -> tuple[Path, ...]:
+    """Remove the folders `PREFIXowner-...` of processes that are gone; returns what was removed. Never raises."""
     removed = []
-    for path in sorted(parent.glob(f"{PREFIX}*")):
-        name = path.name.removeprefix(PREFIX).partition("-")[0]
+    for path in sorted(parent.glob(f"{prefix}*")):
+        name = path.name.removeprefix(prefix).partition("-")[0]
         if not _lives(name, owner) and discard(path):
             removed.append(path)
     return tuple(removed)

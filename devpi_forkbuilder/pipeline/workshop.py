@@ -24,7 +24,7 @@ from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
 from devpi_forkbuilder.pipeline.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.frontend import Left, Wanted
-from devpi_forkbuilder.pipeline.git import Watch
+from devpi_forkbuilder.pipeline.git import TRACE, Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
@@ -69,7 +69,7 @@ class Workshop:
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove what builds of a server that crashed have left; returns what was removed."""
-        return sweep_leftovers(self.work)
+        return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
 
     def offer(self) -> Offer:
         """See `Builder.offer`."""

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
@@ -119,8 +121,14 @@ class Context:
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
     mirrors: MirrorPages | None = None
+    guard: ReplicaGuard | None = None
+    health: Callable[[], Health] = lambda: Health(())
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
     passes: Passes = field(default_factory=Passes)
+
+    def stopped(self) -> bool:
+        """Whether this server has stopped serving: a replica whose history is not its primary's."""
+        return self.guard is not None and self.guard.diverged
