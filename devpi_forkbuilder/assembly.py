@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,11 +31,14 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.bench import Equipment
+from devpi_forkbuilder.pipeline.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.git import Git
 from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter, own_platform
+from devpi_forkbuilder.pipeline.late_builder import LateBuilder
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
@@ -132,7 +137,8 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
-    options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError):  # the records say so, and do without
+        options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
@@ -146,7 +152,9 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         claim=Claims(xom),
     )
     context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
-    return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+    if isinstance(builder, (Workshop, LateBuilder)):
+        context = replace(context, passes=builder.passes)
+    return context, service
 
 
 def tier_of(builder: Builder) -> str:
@@ -249,41 +257,56 @@ def scratch_of(folder: Path) -> Iterator[Path]:
 
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
-    folder = options.folder
     try:
-        tools = Tools.find(os.environ.get("PATH", os.defpath))
-        work = folder / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
-        folders = ToolFolders.judged(options.tools)
-        readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
-        sandbox = choose(
-            options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
-        )
-        access = Access(options.credentials, options.ssh_key, options.known_hosts)
-        _tell(access)
-        routes = Routes(options.policy.names_host, os.environ)
-        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
-        sources = Sources(folder / "sources")
-        workshop = Workshop(
-            work=work,
-            tools=tools,
-            interpreters=interpreters,
-            mirrors=Mirrors(
-                folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-            ),
-            sources=sources,
-            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
-            limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
-        )
-        tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
-        tidying.start()
-        tidying.join(TIDYING)
+        return _workshop(options, Passes())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
+        if reason.retryable:
+            return LateBuilder(partial(_workshop, options), reason, Offer((), own_platform(own_interpreter())))
         return Unable(reason)
+
+
+def _workshop(options: Options, passes: Passes) -> Workshop:
+    """Raises ForkbuilderError for what is missing."""
+    folder = options.folder
+    try:
+        return _equipped(options, passes)
     except OSError as error:
-        fault = InfrastructureError("folder-unusable", f"{folder} cannot be used: {error.strerror}.", retryable=False)
-        log.error("No fork can be built: %s", fault)
-        return Unable(fault)
+        if error.errno in FULL:
+            raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
+        what = f"{folder} cannot be used: {error.strerror}."
+        raise InfrastructureError("folder-unusable", what, retryable=False) from error
+
+
+def _equipped(options: Options, passes: Passes) -> Workshop:
+    folder = options.folder
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
+    folders = ToolFolders.judged(options.tools)
+    readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
+    sandbox = choose(
+        options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
+    )
+    access = Access(options.credentials, options.ssh_key, options.known_hosts)
+    _tell(access)
+    routes = Routes(options.policy.names_host, os.environ)
+    git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+    sources = Sources(folder / "sources")
+    workshop = Workshop(
+        work=work,
+        tools=tools,
+        interpreters=interpreters,
+        mirrors=Mirrors(
+            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
+        ),
+        sources=sources,
+        equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+        passes=passes,
+        limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
+    )
+    tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+    tidying.start()
+    tidying.join(TIDYING)
     return workshop

@@ -1,0 +1,47 @@
+"""A builder that could not be made when the server started, for a reason that passes: it is made at a later order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.results import Built
+from devpi_forkbuilder.domain.targets import Offer
+from devpi_forkbuilder.errors import ForkbuilderError
+from devpi_forkbuilder.pipeline.passes import Passes
+from devpi_forkbuilder.pipeline.seams import Builder, Progress
+
+
+class LateBuilder:
+    """The builder that `make` returns, once it does; until then every order fails with what it raises.
+
+    `reason` is why it failed at the start, `offer` what the server offers until then. `passes` are given to `make`, so
+    that whoever has them need not wait.
+    """
+
+    def __init__(self, make: Callable[[Passes], Builder], reason: ForkbuilderError, offer: Offer) -> None:
+        self.passes = Passes()
+        self._make = make
+        self._reason = reason
+        self._offer = offer
+        self._made: Builder | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """That of the builder; a failure from before it was made is tried again when it is."""
+        return f"unable: {self._reason.reference}" if self._made is None else self._made.identity
+
+    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+        """See `Builder.build`. Raises what `make` raises."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make(self.passes)
+                progress.log.say("this server can build again")
+        return self._made.build(order, progress)
+
+    def offer(self) -> Offer:
+        """See `Builder.offer`."""
+        return self._offer if self._made is None else self._made.offer()
