@@ -17,6 +17,7 @@ PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
 LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
+DISK_FLOOR = 256 * 2**20
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -36,6 +37,13 @@ def add_options(parser: Any) -> None:
         "python-downloads",
         action="store_true",
         help="uv may download interpreters that clients ask for and this machine lacks",
+    )
+    add(
+        "disk-floor",
+        type=size,
+        default=DISK_FLOOR,
+        metavar="SIZE",
+        help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
     )
     add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are built or handed on to the primary")
@@ -157,6 +165,7 @@ class Options:
     sandbox: str
     cached_only: bool
     python_downloads: bool = False
+    disk_floor: int = DISK_FLOOR
     first_uid: int = FIRST
     limits: Limits = field(default_factory=Limits)
     tools: tuple[Path, ...] = ()
@@ -184,6 +193,7 @@ class Options:
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
+            disk_floor=option("disk_floor"),
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             limits=Limits(**{name: option(f"limit_{name}") for name in LIMITS}),

@@ -67,7 +67,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pyramid": ("web/", "devpi/", "plugin.py"),
     "webob": ("web/", "devpi/", "plugin.py"),
     "devpi": ("client/",),
-    "devpi_common": ("client/",),
+    "devpi_common": ("client/", "devpi/"),
     "rich": ("client/",),
     "requests": ("warming/",),
 }

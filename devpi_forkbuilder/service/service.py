@@ -77,6 +77,11 @@ class ForkService:
         ]
 
     @property
+    def working(self) -> bool:
+        """Whether all workers are there."""
+        return all(worker.is_alive() for worker in self._workers)
+
+    @property
     def room_ahead(self) -> int:
         """How many orders may be asked for ahead of the clients now."""
         return self._backlog.room(len(self._workers), self._read_ahead)
