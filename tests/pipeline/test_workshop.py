@@ -90,7 +90,14 @@ def test_build__two_servers_make_the_same_bytes(tmp_path, repositories):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("case", ["pure-setuptools", "hatchling", "setup-py-reads-requirements"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "pure-setuptools",
+        pytest.param("hatchling", marks=pytest.mark.slow),
+        pytest.param("setup-py-reads-requirements", marks=pytest.mark.slow),
+    ],
+)
 def test_build__two_servers_make_the_same_bytes_with_usual_back_ends(tmp_path, repositories, case):
     line = repositories.pin_line(repositories.make(case))
     files = []
