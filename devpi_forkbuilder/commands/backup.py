@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.commands import secretfiles, store_options
+from devpi_forkbuilder.commands import store_options
+from devpi_forkbuilder.commands.up import secretfiles
 from devpi_forkbuilder.errors import RefusedError
 
 USAGE = """\

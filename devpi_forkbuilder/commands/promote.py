@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from devpi_forkbuilder.commands import secretfiles, store_options
-from devpi_forkbuilder.commands.server_lock import ServerLock
+from devpi_forkbuilder.commands import store_options
+from devpi_forkbuilder.commands.up import secretfiles
+from devpi_forkbuilder.commands.up.server_lock import ServerLock
 from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.options import FOLDER
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.commands import secretfiles, store_options
+from devpi_forkbuilder.commands import store_options
+from devpi_forkbuilder.commands.up import secretfiles
 
 USAGE = """\
 examples:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.commands.environment import UP
-from devpi_forkbuilder.commands.passwords import Passwords
-from devpi_forkbuilder.commands.up import DEFAULT_DIR
+from devpi_forkbuilder.commands.up.command import DEFAULT_DIR
+from devpi_forkbuilder.commands.up.environment import UP
+from devpi_forkbuilder.commands.up.passwords import Passwords
 from devpi_forkbuilder.options import FOLDER
 
 VARIABLES = (

@@ -21,7 +21,7 @@ def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any])
     The work that devpi does after a crash is left out: another process may be in the middle of a transaction.
     Raises RefusedError and InfrastructureError.
     """
-    storage.repair(server_path)
+    storage.repair_sqlite(server_path)
     config = read_command_line(["--serverdir", str(server_path), *words])
     config.__dict__["nodeinfo"] = {**node}
     config.nodeinfo.setdefault("uuid", "")
