@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.answers import own_url
-from devpi_forkbuilder.devpi.arrivals import Arrivals
-from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.cluster_lock import Claims
 from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
@@ -24,40 +23,41 @@ from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.devpi.replication import Arrivals
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
-from devpi_forkbuilder.pipeline.access import Access
-from devpi_forkbuilder.pipeline.bench import Equipment
-from devpi_forkbuilder.pipeline.disk_space import FULL, existing, out_of_space, space_of
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.builder import Workshop
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.frontend.build_env import Equipment
+from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.pinned_dns import Routes
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
-from devpi_forkbuilder.pipeline.limits import BuildLimits
-from devpi_forkbuilder.pipeline.logfile import BuildLog
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.passes import Passes
-from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
-from devpi_forkbuilder.pipeline.route import Routes
-from devpi_forkbuilder.pipeline.sandbox.groups import bounded
+from devpi_forkbuilder.pipeline.process.build_log import BuildLog
+from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.private import closed, private_file, private_folder
+from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
+from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
-from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
-from devpi_forkbuilder.pipeline.seams import Builder
-from devpi_forkbuilder.pipeline.sources import Sources
-from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
-from devpi_forkbuilder.pipeline.tools import Tools
-from devpi_forkbuilder.pipeline.workshop import Workshop
-from devpi_forkbuilder.service.breaker import Breaker
+from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
-from devpi_forkbuilder.service.remote import RemoteService
+from devpi_forkbuilder.service.replica.breaker import Breaker
+from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
-from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
-from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.waiting.seats import Seats
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.slots import COUNT, FIRST
+from devpi_forkbuilder.domain.pins.policy import PinPolicy, prefix_fault
+from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.uid_pool import COUNT, FIRST
 
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")

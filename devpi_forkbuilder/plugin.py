@@ -16,10 +16,10 @@ from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.options import Options, add_options
+from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.kept import KeptPages
-from devpi_forkbuilder.web.metrics import metrics_of
 from devpi_forkbuilder.web.nginx import Front, site
+from devpi_forkbuilder.web.page_cache.serve import KeptPages
 
 LOCKDOWN = "devpi-lockdown"
 EVERYWHERE = ("localhost", "0.0.0.0", "::", "*")  # noqa: S104  (compared with, not listened on)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Server, connect
-from devpi_forkbuilder.client.watch import Clock
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault
+from devpi_forkbuilder.client.api_client import Server, connect
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import Clock
+from devpi_forkbuilder.domain.pins.pins import Fault
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 
 @dataclass(frozen=True, slots=True)

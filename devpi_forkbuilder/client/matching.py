@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault
-from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.client.models import ForkState
+from devpi_forkbuilder.domain.pins.pins import Fault
+from devpi_forkbuilder.domain.pins.urls import Problem
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 Matched = dict[GitLine, ForkState]
 

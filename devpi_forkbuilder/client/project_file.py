@@ -14,11 +14,11 @@ import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from devpi_forkbuilder.domain.freeze import Release
-from devpi_forkbuilder.domain.gitlines import GitLine, Place
-from devpi_forkbuilder.domain.gitsyntax import read_git_line
-from devpi_forkbuilder.domain.locks.pyproject import UV_LISTS
-from devpi_forkbuilder.domain.pins import PinsRefusedError
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.freeze import Release
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, Place
+from devpi_forkbuilder.domain.requirements_files.gitsyntax import read_git_line
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import UV_LISTS
 
 GIT_KEYS = ("git", "url", "rev", "tag", "branch", "subdirectory", "develop")
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from devpi_forkbuilder.client.states import ClientError
+from devpi_forkbuilder.client.models import ClientError
 
 
 def rewrite(path: Path, text: str) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from devpi_forkbuilder.client.models import Selector, require
 from devpi_forkbuilder.client.parallel import in_parallel
-from devpi_forkbuilder.client.refs import PEELED, Refs
-from devpi_forkbuilder.client.resolving import Ask, unreachable
-from devpi_forkbuilder.client.states import Selector, require
-from devpi_forkbuilder.domain.gitlines import GitLine, Place
-from devpi_forkbuilder.domain.pins import Fault, Pin
-from devpi_forkbuilder.domain.requirements import Requirements
-from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.client.ref_names import PEELED, Refs
+from devpi_forkbuilder.client.resolve_refs import Ask, unreachable
+from devpi_forkbuilder.domain.pins.pins import Fault, Pin
+from devpi_forkbuilder.domain.pins.urls import Problem
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, Place
+from devpi_forkbuilder.domain.requirements_files.requirements import Requirements
 from devpi_forkbuilder.errors import ForkbuilderError
 
 TAGS = "refs/tags/"

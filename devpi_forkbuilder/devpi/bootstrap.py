@@ -19,7 +19,7 @@ from devpi_forkbuilder.devpi import answers, storage
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.service.primary import UnreachableError
+from devpi_forkbuilder.service.replica.client import UnreachableError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from devpi_server.replica import REPLICA_USER_NAME
 
-from devpi_forkbuilder.pipeline.passes import Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
 
 ANYBODY, LOGGED_IN = ":ANONYMOUS:", ":AUTHENTICATED:"
 READING = ("GET", "HEAD")

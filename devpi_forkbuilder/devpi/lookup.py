@@ -9,10 +9,10 @@ from typing import Any
 
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.targets import Client, Offer, choose, client_of
-from devpi_forkbuilder.domain.wanted import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.requirement_closure import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.targets import Client, Offer, choose, client_of
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.pins import Pin
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from devpi_forkbuilder.domain.offline import HiddenFile
+from devpi_forkbuilder.domain.simple.offline import HiddenFile
 
 MIRROR = "mirror"
 

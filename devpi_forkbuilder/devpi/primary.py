@@ -16,8 +16,8 @@ from devpi_server.proxy import clean_request_headers, clean_response_headers
 from devpi_server.replica import ReplicaHTTPClient
 from pyramid.response import Response
 
-from devpi_forkbuilder.domain.orders import OrderKey
-from devpi_forkbuilder.service.primary import Told, UnreachableError, UnwillingError, told_of
+from devpi_forkbuilder.domain.pins.orders import OrderKey
+from devpi_forkbuilder.service.replica.client import Told, UnreachableError, UnwillingError, told_of
 
 CONNECT = 3.0
 ANSWER = 5.0

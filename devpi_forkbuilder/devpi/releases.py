@@ -20,14 +20,14 @@ from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
+from devpi_forkbuilder.domain.compat.requirement_closure import environment_of
+from devpi_forkbuilder.domain.compat.targets import Client, Offer, client_of
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.domain.results import Artefact, Built
-from devpi_forkbuilder.domain.settings import IndexSettings
-from devpi_forkbuilder.domain.targets import Client, Offer, client_of
 from devpi_forkbuilder.domain.versions import satisfies_pin
-from devpi_forkbuilder.domain.wanted import environment_of
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from devpi_server.fileutil import loads
 
 from devpi_forkbuilder.domain.health import Check
-from devpi_forkbuilder.service.primary import UnreachableError
+from devpi_forkbuilder.service.replica.client import UnreachableError
 
 log = logging.getLogger(__name__)
 

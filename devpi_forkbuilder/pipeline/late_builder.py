@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.compat.targets import Offer
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.interpreters import own_interpreter, own_platform
-from devpi_forkbuilder.pipeline.passes import Passes
-from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
+from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter, own_platform
+from devpi_forkbuilder.pipeline.protocols import Builder, Progress
 
 
 class Unable:

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from devpi_forkbuilder.domain.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
-from devpi_forkbuilder.pipeline.seams import Builder
-from devpi_forkbuilder.service.backlog import Backlog
-from devpi_forkbuilder.service.board import Board
+from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.counters import Tally
+from devpi_forkbuilder.service.dependency_wait import Parking, Ticket
 from devpi_forkbuilder.service.failures import explained, failure_of, report
-from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.logs import Logs, tail
-from devpi_forkbuilder.service.news import tell_queued
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
-from devpi_forkbuilder.service.parking import Parking, Ticket
+from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
-from devpi_forkbuilder.service.runs import Runner
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
-from devpi_forkbuilder.service.tally import Tally
+from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.single_flight.registry import Board
+from devpi_forkbuilder.service.worker import Runner
 
 
 class ForkService:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devpi_forkbuilder.domain.asking import releases_of
-from devpi_forkbuilder.domain.choice import Release
-from devpi_forkbuilder.domain.pins import redacted
-from devpi_forkbuilder.domain.platforms import Target
+from devpi_forkbuilder.domain.compat.choice import Release
+from devpi_forkbuilder.domain.compat.platforms import Target
+from devpi_forkbuilder.domain.index_requirements import releases_of
+from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.process import run_as_user
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run_as_user
+from devpi_forkbuilder.warming.protocols import NotHadError
 from devpi_forkbuilder.warming.web import IndexUrl
 
 TIMEOUT = 3600.0

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.domain.manifest import Manifest, ManifestFile
-from devpi_forkbuilder.domain.simplepage import ListedFile
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.crew import each
-from devpi_forkbuilder.warming.seams import Display, NotHadError
+from devpi_forkbuilder.domain.simple.simplepage import ListedFile
+from devpi_forkbuilder.warming.protocols import Display, NotHadError
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import Web
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.asking import asked, git_requirement, hashes_of, left_out
-from devpi_forkbuilder.domain.choice import Release, choose, release_of
-from devpi_forkbuilder.domain.gitlines import GitLine
+from devpi_forkbuilder.domain.compat.choice import Release, choose, release_of
+from devpi_forkbuilder.domain.compat.platforms import Target
+from devpi_forkbuilder.domain.index_requirements import asked, git_requirement, hashes_of, left_out
 from devpi_forkbuilder.domain.manifest import Manifest, ManifestFile
-from devpi_forkbuilder.domain.platforms import Target
-from devpi_forkbuilder.domain.requirements import RequirementsFile
-from devpi_forkbuilder.domain.simplepage import ListedFile
-from devpi_forkbuilder.warming.crew import each
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile
+from devpi_forkbuilder.domain.simple.simplepage import ListedFile
+from devpi_forkbuilder.warming.protocols import Display, NotHadError
 from devpi_forkbuilder.warming.resolve import Resolver, Text
-from devpi_forkbuilder.warming.seams import Display, NotHadError
 from devpi_forkbuilder.warming.sources import build_requirements
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import Web
 
 SPOOLED = 16 * 1024 * 1024

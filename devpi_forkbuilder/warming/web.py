@@ -16,10 +16,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.domain.platforms import user_agent
-from devpi_forkbuilder.domain.simplepage import ACCEPT, ListedFile, read_page
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.domain.compat.platforms import user_agent
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.domain.simple.simplepage import ACCEPT, ListedFile, read_page
+from devpi_forkbuilder.warming.protocols import NotHadError
 
 CHUNK = 256 * 1024
 CONNECT = 15.0

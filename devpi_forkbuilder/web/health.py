@@ -11,7 +11,7 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
-from devpi_forkbuilder.web.api import answer
+from devpi_forkbuilder.web.api.views import answer
 from devpi_forkbuilder.web.context import REGISTRY, Context
 
 OPEN = re.compile(r"/\+(forkbuilder/.*|status|api)")

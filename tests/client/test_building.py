@@ -6,12 +6,12 @@ import argparse
 import itertools
 from typing import Any
 
-from devpi_forkbuilder.client.building import result, run
+from devpi_forkbuilder.client.api_client import Answer
+from devpi_forkbuilder.client.commands.build import result, run
 from devpi_forkbuilder.client.context import Context
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Answer
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.client.watch import Clock
+from devpi_forkbuilder.client.models import ForkState
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import Clock
 from tests.client.told import told
 
 ERROR = {"kind": "build", "stage": "building", "message": "no"}

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from devpi_forkbuilder.client.api_client import Answer, UnreachableError
+from devpi_forkbuilder.client.commands.log import Follower
 from devpi_forkbuilder.client.context import Context
-from devpi_forkbuilder.client.logs import Follower
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Answer, UnreachableError
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.client.watch import Clock
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import Clock
 from tests.client.told import B, told
 
 AWAY = UnreachableError("server-unreachable", "away")

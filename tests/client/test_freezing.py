@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from devpi_forkbuilder.client.completeness import gaps
+from devpi_forkbuilder.client.models import ForkState
 from devpi_forkbuilder.client.project_file import Declared, frozen_project
 from devpi_forkbuilder.client.pylock_file import pylock
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.domain.freeze import Release
-from devpi_forkbuilder.domain.locks.pyproject import read_pyproject
-from devpi_forkbuilder.domain.locks.tables import tomllib
-from devpi_forkbuilder.domain.pins import PinsRefusedError
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.freeze import Release
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyproject
+from devpi_forkbuilder.domain.requirements_files.locks.tables import tomllib
 from tests.client.test_refs import lines
 from tests.client.told import A, B, told
 

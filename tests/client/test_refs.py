@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from devpi_forkbuilder.client.files import read_arguments
-from devpi_forkbuilder.client.refs import commit_of, completed, names, patterns
-from devpi_forkbuilder.client.resolving import resolve
+from devpi_forkbuilder.client.ref_names import commit_of, completed, names, patterns
+from devpi_forkbuilder.client.requirement_files import read_arguments
+from devpi_forkbuilder.client.resolve_refs import resolve
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.lsremote import advertised, user_environment
+from devpi_forkbuilder.pipeline.git.ls_remote import advertised, user_environment
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 ABB = "abb" + "0" * 37

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.client.server import PinsNotTakenError, Server, UnreachableError, connect
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.client.api_client import PinsNotTakenError, Server, UnreachableError, connect
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.domain.pins.pins import Pin
 from tests.client.told import A, told
 
 ROOT = "http://devpi.example.com"

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from devpi_forkbuilder.client.listing import age
+from devpi_forkbuilder.client.api_client import MESSAGES
+from devpi_forkbuilder.client.commands.listing import age
 from devpi_forkbuilder.client.matching import matched, repository, unbuilt_lines
+from devpi_forkbuilder.client.models import BuiltFile, ClientError, ForkState, Selector, selected
 from devpi_forkbuilder.client.rewriting import rewrite
-from devpi_forkbuilder.client.server import MESSAGES
-from devpi_forkbuilder.client.states import BuiltFile, ClientError, ForkState, Selector, selected
-from devpi_forkbuilder.domain.freeze import Release
+from devpi_forkbuilder.domain.requirements_files.freeze import Release
 from tests.client.test_refs import lines
 from tests.client.told import A, B, told
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from devpi_forkbuilder.client.screen import Screen, Table, plain, printable
-from devpi_forkbuilder.client.server import UnreachableError
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.client.watch import AGAIN, LONG, PATIENCE, SHORT, Clock, Watch
+from devpi_forkbuilder.client.api_client import UnreachableError
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.client.terminal import Screen, Table, plain, printable
+from devpi_forkbuilder.client.wait import AGAIN, LONG, PATIENCE, SHORT, Clock, Watch
 from tests.client.told import B, told
 
 AWAY = UnreachableError("server-unreachable", "away")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.asking import asked, git_requirement, hashes_of, left_out, releases_of
-from devpi_forkbuilder.domain.requirements import RequirementsFile, read_file
+from devpi_forkbuilder.domain.index_requirements import asked, git_requirement, hashes_of, left_out, releases_of
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile, read_file
 
 COMMIT = "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d"
 GIT = f"git+https://git.example.org/org/alpha.git@{COMMIT}#egg=alpha"

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from packaging.tags import sys_tags
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.choice import Release, choose
-from devpi_forkbuilder.domain.platforms import client, targets, user_agent
-from devpi_forkbuilder.domain.simplepage import JSON, ListedFile, read_page
-from devpi_forkbuilder.domain.targets import Client
+from devpi_forkbuilder.domain.compat.choice import Release, choose
+from devpi_forkbuilder.domain.compat.platforms import client, targets, user_agent
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.domain.simple.simplepage import JSON, ListedFile, read_page
 
 DEBIAN = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
 MAC = Client("cpython", (3, 12), "darwin", "arm64", "", (13, 0))
@@ -94,7 +94,7 @@ def test_choose__requires_python(requires: str, fits: bool) -> None:
 
 
 def test_rank__is_the_order_of_packaging_on_this_machine() -> None:
-    from devpi_forkbuilder.pipeline.interpreters import own_interpreter, own_platform  # noqa: PLC0415
+    from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter, own_platform  # noqa: PLC0415
 
     own = own_platform(own_interpreter())
     # where linux_* stands among them differs between versions of packaging, and no public index takes such files

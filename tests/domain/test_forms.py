@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.archive_urls import read_archive_url
-from devpi_forkbuilder.domain.locks.pdmlock import read_pdmlock
-from devpi_forkbuilder.domain.locks.pipfile import read_pipfile
-from devpi_forkbuilder.domain.locks.pipfilelock import read_pipfilelock
-from devpi_forkbuilder.domain.locks.poetrylock import read_poetrylock
-from devpi_forkbuilder.domain.locks.pylock import read_pylock
-from devpi_forkbuilder.domain.locks.pyproject import read_pyproject
-from devpi_forkbuilder.domain.locks.readers import reader_for
-from devpi_forkbuilder.domain.locks.uvlock import read_uvlock
-from devpi_forkbuilder.domain.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements import contradicting, pins_of, read_requirements
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.archive_urls import read_archive_url
+from devpi_forkbuilder.domain.requirements_files.locks.pdmlock import read_pdmlock
+from devpi_forkbuilder.domain.requirements_files.locks.pipfile import read_pipfile
+from devpi_forkbuilder.domain.requirements_files.locks.pipfilelock import read_pipfilelock
+from devpi_forkbuilder.domain.requirements_files.locks.poetrylock import read_poetrylock
+from devpi_forkbuilder.domain.requirements_files.locks.pylock import read_pylock
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyproject
+from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
+from devpi_forkbuilder.domain.requirements_files.locks.uvlock import read_uvlock
+from devpi_forkbuilder.domain.requirements_files.requirements import contradicting, pins_of, read_requirements
 from tests.domain.test_requirements import HOST, A, B, faults, one, read
 from tests.platform_file import ENVIRON, FILES, made_up_commits, platform_files
 

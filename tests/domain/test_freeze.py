@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from packaging.requirements import Requirement
 
-from devpi_forkbuilder.domain.freeze import Release, frozen
-from devpi_forkbuilder.domain.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements import RequirementsFile, read_file
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.freeze import Release, frozen
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile, read_file
 from tests.domain.strategies import nearly, quick
 
 GIT = "git+https://git.example.com/campus"

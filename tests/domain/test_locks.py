@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.locks.pipfilelock import read_pipfilelock
-from devpi_forkbuilder.domain.locks.poetrylock import read_poetrylock
-from devpi_forkbuilder.domain.locks.pylock import read_pylock
-from devpi_forkbuilder.domain.locks.pyproject import read_pyproject
-from devpi_forkbuilder.domain.locks.readers import reader_for
-from devpi_forkbuilder.domain.locks.uvlock import read_uvlock
-from devpi_forkbuilder.domain.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
+from devpi_forkbuilder.domain.requirements_files.locks.pipfilelock import read_pipfilelock
+from devpi_forkbuilder.domain.requirements_files.locks.poetrylock import read_poetrylock
+from devpi_forkbuilder.domain.requirements_files.locks.pylock import read_pylock
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyproject
+from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
+from devpi_forkbuilder.domain.requirements_files.locks.uvlock import read_uvlock
+from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, pins_of
 from tests.domain.strategies import quick
 
 SAMPLES = Path(__file__).parent / "samples"

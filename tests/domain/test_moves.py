@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.moves import Change, moves
-from devpi_forkbuilder.domain.pins import Pin, parse_pins
+from devpi_forkbuilder.domain.pins.pin_diff import Change, moves
+from devpi_forkbuilder.domain.pins.pins import Pin, parse_pins
 from tests.domain.strategies import pins, quick
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.offline import WORDS, absent_file, absent_fork, absent_project
+from devpi_forkbuilder.domain.simple.offline import WORDS, absent_file, absent_fork, absent_project
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.pins import Pin, PinsRefusedError, parse_pins, redacted
+from devpi_forkbuilder.domain.pins.pins import Pin, PinsRefusedError, parse_pins, redacted
 from tests.domain.strategies import nearly, pins, quick
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"

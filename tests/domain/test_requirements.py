@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from devpi_forkbuilder.domain.gitlines import GitLine, plain_url, split_ref
-from devpi_forkbuilder.domain.pins import Pin, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of, read_requirements
+from devpi_forkbuilder.domain.pins.pins import Pin, PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, plain_url, split_ref
+from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, pins_of, read_requirements
 from tests.domain.strategies import nearly, quick
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import sys_tags
 
-from devpi_forkbuilder.domain.targets import Choice, Client, Offer, choose, client_of, is_interpreter
+from devpi_forkbuilder.domain.compat.targets import Choice, Client, Offer, choose, client_of, is_interpreter
 
 PIP = (
     'pip/24.2 {"ci":null,"cpu":"x86_64","distro":{"id":"bookworm","libc":{"lib":"glibc","version":"2.36"},'

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.urls import LONGEST, url_faults
+from devpi_forkbuilder.domain.pins.urls import LONGEST, url_faults
 from tests.domain.strategies import nearly, quick, urls
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.domain.wanted import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.requirement_closure import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.targets import Client
 
 
 def names(*requirements: str, python: tuple[int, int] = (3, 11)) -> list[str]:

@@ -9,20 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.interpreters import Interpreters
-from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.seams import Sandbox
-from devpi_forkbuilder.pipeline.sources import Sources
-from devpi_forkbuilder.pipeline.tools import Tools
-from devpi_forkbuilder.pipeline.workfolder import WorkFolder
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.builder import Workshop
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.frontend.build_env import Bench, Circumstances, Equipment
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder
+from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.protocols import Sandbox
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.watching import Lines, never
 
 EPOCH = 1_767_315_845

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline import artefacts
-from devpi_forkbuilder.pipeline.artefacts import collect, the_one
+from devpi_forkbuilder.pipeline.artifacts import collect as module
+from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
 
 LIMIT = 1000
 NAME = "a-1.0-py3-none-any.whl"
@@ -109,7 +109,7 @@ def test_collect__sparse_and_huge(out, into):
 
 def test_collect__grows_while_it_is_copied(out, into, monkeypatch):
     (out / NAME).write_bytes(b"x" * 10)
-    monkeypatch.setattr(artefacts, "BLOCK", 10)
+    monkeypatch.setattr(module, "BLOCK", 10)
     read = os.read
 
     def read_and_grow(descriptor: int, size: int) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from packaging.version import Version
 
 from devpi_forkbuilder.errors import BuildError, Kind
-from devpi_forkbuilder.pipeline.backend import (
+from devpi_forkbuilder.pipeline.frontend.build_system import (
     LEGACY_BACKEND,
     BuildSystem,
     asks_for_nothing,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, SourceError
-from devpi_forkbuilder.pipeline.checkout import LIMITS, Checkout, checkout
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.submodules import resolve
-from devpi_forkbuilder.pipeline.tree import TreeLimits, judge_links
+from devpi_forkbuilder.pipeline.checkout.checkout import LIMITS, Checkout, checkout
+from devpi_forkbuilder.pipeline.checkout.submodules import resolve
+from devpi_forkbuilder.pipeline.checkout.tree import TreeLimits, judge_links
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Content, Link, Program, Repositories, Repository, Submodule

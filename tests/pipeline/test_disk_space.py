@@ -11,9 +11,9 @@ import pytest
 
 from devpi_forkbuilder.assembly import make_builder
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
-from devpi_forkbuilder.pipeline.disk_space import Space, check_space, space_of
+from devpi_forkbuilder.pipeline.builder import Workshop
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.process.disk_space import Space, check_space, space_of
 from tests.disks import MEBIBYTE, Disk, lacking, small_disk
 from tests.pipeline.benches import Follower, order, workshop
 from tests.repositories import Repositories

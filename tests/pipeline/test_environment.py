@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.environment import (
+from devpi_forkbuilder.pipeline.process.environment import (
     EARLIEST,
     build_environment,
     configured,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import LimitsError
-from devpi_forkbuilder.pipeline import process
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.folderguard import PAUSE, FolderGuard
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.process import runner
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.disk_quota import PAUSE, FolderGuard
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.pipeline.benches import Clock
 from tests.pipeline.watching import Lines, never
 
@@ -20,7 +20,7 @@ def test_guard__a_command_that_fills_the_folder_is_ended(tmp_path: Path) -> None
     script = "while :; do head -c 1000000 /dev/zero >> f; sleep 0.05; done"
     command = Command(("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, tmp_path, 60.0, "fill")
     with pytest.raises(CancelledError):
-        process.run(command, log=Lines(), cancelled=guard.asked)
+        runner.run(command, log=Lines(), cancelled=guard.asked)
     with pytest.raises(LimitsError) as told:
         guard.judge()
     assert told.value.reference == "work-folder-too-large"

@@ -16,14 +16,14 @@ import pytest
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline import frontend, hook
-from devpi_forkbuilder.pipeline import supplies as supplies_module
-from devpi_forkbuilder.pipeline.bench import Bench
-from devpi_forkbuilder.pipeline.command import Finished
-from devpi_forkbuilder.pipeline.deep_tree import remove
-from devpi_forkbuilder.pipeline.frontend import Wanted, build
-from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
-from devpi_forkbuilder.pipeline.supplies import Supplies, refused, supply
+from devpi_forkbuilder.pipeline.frontend import hook_runner, pep517
+from devpi_forkbuilder.pipeline.frontend import requirements_env as supplies_module
+from devpi_forkbuilder.pipeline.frontend.build_env import Bench
+from devpi_forkbuilder.pipeline.frontend.pep517 import Wanted, build
+from devpi_forkbuilder.pipeline.frontend.requirements_env import Supplies, refused, supply
+from devpi_forkbuilder.pipeline.process.command import Finished
+from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
 from tests.hostile_trees import nest
 from tests.pipeline.benches import EPOCH, Clock, bench
 from tests.repositories import FORKS
@@ -352,7 +352,7 @@ def test_refused(line, yes):
 
 def test_hook__runs_on_every_interpreter_from_3_6():
     """No syntax or module that a build environment's old interpreter does not know."""
-    ast.parse(Path(hook.__file__).read_text(), feature_version=(3, 6))
+    ast.parse(Path(hook_runner.__file__).read_text(), feature_version=(3, 6))
 
 
 @pytest.mark.network
@@ -394,7 +394,7 @@ def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o755, dir_fd=innermost))
     os.close(innermost)
     (source / "link").symlink_to("a")
-    frontend._copy_tree(source, target)
+    pep517._copy_tree(source, target)
     assert (target.joinpath(*["a"] * 511) / "file").stat().st_mode & 0o777 == 0o755
     assert (target / "link").readlink() == Path("a")
     assert remove(tmp_path / "source")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from packaging.version import Version
 
-from devpi_forkbuilder.pipeline.history import tag_prefix, versions_of, wants_history
+from devpi_forkbuilder.pipeline.checkout.scm_version import tag_prefix, versions_of, wants_history
 
 REQUIRES = '[build-system]\nrequires = ["setuptools", {}]\n'
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import Kind, LimitsError, SourceError
-from devpi_forkbuilder.pipeline.checkout import LIMITS, Checkout, checkout
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.lfs import endpoint
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.sources import Sources
-from devpi_forkbuilder.pipeline.tree import TreeLimits
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.checkout.checkout import LIMITS, Checkout, checkout
+from devpi_forkbuilder.pipeline.checkout.lfs import endpoint
+from devpi_forkbuilder.pipeline.checkout.tree import TreeLimits
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Program, Repositories, Repository
 

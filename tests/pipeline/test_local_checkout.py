@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.local_checkout import LocalCheckout, read_checkout
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.tools import Silence
+from devpi_forkbuilder.pipeline.checkout.local_checkout import LocalCheckout, read_checkout
+from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.programs import Silence
 from tests.surroundings import clean_environment
 
 ROOT = os.geteuid() == 0

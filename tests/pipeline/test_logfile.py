@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.logfile import BuildLog
+from devpi_forkbuilder.pipeline.process.build_log import BuildLog
 
 
 @pytest.fixture

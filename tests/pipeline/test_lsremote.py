@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError, RefusedError, SourceError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.lsremote import ls_remote
-from devpi_forkbuilder.pipeline.process import run_as_user
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.git.ls_remote import ls_remote
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run_as_user
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.gitserver import BadServer
 from tests.repositories import Repositories, Repository
 from tests.surroundings import clean_environment

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, LimitsError, RefusedError, SourceError
-from devpi_forkbuilder.pipeline import refusal
-from devpi_forkbuilder.pipeline import repository as repository_module
-from devpi_forkbuilder.pipeline.access import Access
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.repository import UNFINISHED
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.git import bare_repo as repository_module
+from devpi_forkbuilder.pipeline.git import fetch_errors
+from devpi_forkbuilder.pipeline.git.bare_repo import UNFINISHED
+from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.gitserver import BadServer, GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository
@@ -254,7 +254,7 @@ def test_fetch__of_a_damaged_repository_quotes_the_host(
     ],
 )
 def test_cut__words_of_the_host_are_made_harmless(words: bytes, quoted: str) -> None:
-    assert refusal.cut("https://h/x", words).what == f"The git host h broke the transfer off{quoted}."
+    assert fetch_errors.cut("https://h/x", words).what == f"The git host h broke the transfer off{quoted}."
 
 
 def test_fetch__redirect_is_not_followed(git_server: GitServer, fork: Repository, mirrors: Mirrors, log: Lines) -> None:

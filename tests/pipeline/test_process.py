@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline import process
-from devpi_forkbuilder.pipeline.command import Command, Finished
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.process import runner
+from devpi_forkbuilder.pipeline.process.command import Command, Finished
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.pipeline.watching import Lines, never
 
 Runner = Callable[..., Finished]
@@ -36,7 +36,7 @@ def start(tmp_path: Path, log: Lines) -> Runner:
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.4)
+    monkeypatch.setattr(runner, "GRACE", 0.4)
 
 
 def alive(pid: int) -> bool:

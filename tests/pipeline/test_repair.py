@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.targets import Client
+from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline import repair as module
-from devpi_forkbuilder.pipeline.git import Watch
-from devpi_forkbuilder.pipeline.repair import Finding, judge, machine_of, repair, retag
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.wheel import Wheel, read_wheel
+from devpi_forkbuilder.pipeline.artifacts import manylinux as module
+from devpi_forkbuilder.pipeline.artifacts.manylinux import Finding, judge, machine_of, repair, retag
+from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
+from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.benches import EPOCH, Follower, order, workshop
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories
@@ -77,7 +77,7 @@ def extension(tmp_path: Path, repositories: Repositories) -> Wheel:
 
     line = repositories.pin_line(repositories.make("extension"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("devpi_forkbuilder.pipeline.workshop.repair", keep)
+        patch.setattr("devpi_forkbuilder.pipeline.builder.repair", keep)
         with workshop(tmp_path / "shop").build(order(line), Follower()):
             pass
     return read_wheel(kept[0])

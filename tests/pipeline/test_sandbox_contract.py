@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import LimitsError
-from devpi_forkbuilder.pipeline.sandbox import sweep
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
+from devpi_forkbuilder.pipeline.sandbox import reaper
+from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
 from tests.pipeline.rooms import READY, Room, room
 
 __all__ = ["room"]
@@ -255,7 +255,7 @@ class TestEnvironment:
         with room.box() as box:
             _, text = box.run(box.command("/usr/bin/env", "-0", env=given))
         seen = dict(entry.split("=", 1) for entry in text.split("\0") if entry)
-        assert seen.pop(sweep.MARK)
+        assert seen.pop(reaper.MARK)
         assert seen == given
 
     @pytest.mark.skipif(GCC is None, reason="needs gcc")

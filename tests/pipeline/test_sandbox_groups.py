@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.sandbox import cgroups, probe, sweep
-from devpi_forkbuilder.pipeline.sandbox.cgroups import Mount, Place, Survey, mounts, own_groups, prepare, survey
-from devpi_forkbuilder.pipeline.sandbox.groups import (
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.protocols import Sandbox
+from devpi_forkbuilder.pipeline.sandbox import cgroup_survey, probe, reaper
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import (
     PREFIX,
     GroupedBox,
     GroupedSandbox,
@@ -24,9 +24,9 @@ from devpi_forkbuilder.pipeline.sandbox.groups import (
     bounded,
     grouped,
 )
-from devpi_forkbuilder.pipeline.sandbox.limits import MEBIBYTE, Limits
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.seams import Sandbox
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import Mount, Place, Survey, mounts, own_groups, prepare, survey
+from devpi_forkbuilder.pipeline.sandbox.rlimits import MEBIBYTE, Limits
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.rooms import PYTHON, READY, Doorbell, OpenRoom, Room, room
 from tests.pipeline.watching import Lines, never
 
@@ -128,8 +128,8 @@ def test_survey__below_a_delegated_group(tree: Tree) -> None:
 
 
 def test_survey__group_that_the_server_has_moved_to(tree: Tree) -> None:
-    tree.group(cgroups.LEAF, pids="7\n")
-    assert tree.survey(f"/{cgroups.LEAF}").places == (Place(tree.top, 2, ("memory", "pids")),)
+    tree.group(cgroup_survey.LEAF, pids="7\n")
+    assert tree.survey(f"/{cgroup_survey.LEAF}").places == (Place(tree.top, 2, ("memory", "pids")),)
 
 
 def test_survey__controllers_that_are_elsewhere(tree: Tree) -> None:
@@ -153,7 +153,7 @@ def test_prepare__moves_the_server_away_and_enables(tree: Tree) -> None:
     # Files made up keep the last process written, and still list it here: what the kernel would make of it is below.
     ready = prepare(tree.survey("/").places[0])
     assert ready == Place(folder, 2, ("memory", "pids"))
-    assert (folder / cgroups.LEAF / "cgroup.procs").read_text() == "7"
+    assert (folder / cgroup_survey.LEAF / "cgroup.procs").read_text() == "7"
     assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids"
 
 
@@ -170,7 +170,7 @@ def test_prepare__refused_by_the_kernel(tree: Tree) -> None:
 
 def real_places(name: str) -> Iterator[Place]:
     """Folders of our own in each hierarchy that can bound something here, whatever group the tests are in."""
-    for mount in mounts(cgroups.MOUNTS.read_text()):
+    for mount in mounts(cgroup_survey.MOUNTS.read_text()):
         folder = mount.point / name
         if not os.access(mount.point, os.W_OK):
             continue
@@ -179,7 +179,7 @@ def real_places(name: str) -> Iterator[Place]:
         except OSError:
             continue
         there = (folder / "cgroup.controllers").read_text().split() if mount.version == 2 else mount.controllers
-        controllers = tuple(one for one in cgroups.CONTROLLERS if one in there)
+        controllers = tuple(one for one in cgroup_survey.CONTROLLERS if one in there)
         if mount.version == 1 and not controllers:
             folder.rmdir()
             continue
@@ -192,7 +192,7 @@ def groups() -> Iterator[Groups]:
     name = f"forkbuilder-test-{os.getpid()}"
     found = Groups(tuple(real_places(name)))
     try:
-        if found.bounded != cgroups.CONTROLLERS:
+        if found.bounded != cgroup_survey.CONTROLLERS:
             pytest.skip(f"no group may be made here that bounds memory and processes: {survey().reason}")
         yield found
         assert [path for place in found.places for path in place.folder.glob(f"{PREFIX}*")] == []
@@ -355,7 +355,7 @@ def test_groups__place_that_vanished(tmp_path: Path) -> None:
 
 
 def test_groups__sweep_leaves_those_of_living_servers(tmp_path: Path) -> None:
-    mine, dead = tmp_path / f"{PREFIX}{sweep.new_mark()}", tmp_path / f"{PREFIX}{os.getpid()}-1-1"
+    mine, dead = tmp_path / f"{PREFIX}{reaper.new_mark()}", tmp_path / f"{PREFIX}{os.getpid()}-1-1"
     other = tmp_path / "of-somebody-else"
     for folder in (mine, dead, other):
         folder.mkdir()

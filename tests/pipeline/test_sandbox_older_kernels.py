@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.sandbox import landlock, launcher
-from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
-from devpi_forkbuilder.pipeline.sandbox.launch import Launcher
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.seams import Sandbox
+from devpi_forkbuilder.pipeline.protocols import Sandbox
+from devpi_forkbuilder.pipeline.sandbox import launcher, tier_landlock
+from devpi_forkbuilder.pipeline.sandbox.launcher_plan import Launcher
+from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
 from tests.pipeline import test_sandbox_contract as contract
 from tests.pipeline.rooms import ROOT, OpenRoom, Room, room
 from tests.pipeline.test_sandbox_contract import CANARY, DAEMON, cmdlines, listener, python
@@ -89,7 +89,7 @@ class TestLandlock:
             assert text == "launcher: Landlock version 3 is needed, this kernel has none\n"
 
     def test_end__marked_daemon_is_dead_without_a_guard(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(landlock, "PATIENCE", 0.0)
+        monkeypatch.setattr(tier_landlock, "PATIENCE", 0.0)
         script = older(room.folder / "old", SCOPES, "TCP_SINCE, SCOPES_SINCE = 4, 99")
         token = f"daemon-of-old-landlock-{os.getpid()}"
         daemon = DAEMON.replace("arguments, {}", "arguments, os.environ")

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.sandbox import folder, seccomp, slots, sweep, system_calls
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.sandbox import ownership, reaper, seccomp, system_calls, uid_pool
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.rooms import ROOT
 from tests.pipeline.watching import Lines, never
 
@@ -31,7 +31,7 @@ def marked(mark: str, *, uid: int | None = None) -> Iterator[subprocess.Popen[by
     """A process with that mark, which has started for certain."""
     argv = ["/bin/sh", "-c", "echo up; read -r line"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, env={sweep.MARK: mark}, user=uid, start_new_session=True, **pipes) as process:
+    with subprocess.Popen(argv, env={reaper.MARK: mark}, user=uid, start_new_session=True, **pipes) as process:
         try:
             assert process.stdout
             assert process.stdout.readline() == b"up\n"
@@ -159,25 +159,25 @@ class TestFolderSize:
         (tmp_path / "big").write_bytes(b"x" * 1_000_000)
         with (tmp_path / "sparse").open("wb") as file:
             file.truncate(1 << 40)
-        assert 1_000_000 <= folder.folder_size(tmp_path, 1 << 30) < 1_100_000
+        assert 1_000_000 <= ownership.folder_size(tmp_path, 1 << 30) < 1_100_000
 
     def test_folder_size__many_empty_files_count(self, tmp_path: Path) -> None:
         for number in range(100):
             (tmp_path / str(number)).touch()
-        assert folder.folder_size(tmp_path, 1 << 30) >= 100 * 4096
+        assert ownership.folder_size(tmp_path, 1 << 30) >= 100 * 4096
 
     def test_folder_size__stops_early(self, tmp_path: Path) -> None:
         for number in range(100):
             (tmp_path / str(number)).touch()
-        assert folder.folder_size(tmp_path, 10 * 4096) <= 12 * 4096
+        assert ownership.folder_size(tmp_path, 10 * 4096) <= 12 * 4096
 
     def test_folder_size__links_are_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "loop").symlink_to(tmp_path)
         (tmp_path / "root").symlink_to("/")
-        assert folder.folder_size(tmp_path, 1 << 30) == 3 * 4096
+        assert ownership.folder_size(tmp_path, 1 << 30) == 3 * 4096
 
     def test_folder_size__nothing_there(self, tmp_path: Path) -> None:
-        assert folder.folder_size(tmp_path / "gone", 1) == 0
+        assert ownership.folder_size(tmp_path / "gone", 1) == 0
 
     def test_folder_size__depth_past_the_longest_path(self, tmp_path: Path) -> None:
         here = os.open(tmp_path, os.O_RDONLY)
@@ -187,7 +187,7 @@ class TestFolderSize:
             os.close(here)
             here = below
         os.close(here)
-        assert 60 * 4096 < folder.folder_size(tmp_path, 1 << 30) < 80 * 4096
+        assert 60 * 4096 < ownership.folder_size(tmp_path, 1 << 30) < 80 * 4096
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
@@ -197,7 +197,7 @@ class TestGive:
         work.mkdir()
         outside.touch()
         (work / "link").symlink_to(outside)
-        folder.give(work, 61000, 61000)
+        ownership.give(work, 61000, 61000)
         assert (work / "link").lstat().st_uid == 61000
         assert work.stat().st_uid == 61000
         assert outside.stat().st_uid == 0
@@ -207,7 +207,7 @@ class TestGive:
         work.mkdir()
         cached.touch()
         (work / "installed").hardlink_to(cached)
-        folder.give(work, 61000, 61000)
+        ownership.give(work, 61000, 61000)
         assert cached.stat().st_uid == 0
 
     def test_clear__only_what_the_user_left(self, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ class TestGive:
             os.chown(tmp_path / name, uid, uid)
             (tmp_path / f"{name}-folder").mkdir()
             os.chown(tmp_path / f"{name}-folder", uid, uid)
-        folder.clear(tmp_path, 61000)
+        ownership.clear(tmp_path, 61000)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "ours-folder"]
 
 
@@ -224,16 +224,16 @@ class TestSlots:
     FIRST = 61120
 
     def test_take__never_the_same_twice(self) -> None:
-        first, second = slots.take(self.FIRST, 2), slots.take(self.FIRST, 2)
+        first, second = uid_pool.take(self.FIRST, 2), uid_pool.take(self.FIRST, 2)
         try:
             assert (first.uid, second.uid) == (self.FIRST, self.FIRST + 1)
             with pytest.raises(InfrastructureError, match="in use"):
-                slots.take(self.FIRST, 2)
+                uid_pool.take(self.FIRST, 2)
         finally:
             first.release()
             second.release()
         first.release()
-        again = slots.take(self.FIRST, 2)
+        again = uid_pool.take(self.FIRST, 2)
         again.release()
         assert again.uid == self.FIRST
 
@@ -247,21 +247,21 @@ class TestSlots:
             assert other.stdin
             assert other.stdout
             theirs = int(other.stdout.readline())
-            mine = slots.take(self.FIRST, 8)
+            mine = uid_pool.take(self.FIRST, 8)
             mine.release()
             other.stdin.close()
         assert mine.uid != theirs
 
     def test_take__users_of_the_machine_are_left_alone(self) -> None:
         with pytest.raises(InfrastructureError):
-            slots.take(os.geteuid(), 1)
+            uid_pool.take(os.geteuid(), 1)
         with pytest.raises(InfrastructureError):
-            slots.take(0, 1)
+            uid_pool.take(0, 1)
 
     @pytest.mark.skipif(not ROOT, reason="needs root")
     def test_take__leaves_builds_of_a_server_in_another_network_namespace_alone(self) -> None:
-        with marked(sweep.new_mark(), uid=self.FIRST) as theirs:
-            mine = slots.take(self.FIRST, 2)
+        with marked(reaper.new_mark(), uid=self.FIRST) as theirs:
+            mine = uid_pool.take(self.FIRST, 2)
             mine.release()
             assert mine.uid == self.FIRST + 1
             assert theirs.poll() is None
@@ -269,25 +269,25 @@ class TestSlots:
     @pytest.mark.skipif(not ROOT, reason="needs root")
     def test_take__ends_what_a_dead_server_left(self) -> None:
         with marked("", uid=self.FIRST) as left:
-            slots.take(self.FIRST, 1).release()
+            uid_pool.take(self.FIRST, 1).release()
             assert left.wait(10) == -9
 
 
 class TestSweep:
     def test_marks__are_never_the_same(self) -> None:
-        assert sweep.new_mark() != sweep.new_mark()
+        assert reaper.new_mark() != reaper.new_mark()
 
     def test_until_gone__marked_ones_only(self) -> None:
-        mark, other = sweep.new_mark(), sweep.new_mark()
+        mark, other = reaper.new_mark(), reaper.new_mark()
         with marked(mark) as ours, marked(other) as spared:
-            sweep.until_gone(sweep.carries(mark))
+            reaper.until_gone(reaper.carries(mark))
             assert ours.wait(10) == -9
             assert spared.poll() is None
 
     def test_carries__a_longer_number_is_another_mark(self) -> None:
-        mark = sweep.new_mark()
+        mark = reaper.new_mark()
         with marked(f"{mark}0") as process:
-            assert not sweep.carries(mark)(process.pid)
+            assert not reaper.carries(mark)(process.pid)
 
     def test_until_gone__first_thread_has_ended(self) -> None:
         script = (
@@ -298,30 +298,30 @@ class TestSweep:
         )
         if os.uname().machine != "x86_64":
             pytest.skip("the number of exit(2) is another")
-        mark = sweep.new_mark()
+        mark = reaper.new_mark()
         argv = [sys.executable, "-c", script]
-        with subprocess.Popen(argv, env={sweep.MARK: mark}, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(argv, env={reaper.MARK: mark}, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout
                 assert process.stdout.readline() == b"up\n"
-                sweep.until_gone(sweep.carries(mark))
+                reaper.until_gone(reaper.carries(mark))
                 assert process.wait(10) == -9
             finally:
                 process.kill()
 
     def test_stale__never_what_a_server_in_a_container_has_marked(self) -> None:
-        pid, start, number, namespace = sweep.new_mark().split("-")
-        assert sweep.is_stale(f"{pid}-1-{number}-{namespace}")
-        assert not sweep.is_stale(f"{pid}-{start}-{number}-{namespace}")
-        assert not sweep.is_stale(f"{pid}-1-{number}-{int(namespace) + 1}")
+        pid, start, number, namespace = reaper.new_mark().split("-")
+        assert reaper.is_stale(f"{pid}-1-{number}-{namespace}")
+        assert not reaper.is_stale(f"{pid}-{start}-{number}-{namespace}")
+        assert not reaper.is_stale(f"{pid}-1-{number}-{int(namespace) + 1}")
 
     def test_abandoned__marks_of_a_server_that_is_gone(self) -> None:
-        start = sweep._start_time(os.getpid())
+        start = reaper._start_time(os.getpid())
         cases = {f"{os.getpid()}-{start}-1": False, f"{os.getpid()}-1-1": True, "999999999-1-1": True, "x": True}
         for mark, expected in cases.items():
             with marked(mark) as process:
-                assert sweep.abandoned(process.pid) is expected
-        assert not sweep.abandoned(os.getpid())
+                assert reaper.abandoned(process.pid) is expected
+        assert not reaper.abandoned(os.getpid())
 
 
 class TestNone:
@@ -333,7 +333,7 @@ class TestNone:
         log = Lines()
         assert run(box.wrap(command, network=False), log=log, cancelled=never).returncode == 0
         box.end()
-        assert not Path(f"/proc/{int(log.written)}").exists() or sweep._status(int(log.written))["State"][0] == "Z"
+        assert not Path(f"/proc/{int(log.written)}").exists() or reaper._status(int(log.written))["State"][0] == "Z"
         box.end()
 
     def test_wrap__limits_are_kept(self, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.contents import Limits
-from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, read_sdist, repack_sdist
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import Limits
+from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, read_sdist, repack_sdist
 from tests.archives import METADATA, sdist_members, tar_member, write_sdist
 
 EPOCH = 1795173753

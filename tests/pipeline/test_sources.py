@@ -10,11 +10,11 @@ from threading import Thread
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, SourceError
-from devpi_forkbuilder.pipeline.archiving import Part, keep
-from devpi_forkbuilder.pipeline.sources import Kept, Sources, Tag
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.builder import Workshop
+from devpi_forkbuilder.pipeline.checkout.archive_store import Kept, Sources, Tag
+from devpi_forkbuilder.pipeline.checkout.archive_writer import Part, keep
 from tests.pipeline.benches import Follower, order, workshop
 from tests.pipeline.watching import watch
 from tests.repositories import Link, Program, Repositories, Repository

@@ -13,8 +13,8 @@ from packaging.version import Version
 
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import MismatchError
-from devpi_forkbuilder.pipeline.stamp import date_of, stamp_wheel
-from devpi_forkbuilder.pipeline.wheel import read_wheel
+from devpi_forkbuilder.pipeline.artifacts.restamp import date_of, stamp_wheel
+from devpi_forkbuilder.pipeline.artifacts.wheel import read_wheel
 from tests.archives import METADATA, members_of, write_wheel, write_zip
 from tests.surroundings import clean_environment
 

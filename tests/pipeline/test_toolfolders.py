@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.environment import SEARCH_PATH
-from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
+from devpi_forkbuilder.pipeline.process.environment import SEARCH_PATH
+from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
 from tests.pipeline.rooms import ROOT, Room, room
 
 __all__ = ["room"]

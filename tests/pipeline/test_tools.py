@@ -12,8 +12,8 @@ import pytest
 from packaging.tags import sys_tags
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters, search_path
-from devpi_forkbuilder.pipeline.tools import Tools
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters, search_path
+from devpi_forkbuilder.pipeline.process.programs import Tools
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from packaging.tags import Tag
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.archive import chunks
-from devpi_forkbuilder.pipeline.contents import Limits
-from devpi_forkbuilder.pipeline.wheel import agree, artefact_of, read_wheel
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import Limits
+from devpi_forkbuilder.pipeline.artifacts.wheel import agree, artefact_of, read_wheel
+from devpi_forkbuilder.pipeline.artifacts.zip_reader import chunks
 from tests.archives import METADATA, WHEEL, members_of, write_wheel, write_zip
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28

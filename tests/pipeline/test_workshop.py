@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Recipe, Versions
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Recipe, Versions
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.limits import BuildLimits
+from devpi_forkbuilder.pipeline.checkout.pretend_version import told_version
+from devpi_forkbuilder.pipeline.frontend.work_dir import discard, owner_of, sweep_leftovers, work_folder
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
-from devpi_forkbuilder.pipeline.seams import CancelledError
-from devpi_forkbuilder.pipeline.told import told_version
-from devpi_forkbuilder.pipeline.workfolder import discard, owner_of, sweep_leftovers, work_folder
 from tests.pipeline.benches import Follower, order, workshop
 
 STATES = [State.FETCHING, State.BUILDING, State.CHECKING]

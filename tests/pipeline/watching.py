@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devpi_forkbuilder.pipeline.git import Watch
+from devpi_forkbuilder.pipeline.git.client import Watch
 
 
 class Lines:

@@ -21,13 +21,13 @@ from passlib.context import CryptContext
 from webob import Request
 
 import devpi_forkbuilder.plugin
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.compat.targets import Client, Offer
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.domain.targets import Client, Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import Progress
 from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"

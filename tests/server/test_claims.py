@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.devpi.claims import FILE, Claims, FileLock, number_of
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.devpi.cluster_lock import FILE, Claims, FileLock, number_of
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.server.app import COMMIT, OTHER, App
 
 KEY = OrderKey("root/forks", "alpha", COMMIT, "1.0", "", "3.11")

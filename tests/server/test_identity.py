@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.pipeline.passes import USER, Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import USER, Passes
 from tests.server.app import COMMIT, PIP, SIMPLE_JSON, App, pin
 
 hookimpl = HookimplMarker("devpiserver")

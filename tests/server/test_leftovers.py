@@ -11,7 +11,7 @@ import pytest
 
 from devpi_forkbuilder import assembly
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.builder import Workshop
 from tests.hostile_trees import nest
 from tests.server.test_options import read
 

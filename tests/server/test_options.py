@@ -13,14 +13,14 @@ import pytest
 from devpi_server.config import parseoptions
 
 from devpi_forkbuilder.assembly import bounded_by, make_builder, tier_of
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.builder import Workshop
 from devpi_forkbuilder.pipeline.late_builder import Unable
-from devpi_forkbuilder.pipeline.sandbox.limits import GIBIBYTE, MEBIBYTE, Limits
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.sandbox.rlimits import GIBIBYTE, MEBIBYTE, Limits
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
 from tests.pipeline.benches import Follower
 from tests.pipeline.rooms import ROOT, OpenRoom, Room
 from tests.repositories import Repositories

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import pytest
 
 from devpi_forkbuilder.devpi.releases import Releases
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.errors import BuildError
 from tests.domain.test_targets import MAC, OLD_PIP, PYPY, UV
 from tests.pipeline.benches import Follower

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order, OrderKey, Recipe
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey, Recipe
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.pipeline.seams import CancelledError, Progress
+from devpi_forkbuilder.pipeline.protocols import CancelledError, Progress
 from devpi_forkbuilder.service.records import Record, Records
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.service.backlog import Backlog
+from devpi_forkbuilder.service.queue import Backlog
 from tests.service.fakes import PATIENCE
 
 

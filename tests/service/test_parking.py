@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, Kind
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import Progress
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import FakeBuilder, Gate, order
 

@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.replicas import AHEAD, REFUSED, UNREACHABLE
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.simple.replicas import AHEAD, REFUSED, UNREACHABLE
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import Kind
-from devpi_forkbuilder.pipeline.seams import CancelledError
-from devpi_forkbuilder.service.breaker import Breaker
-from devpi_forkbuilder.service.conversation import Conversation, Patience
-from devpi_forkbuilder.service.flights import Flight
-from devpi_forkbuilder.service.primary import (
+from devpi_forkbuilder.pipeline.protocols import CancelledError
+from devpi_forkbuilder.service.records import Failure, Record
+from devpi_forkbuilder.service.replica.breaker import Breaker
+from devpi_forkbuilder.service.replica.client import (
     AheadError,
     Told,
     UnreachableError,
     UnwillingError,
     told_of,
 )
-from devpi_forkbuilder.service.records import Failure, Record
-from devpi_forkbuilder.service.remote import RemoteService
+from devpi_forkbuilder.service.replica.conversation import Conversation, Patience
+from devpi_forkbuilder.service.replica.service import RemoteService
+from devpi_forkbuilder.service.single_flight.flight import Flight
 from tests.service.fakes import PATIENCE, ManualClock, order
 
 URL = "http://primary.example"

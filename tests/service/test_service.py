@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, InfrastructureError, Kind, MismatchError, SourceError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import Progress
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import COMMIT, PATIENCE, FakeBuilder, FakePublisher, FileLog, Gate, order, with_recipe
 

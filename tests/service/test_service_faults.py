@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, Kind
-from devpi_forkbuilder.pipeline.seams import CancelledError, Progress
+from devpi_forkbuilder.pipeline.protocols import CancelledError, Progress
 from devpi_forkbuilder.service.records import Record
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import COMMIT, FakeBuilder, FaultyRecords, FileLog, order

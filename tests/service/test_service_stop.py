@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import Progress
 from devpi_forkbuilder.service.records import Record, Records
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import PATIENCE, FakeBuilder, Gate, order

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.addresses import is_public
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.domain.pins.addresses import is_public
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.route import Routes, resolved
+from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.pinned_dns import Routes, resolved
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository
@@ -128,7 +128,7 @@ def test_fetch__connects_to_the_address_that_was_judged(
     git_server: GitServer, fork: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name has no address of its own, so git can have been there only by what it was given."""
-    monkeypatch.setattr("devpi_forkbuilder.pipeline.route.is_public", lambda _address: True)
+    monkeypatch.setattr("devpi_forkbuilder.pipeline.git.pinned_dns.is_public", lambda _address: True)
     asked: list[str] = []
 
     def resolve(host: str, _port: int) -> tuple[str, ...]:

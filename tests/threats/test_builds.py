@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order, Recipe
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order, Recipe
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, MismatchError
+from devpi_forkbuilder.pipeline.builder import Workshop
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
-from devpi_forkbuilder.pipeline.workshop import Workshop
 from tests.pipeline.benches import Follower, workshop
 from tests.repositories import Content, Link, Repositories
 from tests.threats.hostile import attacking, reporting

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, RefusedError
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.repository import Room
+from devpi_forkbuilder.pipeline.git.bare_repo import Room
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from tests.gitserver import GitServer
 from tests.pipeline.benches import Follower, order, workshop
 from tests.pipeline.watching import Lines, never, watch

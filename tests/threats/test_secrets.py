@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import CREDENTIALS_FILE
-from devpi_forkbuilder.pipeline.access import Access
-from devpi_forkbuilder.pipeline.credentials import Secret, answer, best, parse
-from devpi_forkbuilder.pipeline.git import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.credential_helper import Secret, answer, best, parse
 from tests.functional.conftest import MakeLive
 from tests.gitserver import GitServer
 from tests.live import Live

@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from devpi_forkbuilder.domain.simplepage import JSON, ListedFile
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.crew import each
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.domain.simple.simplepage import JSON, ListedFile
+from devpi_forkbuilder.warming.protocols import NotHadError
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import BUSY_TRIES, TRIES, IndexUrl, Web
 
 WHO = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.disk_space import out_of_space, space_of
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.sandbox import slots
-from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
-from devpi_forkbuilder.pipeline.sandbox.cgroups import survey
-from devpi_forkbuilder.pipeline.sandbox.groups import grouped
-from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.seams import Box, Sandbox
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.disk_space import out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
+from devpi_forkbuilder.pipeline.sandbox import uid_pool
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import grouped
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import survey
+from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.tier_bwrap import BwrapSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 
 AUTO, NONE = "auto", "none"
 TIERS = ("bwrap", "uid", "landlock")
@@ -64,7 +64,7 @@ class _Place:
 
     scratch: Path
     readable: tuple[Path, ...]
-    first_uid: int = slots.FIRST
+    first_uid: int = uid_pool.FIRST
 
 
 class _Lines:
@@ -87,7 +87,7 @@ def choose(
     readable: tuple[Path, ...] = (),
     limits: Limits | None = None,
     search_path: str | None = None,
-    first_uid: int = slots.FIRST,
+    first_uid: int = uid_pool.FIRST,
 ) -> Sandbox:
     """The sandbox for `wanted`: `auto`, a tier, or `none`.
 

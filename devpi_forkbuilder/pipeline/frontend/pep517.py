@@ -1,0 +1,196 @@
+"""A build front end (PEP 517) in two steps: the environment first, then the project's code in it, without network.
+
+The wheel is built from the checkout. A source distribution, where one is wanted, is made from a second copy of it, so
+that neither sees what the other left; when it fails, that is said in the log and the wheel counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from devpi_forkbuilder.errors import BuildError, LimitsError
+from devpi_forkbuilder.pipeline.frontend import hook_runner
+from devpi_forkbuilder.pipeline.frontend.build_env import Bench
+from devpi_forkbuilder.pipeline.frontend.build_system import BuildSystem, asks_for_nothing, read_build_system
+from devpi_forkbuilder.pipeline.frontend.index_tokens import Login
+from devpi_forkbuilder.pipeline.frontend.requirements_env import Health, Supplies, supply, unknown
+
+WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
+LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
+
+    `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
+    cannot be installed (see `Supplies`). `needs` is told each set of requirements before it is installed, and raises
+    when that has to wait.
+    """
+
+    project: Path
+    constraints: tuple[str, ...] = ()
+    index_url: str = ""
+    sdist: bool = False
+    pins_url: str = ""
+    needs: Callable[[tuple[str, ...]], None] = lambda _requirements: None
+    login: Login | None = None
+    health: Health = unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the build left: the folder with its wheel, that with its source distribution (None: there is none), and
+    what the environment held, as sorted `name==version`. What is in the folders is whatever the project put there.
+    """
+
+    wheel: Path
+    sdist: Path | None
+    held: tuple[str, ...]
+
+
+def build(bench: Bench, wanted: Wanted) -> Left:
+    """Build the project's wheel.
+
+    When this returns or raises, none of the build's processes is left. Raises BuildError (those of
+    `read_build_system` and `supply`, `hook-failed`, `build-failed`), LimitsError (`timeout`, `silence`),
+    InfrastructureError and CancelledError, and what `wanted.needs` raises.
+    """
+    system = read_build_system(wanted.project)
+    copy = _copied(bench, wanted)
+    try:
+        supplies = Supplies(
+            system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
+        )
+        supplies, held = _equip(bench, system, supplies, wanted)
+        wheel = _build_wheel(bench, wanted.project)
+        sdist = None if copy is None else _try_sdist(bench, system, supplies, replace(wanted, project=copy))
+    finally:
+        bench.end()
+    return Left(wheel, sdist, held)
+
+
+def _copied(bench: Bench, wanted: Wanted) -> Path | None:
+    if not wanted.sdist:
+        return None
+    source, target = bench.folder.source, bench.folder.box / "sdist-src"
+    _copy_tree(source, target)
+    return target / wanted.project.relative_to(source)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a checkout, links as links. Without recursion: its paths are short, and may have 500 levels all the same."""
+    folders = [(str(source), str(target))]
+    while folders:
+        here, there = folders.pop()
+        Path(there).mkdir()
+        shutil.copystat(here, there)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                copy = f"{there}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, copy))
+                else:
+                    shutil.copy2(entry.path, copy, follow_symlinks=False)
+
+
+def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> tuple[Supplies, tuple[str, ...]]:
+    """The environment with what the table and then the back end require; when more is asked for, it is made anew:
+    the back end's code has run in the first one and could have changed it.
+    """
+    project = wanted.project
+    held = _supply(bench, supplies, wanted)
+    setuptools = _versions(held).get("setuptools")
+    if asks_for_nothing(system, project, Version(setuptools) if setuptools else None):
+        return supplies, held
+    asked = _ask(bench, system, project, WHEEL_HOOK)
+    if _all_held(asked, held):
+        return supplies, held
+    supplies = replace(supplies, requires=(*supplies.requires, *asked))
+    return supplies, _supply(bench, supplies, wanted)
+
+
+def _supply(bench: Bench, supplies: Supplies, wanted: Wanted) -> tuple[str, ...]:
+    wanted.needs(supplies.requires)
+    return supply(bench, supplies)
+
+
+def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
+    script = bench.fresh("hook") / "hook.py"
+    shutil.copyfile(hook_runner.__file__, script)
+    arguments = (bench.inside(script), name, system.backend, *system.backend_path)
+    answered = bench.boxed_python(arguments, project, f"the back end's {name}", capture=True)
+    if answered.returncode:
+        what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
+        raise BuildError("hook-failed", what, next_step=LOOK)
+    return _requirements(answered.stdout, name)
+
+
+def _requirements(answer: bytes, name: str) -> tuple[str, ...]:
+    """The hook's answer comes from the project's code: anything may be in it."""
+    try:
+        found = json.loads(answer)
+        if not isinstance(found, list):
+            raise TypeError
+        return tuple(str(Requirement(line)) for line in found)
+    except (ValueError, TypeError, AttributeError, RecursionError, InvalidRequirement):
+        what = f"The fork's build back end answers {name} with something that is not a list of requirements."
+        raise BuildError("hook-failed", what, next_step=LOOK) from None
+
+
+def _all_held(asked: tuple[str, ...], held: tuple[str, ...]) -> bool:
+    versions = _versions(held)
+    return all(_is_held(Requirement(line), versions) for line in asked)
+
+
+def _versions(held: tuple[str, ...]) -> dict[str, str]:
+    return dict(pair.split("==", 1) for pair in held)
+
+
+def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
+    """Whether an environment with `versions` surely meets `wanted`; extras, markers and URLs are left to uv."""
+    if wanted.extras or wanted.marker or wanted.url:
+        return False
+    version = versions.get(canonicalize_name(wanted.name))
+    return version is not None and wanted.specifier.contains(version, prereleases=True)
+
+
+def _build_wheel(bench: Bench, project: Path) -> Path:
+    out = bench.fresh("out")
+    done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
+    if done.returncode:
+        what = f"The fork's build ended with status {done.returncode}."
+        raise BuildError("build-failed", what, next_step=LOOK)
+    return out
+
+
+def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> Path | None:
+    project = wanted.project
+    out = bench.fresh("sdist-out")
+    try:
+        asked = _ask(bench, system, project, SDIST_HOOK)
+        if asked:
+            _supply(bench, replace(supplies, requires=(*supplies.requires, *asked)), wanted)
+        done = bench.boxed_uv(_arguments(bench, "--sdist", project, out), "The build of the source distribution")
+        failed = f"status {done.returncode}" if done.returncode else ""
+    except (BuildError, LimitsError) as error:
+        failed = error.what
+    if failed:
+        bench.watch.log.say(f"no source distribution: {failed}")
+    return None if failed else out
+
+
+def _arguments(bench: Bench, kind: str, project: Path, out: Path) -> tuple[str, ...]:
+    """`--force-pep517`: the back end that was installed builds, not the one that uv has inside."""
+    options = ("--force-pep517", "--no-build-isolation", "--no-create-gitignore", "--offline")
+    where = ("--python", bench.inside(bench.folder.environment), "--out-dir", bench.inside(out))
+    return ("build", kind, *options, *where, bench.inside(project))
