@@ -15,7 +15,7 @@ from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyp
 from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
 from devpi_forkbuilder.domain.requirements_files.locks.uvlock import read_uvlock
 from devpi_forkbuilder.domain.requirements_files.requirements import contradicting, pins_of, read_requirements
-from tests.domain.test_requirements import HOST, A, B, faults, one, read
+from tests.domain.requirements_files.test_requirements import HOST, A, B, faults, one, read
 from tests.platform_file import ENVIRON, FILES, made_up_commits, platform_files
 
 ZIP = f"https://github.com/o/n/archive/{A}.zip"

@@ -67,7 +67,8 @@ def test_limit__folders_that_cannot_be_listed_are_over_it(room: Room, mode: str)
         status, text = box.python(HIDE_CLOSED, str(8 * MEBIBYTE), mode)
         assert status == 0, text
         look = (
-            "import sys; from pathlib import Path; from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size;"
+            "import sys; from pathlib import Path;"
+            "from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size;"
             "print(folder_size(Path(sys.argv[1]), 1 << 20) > 1 << 20)"
         )
         user = room.server_uid if room.demoted else None

@@ -10,7 +10,7 @@ from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, plain_
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, pins_of, read_requirements
 from tests.domain.strategies import nearly, quick
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 HOST = "https://git.example.com/campus"
 A = "a" * 40
 B = "b" * 40

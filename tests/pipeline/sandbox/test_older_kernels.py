@@ -14,9 +14,9 @@ from devpi_forkbuilder.pipeline.sandbox.launcher_plan import Launcher
 from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
 from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
-from tests.pipeline import test_sandbox_contract as contract
 from tests.pipeline.rooms import ROOT, OpenRoom, Room, room
-from tests.pipeline.test_sandbox_contract import CANARY, DAEMON, cmdlines, listener, python
+from tests.pipeline.sandbox import test_contract as contract
+from tests.pipeline.sandbox.test_contract import CANARY, DAEMON, cmdlines, listener, python
 
 __all__ = ["listener", "room"]
 

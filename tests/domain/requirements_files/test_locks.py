@@ -17,7 +17,7 @@ from devpi_forkbuilder.domain.requirements_files.locks.uvlock import read_uvlock
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, pins_of
 from tests.domain.strategies import quick
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 ALL = (read_pylock, read_uvlock, read_poetrylock, read_pipfilelock, read_pyproject)
 WIKI = "https://git.example.com/campus/django-wiki.git"
 DIRECT = "https://git.example.com/campus/direct.git"

@@ -568,7 +568,7 @@ class TestEnd:
         uid = 61300 + os.getpid() % 500
         arguments = [room.name, str(room.folder), str(int(room.demoted)), str(uid), DAEMON, token, READY.decode()]
         argv = [sys.executable, "-c", SERVER, *arguments]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as server:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as server:
             assert server.stdout is not None
             assert server.stdout.readline() == b"up\n"
             daemons = [os.pidfd_open(pid) for pid in pids_of(token) if pid != server.pid]

@@ -20,7 +20,7 @@ from tests.surroundings import clean_environment
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 UV = Path(sys.executable).with_name("uv")
-FORKS = Path(__file__).parents[1] / "forks"
+FORKS = Path(__file__).parents[2] / "forks"
 EPOCH = 1795173753  # 2026-11-20 11:22:33 UTC
 STAMPED = stamp(Version("1.0.2"), EPOCH, COMMIT)
 OLD, NEW = "sample_fork-1.0.2", f"sample_fork-{STAMPED}"
