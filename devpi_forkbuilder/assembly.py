@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.answers import own_url
-from devpi_forkbuilder.devpi.cluster_lock import Claims
+from devpi_forkbuilder.devpi.cluster_lock import ClusterLocks
 from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
@@ -23,22 +23,22 @@ from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
-from devpi_forkbuilder.devpi.replication import Arrivals
+from devpi_forkbuilder.devpi.replication import Replication
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
-from devpi_forkbuilder.pipeline.builder import Workshop
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
-from devpi_forkbuilder.pipeline.frontend.build_env import Equipment
-from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
 from devpi_forkbuilder.pipeline.git.client import Git
-from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
-from devpi_forkbuilder.pipeline.git.pinned_dns import Routes
+from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedDns
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.process.build_log import BuildLog
 from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
@@ -48,7 +48,7 @@ from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose_tier
 from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
@@ -138,12 +138,12 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         clock=SystemClock(),
         workers=options.workers,
         read_ahead=options.read_ahead,
-        claim=Claims(xom),
+        claim=ClusterLocks(xom),
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     context = _context(xom, options, service, lookup, *probes)
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
-    if isinstance(builder, (Workshop, LateBuilder)):
+    if isinstance(builder, (WheelBuilder, LateBuilder)):
         context = replace(context, passes=builder.passes)
     return context, service
 
@@ -155,19 +155,19 @@ def unable(builder: Builder) -> str:
 
 def tier_of(builder: Builder) -> str:
     """How `builder` confines builds, as shown in the status."""
-    return builder.equipment.sandbox.name if isinstance(builder, Workshop) else "unavailable"
+    return builder.equipment.sandbox.name if isinstance(builder, WheelBuilder) else "unavailable"
 
 
 def bounded_by(builder: Builder) -> tuple[str, ...]:
     """What `builder` bounds for whole builds, as shown in the status."""
-    return bounded(builder.equipment.sandbox) if isinstance(builder, Workshop) else ()
+    return bounded(builder.equipment.sandbox) if isinstance(builder, WheelBuilder) else ()
 
 
 def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:
     """The same for a replica: its service builds nothing and talks to the primary."""
     primary, clock = PrimaryServer(xom), SystemClock()
     breaker = Breaker(clock)
-    arrivals = Arrivals(xom)
+    arrivals = Replication(xom)
     service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
     guard = ReplicaGuard(xom, primary)
@@ -207,7 +207,7 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def _tell(access: Access) -> None:
+def _tell(access: CredentialFiles) -> None:
     """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
     try:
         access.check()
@@ -232,7 +232,7 @@ def close_folders(folder: Path) -> None:
         log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
-def _tidy(workshop: Workshop) -> None:
+def _tidy(workshop: WheelBuilder) -> None:
     """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
     try:
         end_abandoned()
@@ -272,7 +272,7 @@ def scratch_of(folder: Path) -> Iterator[Path]:
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
     try:
-        return _workshop(options, Passes())
+        return _workshop(options, IndexTokens())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         if reason.retryable:
@@ -280,7 +280,7 @@ def make_builder(options: Options) -> Builder:
         return Unable(reason)
 
 
-def _workshop(options: Options, passes: Passes) -> Workshop:
+def _workshop(options: Options, passes: IndexTokens) -> WheelBuilder:
     """Raises ForkbuilderError for what is missing."""
     folder = options.folder
     try:
@@ -292,7 +292,7 @@ def _workshop(options: Options, passes: Passes) -> Workshop:
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
-def _equipped(options: Options, passes: Passes) -> Workshop:
+def _equipped(options: Options, passes: IndexTokens) -> WheelBuilder:
     folder = options.folder
     tools = Tools.find(os.environ.get("PATH", os.defpath))
     work = folder / "work"
@@ -300,15 +300,15 @@ def _equipped(options: Options, passes: Passes) -> Workshop:
     interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
     folders = ToolFolders.judged(options.tools)
     readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
-    sandbox = choose(
+    sandbox = choose_tier(
         options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
     )
-    access = Access(options.credentials, options.ssh_key, options.known_hosts)
+    access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
-    routes = Routes(options.policy.names_host, os.environ)
+    routes = PinnedDns(options.policy.names_host, os.environ)
     git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
     sources = Sources(folder / "sources")
-    workshop = Workshop(
+    workshop = WheelBuilder(
         work=work,
         tools=tools,
         interpreters=interpreters,
@@ -316,7 +316,7 @@ def _equipped(options: Options, passes: Passes) -> Workshop:
             folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
         ),
         sources=sources,
-        equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+        equipment=BuildTools(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
         passes=passes,
         limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
     )

@@ -26,12 +26,12 @@ MESSAGES = re.compile(r", (?=forks?(?:_[a-z_]+)?: )")
 """Between the messages of our own index type, which devpi joins to one text."""
 
 
-class UnreachableError(ClientError):
+class ServerUnreachableError(ClientError):
     """No answer; the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """An HTTP answer. `message` is devpi's, `result` what it wraps; both may be missing."""
 
     status: int
@@ -103,7 +103,7 @@ class Server:
         lines = self._config().listed("fork_pythons")
         return IndexSettings.parse({"fork_pythons": lines}).interpreters
 
-    def _config(self) -> Answer:
+    def _config(self) -> ApiAnswer:
         answer = self._request("GET", self.url, params={"no_projects": ""})
         config = self._judged(answer, "read")
         if config.named("type") != INDEX_TYPE:
@@ -130,7 +130,7 @@ class Server:
         answer = self._request("POST", f"{self.url}/+forks/{quote(project)}/build", body=given)
         return self._states(self._judged(answer, "build on"))
 
-    def log(self, state: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> Answer:
+    def log(self, state: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> ApiAnswer:
         """A pin's build log from byte `start`; the status may be 200, 206, 404 (no log) or 416 (nothing more).
 
         It is the newest, or with `python` the one of the build for exactly that interpreter.
@@ -149,7 +149,7 @@ class Server:
         patience: float = 0,
         headers: Mapping[str, str] | None = None,
         fine: tuple[int, ...] = (200,),
-    ) -> Answer:
+    ) -> ApiAnswer:
         """GET below the index; other answers than `fine` are raised as ClientError."""
         answer = self._request("GET", f"{self.url}/{path}", params=query, headers=headers, patience=patience)
         return answer if answer.status in fine else self._judged(answer, "read")
@@ -165,7 +165,7 @@ class Server:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         patience: float = 0,
-    ) -> Answer:
+    ) -> ApiAnswer:
         try:
             response = self.session.request(
                 method,
@@ -179,9 +179,9 @@ class Server:
             )
         except self.session.Errors as error:
             raise _unreachable(self.root, error, self.session.SSLError) from error
-        return Answer(response.status_code, response.reason, response.headers, response.content, _json(response))
+        return ApiAnswer(response.status_code, response.reason, response.headers, response.content, _json(response))
 
-    def _judged(self, answer: Answer, what: str) -> Answer:
+    def _judged(self, answer: ApiAnswer, what: str) -> ApiAnswer:
         """The answer if it is a good one; else ClientError says what to do about it. `what` was to be done."""
         if answer.status in {200, 201, 202}:
             return answer
@@ -194,11 +194,11 @@ class Server:
             raise ClientError("server-moved", told, next_step="Choose the new URL with 'devpi use'.")
         told = f"{self.root} answered {answer.status} {answer.reason}{': ' if answer.message else ''}{answer.message}."
         later = answer.status >= 500
-        raise (UnreachableError if later else ClientError)(
+        raise (ServerUnreachableError if later else ClientError)(
             "server-answer", told.replace("..", "."), next_step="Try again in a moment." if later else ""
         )
 
-    def _not_permitted(self, answer: Answer, what: str) -> NoReturn:
+    def _not_permitted(self, answer: ApiAnswer, what: str) -> NoReturn:
         if self.user is None:
             raise not_logged_in(what, self.index)
         api = self._request("GET", f"{self.root}/+api")
@@ -211,7 +211,7 @@ class Server:
             "no-permission", told, next_step="Log in as somebody who has ('devpi login'), or ask its owner."
         )
 
-    def _diagnose(self, answer: Answer) -> NoReturn:
+    def _diagnose(self, answer: ApiAnswer) -> NoReturn:
         """Why the index has no forks, or not what was asked for."""
         api = self._request("GET", f"{self.root}/+api")
         if FEATURE not in api.listed("features"):
@@ -228,7 +228,7 @@ class Server:
         raise ClientError("not-found", answer.message or "There is no such thing on the server.")
 
     @staticmethod
-    def _states(answer: Answer) -> tuple[ForkState, ...]:
+    def _states(answer: ApiAnswer) -> tuple[ForkState, ...]:
         try:
             return tuple(map(ForkState.read, answer.result))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -290,13 +290,13 @@ def _refuse(*message: object) -> NoReturn:
     raise ClientError("devpi", told if told.endswith(".") else f"{told}.")
 
 
-def _unreachable(root: str, error: Exception, tls: type[Exception]) -> UnreachableError:
+def _unreachable(root: str, error: Exception, tls: type[Exception]) -> ServerUnreachableError:
     if isinstance(error, tls):
         what, mend = f"{root} has a certificate that is not trusted here.", "REQUESTS_CA_BUNDLE names your authority."
     else:
         what = f"The server {root} cannot be reached ({type(error).__name__})."
         mend = "Is it running? 'devpi use' shows and chooses the server."
-    return UnreachableError("server-unreachable", what, next_step=mend)
+    return ServerUnreachableError("server-unreachable", what, next_step=mend)
 
 
 def _json(response: Any) -> Any:

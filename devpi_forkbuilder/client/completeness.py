@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from devpi_forkbuilder.client.api_client import Server
 from devpi_forkbuilder.client.commands import build
-from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.context import CommandContext
 from devpi_forkbuilder.client.models import ForkState
 from devpi_forkbuilder.domain.coverage import covered, is_compiled, uncovered
 
@@ -45,7 +45,7 @@ def gaps(states: Iterable[ForkState], interpreters: Callable[[str], Sequence[str
 
 
 def build_missing(
-    context: Context, server: Server, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]
+    context: CommandContext, server: Server, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]
 ) -> tuple[ForkState, ...]:
     """Build what has no file, then what lacks an interpreter; the states after that. Progress is on standard error."""
     beside = replace(context, screen=context.screen.aside())

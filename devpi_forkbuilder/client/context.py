@@ -9,20 +9,20 @@ from typing import Any
 
 from devpi_forkbuilder.client.api_client import Server, connect
 from devpi_forkbuilder.client.terminal import Screen
-from devpi_forkbuilder.client.wait import Clock
+from devpi_forkbuilder.client.wait import WaitClock
 from devpi_forkbuilder.domain.pins.pins import Fault
 from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class CommandContext:
     """devpi-client's hub, the arguments, where to write, the user's environment, the time."""
 
     hub: Any
     args: argparse.Namespace
     screen: Screen
     environ: Mapping[str, str]
-    clock: Clock
+    clock: WaitClock
 
     def connect(self) -> Server:
         """The server and the index in use. Raises ClientError."""

@@ -11,17 +11,17 @@ from typing import Any
 
 from devpi_forkbuilder.client.api_client import PinsNotTakenError
 from devpi_forkbuilder.client.commands import build, check, freeze, listing, log, pin
-from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.context import CommandContext
 from devpi_forkbuilder.client.terminal import Screen
-from devpi_forkbuilder.client.wait import Clock
+from devpi_forkbuilder.client.wait import WaitClock
 from devpi_forkbuilder.errors import ForkbuilderError
 
-COMMANDS: dict[str, Callable[[Context], int]] = {
+COMMANDS: dict[str, Callable[[CommandContext], int]] = {
     "pin": pin.pin,
     "unpin": pin.unpin,
-    "list": listing.show,
+    "list": listing.list_pins,
     "build": build.build,
-    "log": log.show,
+    "log": log.show_log,
     "freeze": freeze.freeze,
     "check": check.check,
 }
@@ -33,7 +33,7 @@ def main(hub: Any, args: argparse.Namespace) -> None:
         print(args.forks_help())  # noqa: T201  (a command line prints)
         raise SystemExit(2)
     screen = Screen(os.environ, wants_json=args.json)
-    context = Context(hub, args, screen, dict(os.environ), Clock(time.monotonic, time.sleep, time.time))
+    context = CommandContext(hub, args, screen, dict(os.environ), WaitClock(time.monotonic, time.sleep, time.time))
     raise SystemExit(_status(args, screen, lambda: COMMANDS[args.forks_command](context)))
 
 

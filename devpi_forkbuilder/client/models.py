@@ -16,7 +16,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from devpi_forkbuilder.domain.requirements_files.freeze import Release
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease
 from devpi_forkbuilder.errors import RefusedError
 
 ENDED = frozenset({"built", "failed"})
@@ -111,12 +111,12 @@ class ForkState:
         return ", ".join([*place, *wait])
 
     @property
-    def release(self) -> Release | None:
+    def release(self) -> FrozenRelease | None:
         """The newest version among the files, with the hashes of all its files; None when there is no file."""
         files = self.newest
         if not files:
             return None
-        return Release(str(files[0].version), tuple(file.sha256 for file in files), self.project)
+        return FrozenRelease(str(files[0].version), tuple(file.sha256 for file in files), self.project)
 
     @property
     def newest(self) -> tuple[BuiltFile, ...]:

@@ -29,7 +29,7 @@ class Resolved:
     faults: tuple[Fault, ...]
 
 
-def resolve(lines: Iterable[GitLine], ask: Ask) -> Resolved:
+def resolve_refs(lines: Iterable[GitLine], ask: Ask) -> Resolved:
     """Give every requirement its commit; a repository is asked only when one of its refs is no full commit."""
     everything = tuple(lines)
     open_lines: dict[str, list[GitLine]] = {}

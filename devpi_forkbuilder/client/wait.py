@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from devpi_forkbuilder.client.api_client import UnreachableError
+from devpi_forkbuilder.client.api_client import ServerUnreachableError
 from devpi_forkbuilder.client.models import ClientError, ForkState
 from devpi_forkbuilder.client.terminal import Live, Table
 from devpi_forkbuilder.domain.states import RUNNING as STEPS
@@ -36,7 +36,7 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class WaitClock:
     """Time: `monotonic()` in seconds, `sleep(seconds)`, `now()` in seconds since the epoch."""
 
     monotonic: Callable[[], float]
@@ -44,10 +44,10 @@ class Clock:
     now: Callable[[], float]
 
 
-class Watch:
+class BuildWatch:
     """Follows some pins of an index until all have ended. `python` is the interpreter that builds were asked for."""
 
-    def __init__(self, server: Asked, pins: Iterable[ForkState], clock: Clock, python: str = "") -> None:
+    def __init__(self, server: Asked, pins: Iterable[ForkState], clock: WaitClock, python: str = "") -> None:
         self._server = server
         self._states = {state.key: state for state in pins}
         self._clock = clock
@@ -108,7 +108,7 @@ class Watch:
             if not alone:
                 self._take(self._others({state.name for state in open_states} - {first.name}))
             self._heard = self._clock.monotonic()
-        except UnreachableError:
+        except ServerUnreachableError:
             if self._clock.monotonic() - self._heard > PATIENCE:
                 raise
         # a server that cannot hold one more request answers at once
@@ -147,7 +147,7 @@ class Watch:
     def _build(self, state: ForkState) -> None:
         try:
             self._take(self._server.build(state.name, commit=state.commit, python=self._python))
-        except UnreachableError:
+        except ServerUnreachableError:
             return  # the next look decides whether it has been away for too long
 
 

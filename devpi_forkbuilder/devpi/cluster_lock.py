@@ -38,7 +38,7 @@ class Lock(Protocol):
         """Let it go."""
 
 
-class Claims:
+class ClusterLocks:
     """The `Claim` of the service."""
 
     def __init__(self, xom: Any) -> None:

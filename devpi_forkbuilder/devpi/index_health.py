@@ -19,7 +19,7 @@ from devpi_server.main import _pypi_ixconfig_default
 from packaging.specifiers import SpecifierSet
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.compat.requirement_closure import Wanted
+from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure
 from devpi_forkbuilder.domain.index_health import IndexHealth, fitting_wheels, portable, python_allows, specifiers
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import redacted
@@ -96,7 +96,7 @@ def index_health(
         indexes = list(_indexes(xom, stage))
         own = {name for base in _forks(stage) for name in settings_of(base).projects}
     held, unmet = specifiers(constraints), []
-    wanted = Wanted(requirements, environment)
+    wanted = RequirementClosure(requirements, environment)
     try:
         for _ in range(MOST):
             name = wanted.next()
@@ -110,7 +110,7 @@ def index_health(
 
 
 def _look(
-    indexes: list[_Index], name: str, wanted: Wanted, constraint: SpecifierSet, environment: dict[str, str]
+    indexes: list[_Index], name: str, wanted: RequirementClosure, constraint: SpecifierSet, environment: dict[str, str]
 ) -> bool:
     """Whether some index has a fitting wheel of `name`; what the newest one requires is wanted next."""
     for index in indexes:

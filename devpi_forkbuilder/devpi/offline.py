@@ -15,7 +15,7 @@ def is_offline(registry: Any) -> bool:
     return bool(getattr(registry["xom"].config.args, "offline_mode", False))
 
 
-class Shelf:
+class MirrorContents:
     """Looks at mirrors in the current transaction, and never at the network."""
 
     def __init__(self, xom: Any) -> None:

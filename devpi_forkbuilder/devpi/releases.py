@@ -21,7 +21,7 @@ from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
 from devpi_forkbuilder.domain.compat.requirement_closure import environment_of
-from devpi_forkbuilder.domain.compat.targets import Client, Offer, client_of
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, client_of_user_agent
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
@@ -112,7 +112,7 @@ class Releases:
     def __init__(
         self,
         xom: Any,
-        offer: Callable[[], Offer] = Offer,
+        offer: Callable[[], ServerTargets] = ServerTargets,
         needs: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: (),
     ) -> None:
         self._xom = xom
@@ -128,7 +128,7 @@ class Releases:
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""
-        client = client_of(order.python, self._offer())
+        client = client_of_user_agent(order.python, self._offer())
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):

@@ -13,7 +13,7 @@ from devpi_server.replica import FileReplicationSharedData, FileReplicationThrea
 from devpi_forkbuilder.devpi.releases import Releases, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder
 from devpi_forkbuilder.domain.pins.orders import Order
-from devpi_forkbuilder.service.replica.client import UnreachableError
+from devpi_forkbuilder.service.replica.client import PrimaryUnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ HEAD_START = 0.5
 LOOK = 0.02
 
 
-class Arrivals:
+class Replication:
     """The `service.primary.Store` of a devpi replica. May be used by several threads."""
 
     def __init__(self, xom: Any) -> None:
@@ -72,7 +72,7 @@ class Arrivals:
                 return
             log.warning("a file of %s could not be fetched from the primary", name, exc_info=True)
             why = f"a file could not be fetched ({type(error).__name__})"
-            raise UnreachableError(self._xom.config.primary_url.url, why) from error
+            raise PrimaryUnreachableError(self._xom.config.primary_url.url, why) from error
 
     def _lacking_at(self, path: str) -> list[Lacking]:
         with self._xom.keyfs.read_transaction() as tx:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from devpi_forkbuilder.domain.compat.choice import Release
+from devpi_forkbuilder.domain.compat.choice import WantedRelease
 from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 from devpi_forkbuilder.domain.requirements_files.lines import logical_lines
@@ -68,17 +68,17 @@ def hashes_of(files: Iterable[RequirementsFile]) -> Mapping[str, frozenset[str]]
     return {name: frozenset(digests) for name, digests in found.items()}
 
 
-def releases_of(text: str) -> tuple[Release, ...]:
+def releases_of(text: str) -> tuple[WantedRelease, ...]:
     """The releases in the text that a resolver writes: `NAME==VERSION` at the begin of lines."""
     return tuple(_releases(text))
 
 
-def _releases(text: str) -> Iterator[Release]:
+def _releases(text: str) -> Iterator[WantedRelease]:
     for line in text.splitlines():
         found = RELEASE.match(line)
         if found is not None:
             try:
-                yield Release(canonicalize_name(found["name"]), Version(found["version"]))
+                yield WantedRelease(canonicalize_name(found["name"]), Version(found["version"]))
             except InvalidVersion:
                 continue
 

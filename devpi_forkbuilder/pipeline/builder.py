@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.domain.compat.targets import Offer
+from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order, Versions
 from devpi_forkbuilder.domain.results import Artefact, Built
@@ -18,7 +18,7 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
 from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
-from devpi_forkbuilder.pipeline.artifacts.manylinux import repair
+from devpi_forkbuilder.pipeline.artifacts.manylinux import retag_linux_wheel
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
 from devpi_forkbuilder.pipeline.artifacts.restamp import stamp_wheel
 from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, repack_sdist
@@ -26,20 +26,20 @@ from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, artefact_of, read_
 from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
 from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
-from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, told_tags, told_version
+from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
 from devpi_forkbuilder.pipeline.frontend import pep517
-from devpi_forkbuilder.pipeline.frontend.build_env import Bench, Circumstances, Equipment
-from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
-from devpi_forkbuilder.pipeline.frontend.pep517 import Left, Wanted
+from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left
 from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
-from devpi_forkbuilder.pipeline.git.client import TRACE, Watch
+from devpi_forkbuilder.pipeline.git.client import TRACE, TransferWatch
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
-from devpi_forkbuilder.pipeline.protocols import LogSink, Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, LogSink
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 
 ARTEFACT_LIMIT = 1024 * MEBIBYTE
@@ -49,7 +49,7 @@ ARTEFACT_LIMIT = 1024 * MEBIBYTE
 class SpaceWatch:
     """A Progress that looks at the disk whenever it is asked whether the build should end."""
 
-    progress: Progress
+    progress: BuildProgress
     space: LowestSpace
 
     @property
@@ -79,7 +79,7 @@ class SpaceWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class WheelBuilder:
     """Builds orders (the protocol `Builder`), several at once if asked to.
 
     `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts;
@@ -90,11 +90,11 @@ class Workshop:
     tools: Tools
     interpreters: Interpreters
     mirrors: Mirrors
-    equipment: Equipment
+    equipment: BuildTools
     limits: BuildLimits = field(default_factory=BuildLimits)
     free_floor: int = FLOOR
     sources: Sources | None = None
-    passes: Passes = field(default_factory=Passes)
+    passes: IndexTokens = field(default_factory=IndexTokens)
 
     @property
     def identity(self) -> str:
@@ -106,12 +106,12 @@ class Workshop:
         """Remove what builds of a server that crashed have left; returns what was removed."""
         return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
 
-    def offer(self) -> Offer:
+    def offer(self) -> ServerTargets:
         """See `Builder.offer`."""
         return self.interpreters.offer()
 
     @contextlib.contextmanager
-    def build(self, order: Order, progress: Progress) -> Iterator[Built]:
+    def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         """See `Builder.build`."""
         with contextlib.ExitStack() as stack:
             space = LowestSpace(self.work, progress.cancelled)
@@ -129,7 +129,7 @@ class Workshop:
                 raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
             yield built
 
-    def _make(self, order: Order, progress: Progress, folder: WorkFolder) -> Built:
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> Built:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
@@ -153,16 +153,16 @@ class Workshop:
         return built
 
     def _build(
-        self, order: Order, progress: Progress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
+        self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
     ) -> Left:
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        told = self._told(order, source, watch := Watch(progress.log, progress.cancelled))
+        told = self._told(order, source, watch := TransferWatch(progress.log, progress.cancelled))
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
         extra = (*told, *order.recipe.env)
-        circumstances = Circumstances(interpreter, source.commit_time, extra, order.recipe.network)
-        bench = Bench(folder, self.equipment, circumstances, Deadline(self.limits), watch)
-        wanted = Wanted(
+        circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
+        bench = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
+        wanted = BuildOutputs(
             project=source.project,
             constraints=order.recipe.constraints,
             index_url=order.requirements_url,
@@ -174,26 +174,26 @@ class Workshop:
         )
         return pep517.build(bench, wanted)
 
-    def _told(self, order: Order, source: Checkout, watch: Watch) -> tuple[tuple[str, str], ...]:
+    def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
         version = order.pin.version or self._known_version(order, source)
         if not source.untagged or version is None:
             return ()
         watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
-        place_tags(self.mirrors.git, source.root, told_tags(source.project, version), watch)
-        return told_version(order.pin, version)
+        place_tags(self.mirrors.git, source.root, pretend_tags(source.project, version), watch)
+        return pretend_version(order.pin, version)
 
-    def _repaired(self, progress: Progress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
-        watch, box = Watch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")
+    def _repaired(self, progress: BuildProgress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
+        watch, box = TransferWatch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")
         into = folder.fresh(folder.root / "repaired")
-        return repair(wheel, self.equipment.sandbox, box, into, source.commit_time, watch)
+        return retag_linux_wheel(wheel, self.equipment.sandbox, box, into, source.commit_time, watch)
 
     def _known_version(self, order: Order, source: Checkout) -> str | None:
         """What was built from the commit when its repository was there."""
         kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
         return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
 
-    def _keep(self, order: Order, source: Checkout, built: Built, progress: Progress) -> None:
+    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
         """Keep the sources of `built`. When that fails, the files are good all the same.
 
         Raises MismatchError (`version-differs`) when they come from the archive and have another version than before:
@@ -209,7 +209,7 @@ class Workshop:
             )
         if self.sources is None or source.restored:
             return
-        watch = Watch(progress.log, progress.cancelled)
+        watch = TransferWatch(progress.log, progress.cancelled)
         try:
             keep(self.sources, self.mirrors, source.parts, {order.pin.subdirectory or "": version}, watch)
         except (ForkbuilderError, OSError) as error:
@@ -239,7 +239,7 @@ def _called(interpreter: Interpreter) -> str:
 
 def _checked(
     order: Order,
-    progress: Progress,
+    progress: BuildProgress,
     folder: WorkFolder,
     source: Checkout,
     left: Left,
@@ -260,7 +260,9 @@ def _checked(
     return Built(artefacts, source.commit_time, known)
 
 
-def _sdists(order: Order, progress: Progress, folder: WorkFolder, source: Checkout, left: Left) -> tuple[Artefact, ...]:
+def _sdists(
+    order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, left: Left
+) -> tuple[Artefact, ...]:
     if left.sdist is None:
         return ()
     suffix = ".tar.gz"

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from devpi_forkbuilder.domain.compat.targets import Offer
+from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Built
@@ -24,7 +24,7 @@ class LogSink(Protocol):
         """Append a line of our own, marked as ours."""
 
 
-class Progress(Protocol):
+class BuildProgress(Protocol):
     """How the driver of a build follows and ends it."""
 
     @property
@@ -57,7 +57,7 @@ class Builder(Protocol):
     def identity(self) -> str:
         """Names and versions of the tools; a remembered failure may be tried again when it changes."""
 
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+    def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:
         """The files of `order`, which live until the context ends.
 
         Enters the states `fetching`, `building` and `checking`. Raises ForkbuilderError for every failure that
@@ -65,7 +65,7 @@ class Builder(Protocol):
         raises.
         """
 
-    def offer(self) -> Offer:
+    def offer(self) -> ServerTargets:
         """What it builds for. The first call asks all interpreters what they are, which may take a second."""
 
 

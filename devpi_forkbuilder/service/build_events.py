@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.service.failures import printable
+from devpi_forkbuilder.service.failures import printable_line
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
 
@@ -20,11 +20,11 @@ def tell_queued(record: Record, outlook: Outlook) -> None:
     log.info("%s  queued%s%s", _what(record), queue, wait)
 
 
-def tell(record: Record) -> None:
+def log_state(record: Record) -> None:
     """Log the state that `record` has just reached. Never raises."""
     what = _what(record)
     if record.state is State.FAILED and record.error is not None:
-        log.warning("%s  failed while %s: %s", what, record.error.stage.value, printable(record.error.message))
+        log.warning("%s  failed while %s: %s", what, record.error.stage.value, printable_line(record.error.message))
     elif record.state is State.BUILT:
         log.info("%s  built in %.1f s", what, sum(record.seconds.values()))
     else:

@@ -15,7 +15,7 @@ FAILED = {kind: f"failed_{kind.value}_total" for kind in Kind}
 SPENT = {name: f"{name}_seconds_total" for name in SECONDS.values()}
 
 
-class Tally:
+class Counters:
     """Numbers that only grow; all of them are there from the start."""
 
     def __init__(self) -> None:

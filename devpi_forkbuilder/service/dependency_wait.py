@@ -19,7 +19,7 @@ CYCLE = "pins-need-each-other"
 
 
 @dataclass(slots=True, eq=False)
-class Parked:
+class WaitingOrder:
     """A ticket and the flights it waits for; None while they are being asked for.
 
     `node` is its key with the interpreter that builds it: two orders may mean the same one.
@@ -31,13 +31,13 @@ class Parked:
     flights: tuple[Flight, ...] | None = None
 
 
-class Parking:
+class DependencyWait:
     """`ask` starts or joins an order, before all that is queued. May be used by several threads."""
 
     def __init__(self, ask: Callable[[Order], Flight]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._parked: list[Parked] = []
+        self._parked: list[WaitingOrder] = []
 
     def park(self, ticket: Ticket, orders: tuple[Order, ...], python: str) -> None:
         """Keep `ticket`, which `python` builds, until `orders` have ended.
@@ -50,7 +50,7 @@ class Parking:
             names = self._way(needed, node, (node,))
             if names:
                 raise _cycle(names)
-            parked = Parked(ticket, node, needed)
+            parked = WaitingOrder(ticket, node, needed)
             self._parked.append(parked)
         flights = tuple(self._ask(order) for order in orders)
         with self._lock:
@@ -75,7 +75,7 @@ class Parking:
         return ()
 
 
-def _has_ended(parked: Parked) -> bool:
+def _has_ended(parked: WaitingOrder) -> bool:
     return parked.flights is not None and all(flight.done for flight in parked.flights)
 
 

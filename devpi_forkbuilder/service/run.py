@@ -10,15 +10,15 @@ from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import SECONDS, State, may_follow
 from devpi_forkbuilder.pipeline.protocols import LogSink, NeedsPinsError
-from devpi_forkbuilder.service.build_events import tell
-from devpi_forkbuilder.service.failures import report
+from devpi_forkbuilder.service.build_events import log_state
+from devpi_forkbuilder.service.failures import report_exception
 from devpi_forkbuilder.service.records import Failure, Record
 from devpi_forkbuilder.service.seams import Clock, Publisher
 from devpi_forkbuilder.service.single_flight.flight import Flight
-from devpi_forkbuilder.service.single_flight.registry import Board
+from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
 
 
-class Silence:
+class SilentProgress:
     """The log of a run that has none yet."""
 
     def write(self, data: bytes) -> None:
@@ -32,7 +32,13 @@ class Run:
     """What a builder sees as its `Progress`, and what the worker ends. For one thread, but `cancelled`."""
 
     def __init__(
-        self, order: Order, flight: Flight, board: Board, clock: Clock, stopping: threading.Event, index: Publisher
+        self,
+        order: Order,
+        flight: Flight,
+        board: FlightRegistry,
+        clock: Clock,
+        stopping: threading.Event,
+        index: Publisher,
     ) -> None:
         self.order = order
         self.flight = flight
@@ -41,7 +47,7 @@ class Run:
         self._clock = clock
         self._stopping = stopping
         self._since = clock.monotonic()
-        self._log: LogSink = Silence()
+        self._log: LogSink = SilentProgress()
 
     @property
     def log(self) -> LogSink:
@@ -72,7 +78,7 @@ class Run:
         """
         self._board.advance(self.flight, self._moved(state))
         self._since = self._clock.monotonic()
-        tell(self.record)
+        log_state(self.record)
 
     def commit_time(self, seconds: int) -> None:
         """The commit's time is known. Raises CancelledError when the run was ended, InfrastructureError."""
@@ -94,7 +100,7 @@ class Run:
         try:
             return self._index.index_health(self.order, requirements, constraints, python)
         except Exception as error:  # noqa: BLE001 - a failed question must not hide the failure that it is about
-            report(error, f"asking the indexes of {self.order.index}")
+            report_exception(error, f"asking the indexes of {self.order.index}")
             return IndexHealth()
 
     def parked(self) -> None:
@@ -113,7 +119,7 @@ class Run:
     def _ended(self, record: Record) -> bool:
         ended = self._board.conclude(self.flight, replace(record, finished_at=self._clock.now()))
         if ended:
-            tell(self.record)
+            log_state(self.record)
         return ended
 
     def _moved(self, state: State) -> Record:

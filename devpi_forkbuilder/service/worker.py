@@ -12,21 +12,21 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, MismatchError
 from devpi_forkbuilder.pipeline.protocols import Builder, CancelledError, NeedsPinsError
 from devpi_forkbuilder.service import counters
-from devpi_forkbuilder.service.build_events import tell
-from devpi_forkbuilder.service.dependency_wait import Parking
-from devpi_forkbuilder.service.failures import explained, failure_of, printable, report
+from devpi_forkbuilder.service.build_events import log_state
+from devpi_forkbuilder.service.dependency_wait import DependencyWait
+from devpi_forkbuilder.service.failures import explained, failure_of, printable_line, report_exception
 from devpi_forkbuilder.service.logs import Logs
 from devpi_forkbuilder.service.retry import retry_at
 from devpi_forkbuilder.service.run import Run
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher
 from devpi_forkbuilder.service.single_flight.flight import Flight
-from devpi_forkbuilder.service.single_flight.registry import Board
+from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
 
 MOST_AHEAD = 20
 """How many builds one build may bring with it."""
 
 
-class Runner:
+class Worker:
     """Runs orders in the calling thread. No exception leaves it, and no flight is left without an end: what has to wait
     for others is in `parking`.
     """
@@ -36,13 +36,13 @@ class Runner:
         *,
         builder: Builder,
         publisher: Publisher,
-        board: Board,
+        board: FlightRegistry,
         logs: Logs,
         open_log: OpenLog,
         clock: Clock,
-        counts: counters.Tally,
+        counts: counters.Counters,
         stopping: threading.Event,
-        parking: Parking,
+        parking: DependencyWait,
         claim: Claim,
     ) -> None:
         self._builder = builder
@@ -66,7 +66,7 @@ class Runner:
                 except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder is no reason to end a worker
                     self._fell(run, error, stack)
         except BaseException as error:  # noqa: BLE001 - what goes wrong on the way down must not leave waiters hanging
-            report(error, f"ending the run of {flight.key.project}")
+            report_exception(error, f"ending the run of {flight.key.project}")
             self._crashed(flight, error)
         return ()
 
@@ -105,7 +105,7 @@ class Runner:
             retry_at=self._clock.now(),
         )
         if self._board.conclude(flight, record):
-            tell(record)
+            log_state(record)
             self._counts.count(counters.FAILED[error.kind])
 
     def _look_again(self, order: Order) -> None:
@@ -132,7 +132,9 @@ class Runner:
             self._failed(run, error, stack)
 
     def _park(self, run: Run, error: NeedsPinsError, stack: ExitStack) -> None:
-        run.log.say(f"This needs pinned projects that are not built yet: {printable(str(error))}. They come first.")
+        run.log.say(
+            f"This needs pinned projects that are not built yet: {printable_line(str(error))}. They come first."
+        )
         stack.close()
         try:
             run.parked()
@@ -145,16 +147,16 @@ class Runner:
     def _too_late(self, run: Run, error: BaseException) -> None:
         """The result is out, or `stop` gave the run up: nothing of it changes."""
         if not isinstance(error, CancelledError):
-            report(error, f"cleaning up after {run.flight.key.project}")
+            report_exception(error, f"cleaning up after {run.flight.key.project}")
 
     def _failed(self, run: Run, error: BaseException, stack: ExitStack) -> None:
         told = explained(error)
         if told is not error:
-            report(error, f"building {run.flight.key.project} at {run.flight.key.commit}")
+            report_exception(error, f"building {run.flight.key.project} at {run.flight.key.commit}")
         stage = run.record.state
-        run.log.say(f"Failed while {stage.value}: {printable(told.what)}")
+        run.log.say(f"Failed while {stage.value}: {printable_line(told.what)}")
         run.log.say(f"Whose: {told.whose}.")
-        run.log.say(f"Next step: {printable(told.next_step) or 'see the lines above.'}")
+        run.log.say(f"Next step: {printable_line(told.next_step) or 'see the lines above.'}")
         # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
         stack.close()
         again = retry_at(told, run.record.attempts, self._clock.now())

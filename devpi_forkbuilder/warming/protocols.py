@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class NotHadError(Exception):
+class NotFetchedError(Exception):
     """Something could not be had from the index; `why` is a phrase, without secrets."""
 
     def __init__(self, why: str) -> None:

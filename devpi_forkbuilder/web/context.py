@@ -15,7 +15,7 @@ from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
-from devpi_forkbuilder.pipeline.frontend.index_tokens import Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
@@ -131,7 +131,7 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
-    passes: Passes = field(default_factory=Passes)
+    passes: IndexTokens = field(default_factory=IndexTokens)
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

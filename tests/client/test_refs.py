@@ -7,7 +7,7 @@ import pytest
 
 from devpi_forkbuilder.client.ref_names import commit_of, completed, names, patterns
 from devpi_forkbuilder.client.requirement_files import read_arguments
-from devpi_forkbuilder.client.resolve_refs import resolve
+from devpi_forkbuilder.client.resolve_refs import resolve_refs
 from devpi_forkbuilder.errors import SourceError
 from devpi_forkbuilder.pipeline.git.ls_remote import advertised, user_environment
 
@@ -138,14 +138,14 @@ def lines(*texts: str):
 
 def test_resolve__keeps_order_and_asks_each_repository_once():
     host = Host()
-    found = resolve(lines("r@v1#egg=one", f"q@{C}#egg=two", "r@main#egg=three", "s#egg=four"), host)
+    found = resolve_refs(lines("r@v1#egg=one", f"q@{C}#egg=two", "r@main#egg=three", "s#egg=four"), host)
     assert [(line.project, line.commit) for line in found.lines] == [("one", B), ("two", C), ("three", A), ("four", A)]
     assert not found.faults
     assert sorted(host.asked) == ["https://h.example.com/r", "https://h.example.com/s"]
 
 
 def test_resolve__one_repository_that_is_gone_spoils_nothing_else():
-    found = resolve(lines("gone@v1#egg=one", "r@v1#egg=two", "r@mian#egg=three"), Host())
+    found = resolve_refs(lines("gone@v1#egg=one", "r@v1#egg=two", "r@mian#egg=three"), Host())
     assert [line.project for line in found.lines] == ["two"]
     assert [fault.line for fault in found.faults] == [1, 3]
     assert "https://h.example.com/gone gave no answer: git said no" in str(found.faults[0])
@@ -154,7 +154,7 @@ def test_resolve__one_repository_that_is_gone_spoils_nothing_else():
 
 def test_resolve__asks_nobody_when_all_is_known():
     host = Host()
-    assert len(resolve(lines(f"r@{A}#egg=one"), host).lines) == 1
+    assert len(resolve_refs(lines(f"r@{A}#egg=one"), host).lines) == 1
     assert host.asked == []
 
 
@@ -172,5 +172,5 @@ def test_resolve__an_interruption_reaches_those_who_still_ask():
         return {}
 
     with pytest.raises(KeyboardInterrupt):
-        resolve(lines("first@v1#egg=one", "second@v1#egg=two"), ask)
+        resolve_refs(lines("first@v1#egg=one", "second@v1#egg=two"), ask)
     assert ended.is_set()

@@ -17,7 +17,7 @@ from devpi_forkbuilder.commands.doctor.findings import Finding, Verdict
 from devpi_forkbuilder.commands.main import main
 from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.sandbox import bwrap_program
-from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import Place, Survey
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CgroupPlace, Survey
 from devpi_forkbuilder.pipeline.sandbox.probe import TierProbe
 from tests.devpi import ROOT_PASSWORD, DevpiServer
 
@@ -186,11 +186,13 @@ def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
     ("places", "reason", "said"),
     [
         ((), "Why.", "Limits hold for each process of a build. Why."),
-        ((Place(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
-        ((Place(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
+        ((CgroupPlace(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
+        ((CgroupPlace(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
     ],
 )
-def test_judge_groups__says_what_holds_for_whole_builds(places: tuple[Place, ...], reason: str, said: str) -> None:
+def test_judge_groups__says_what_holds_for_whole_builds(
+    places: tuple[CgroupPlace, ...], reason: str, said: str
+) -> None:
     found = examination.judge_groups(Survey(places, reason))
     assert (found.state, found.what) == (Verdict.OK, said)
 

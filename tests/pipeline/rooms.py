@@ -19,7 +19,7 @@ from devpi_forkbuilder.pipeline.process.deep_tree import remove
 from devpi_forkbuilder.pipeline.process.runner import run
 from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
 from devpi_forkbuilder.pipeline.sandbox.launcher_plan import Launcher
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.tier_bwrap import BwrapSandbox
 from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
@@ -54,7 +54,7 @@ class Room:
     name: str
     folder: Path
     demoted: bool
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     first_uid: int = FIRST
 
     @property

@@ -14,11 +14,11 @@ from devpi_forkbuilder.domain.pins.orders import Recipe, Versions
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.checkout.pretend_version import told_version
+from devpi_forkbuilder.pipeline.checkout.pretend_version import pretend_version
 from devpi_forkbuilder.pipeline.frontend.work_dir import discard, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
 from devpi_forkbuilder.pipeline.protocols import CancelledError
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
 from tests.pipeline.benches import Follower, order, workshop
 
 STATES = [State.FETCHING, State.BUILDING, State.CHECKING]
@@ -112,7 +112,7 @@ def test_build__two_servers_make_the_same_bytes_with_usual_back_ends(tmp_path, r
 @pytest.mark.parametrize("tier", ["bwrap", "uid", "landlock"])
 def test_build__confined_makes_the_same_bytes_as_unconfined(tmp_path, repositories, tier):
     try:
-        sandbox = choose(tier, scratch=tmp_path)
+        sandbox = choose_tier(tier, scratch=tmp_path)
     except InfrastructureError as error:
         pytest.skip(error.what)
     line = repositories.pin_line(repositories.make("pure-setuptools"))
@@ -255,7 +255,7 @@ def test_build__version_from_a_tag_that_is_missing_is_the_pins(tmp_path, reposit
 
 def test_told_version__names_the_project():
     pin = Pin.parse(f"git+https://h/x@{'a' * 40}#egg=Some.name-x==1.2")
-    assert ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_SOME_NAME_X", "1.2") in told_version(pin, pin.version)
+    assert ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_SOME_NAME_X", "1.2") in pretend_version(pin, pin.version)
 
 
 def test_identity__names_tools_and_tier(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from devpi_forkbuilder.assembly import make_builder
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
-from devpi_forkbuilder.pipeline.builder import Workshop
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder
 from devpi_forkbuilder.pipeline.process.disk_space import Space, check_space, space_of
 from tests.disks import MEBIBYTE, Disk, lacking, small_disk
@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield made
 
 
-def failure(shop: Workshop, line: str) -> Exception:
+def failure(shop: WheelBuilder, line: str) -> Exception:
     with pytest.raises((BuildError, InfrastructureError)) as caught, shop.build(order(line), Follower()):
         pass
     return caught.value

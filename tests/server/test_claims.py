@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.devpi.cluster_lock import FILE, Claims, FileLock, number_of
+from devpi_forkbuilder.devpi.cluster_lock import FILE, ClusterLocks, FileLock, number_of
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
@@ -48,7 +48,7 @@ def test_number_of__is_that_of_the_group() -> None:
 
 
 def test_claims__who_waits_can_be_cancelled(app: App) -> None:
-    claims = Claims(app.xom)
+    claims = ClusterLocks(app.xom)
     looked: list[bool] = []
 
     def cancelled() -> bool:
@@ -56,7 +56,7 @@ def test_claims__who_waits_can_be_cancelled(app: App) -> None:
         return len(looked) == 2
 
     with claims(KEY, lambda: False):
-        with pytest.raises(CancelledError), Claims(app.xom)(KEY, cancelled):
+        with pytest.raises(CancelledError), ClusterLocks(app.xom)(KEY, cancelled):
             pass
         assert (Path(app.xom.config.server_path) / FILE).is_file()
     with claims(KEY, lambda: True):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.pipeline.frontend.index_tokens import USER, Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import USER, IndexTokens
 from tests.server.app import COMMIT, PIP, SIMPLE_JSON, App, pin
 
 hookimpl = HookimplMarker("devpiserver")
@@ -120,7 +120,7 @@ def test_pass__of_an_index_that_is_gone(closed: App) -> None:
 
 
 def test_issue__no_two_are_equal_and_none_is_printed() -> None:
-    passes = Passes()
+    passes = IndexTokens()
     with passes.issue("a/b") as one, passes.issue("a/b") as two:
         assert len({one.reveal(), two.reveal()}) == 2
         assert len(one.reveal()) >= 43

@@ -7,7 +7,7 @@ import pytest
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, Kind
-from devpi_forkbuilder.pipeline.protocols import Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import FakeBuilder, Gate, order
 
@@ -15,7 +15,7 @@ from tests.service.fakes import FakeBuilder, Gate, order
 def needing(world: World, graph: dict[str, tuple[str, ...]]) -> None:
     """Builds ask for what `graph` says; the index needs what is not published yet."""
 
-    def work(current: Order, progress: Progress) -> None:
+    def work(current: Order, progress: BuildProgress) -> None:
         progress.needs(graph.get(current.pin.project, ()), current.python or "3.11")
 
     def needed(_order: Order, requirements: tuple[str, ...], python: str) -> tuple[Order, ...]:
@@ -88,7 +88,7 @@ def test_needs__a_failure_below_is_told_and_tried_again_when_mended(world: World
     needing(world, {"alpha": ("beta",)})
     plain = world.builder.work
 
-    def work(current: Order, progress: Progress) -> None:
+    def work(current: Order, progress: BuildProgress) -> None:
         if current.pin.project == "beta" and broken:
             raise BuildError("build-failed", "beta does not compile.")
         plain(current, progress)
@@ -115,7 +115,7 @@ def test_needs__stop_lets_the_waiting_go(world: World) -> None:
     needing(world, {"alpha": ("beta",)})
     plain, gate = world.builder.work, Gate()
 
-    def work(current: Order, progress: Progress) -> None:
+    def work(current: Order, progress: BuildProgress) -> None:
         if current.pin.project == "beta":
             gate(current, progress)
         plain(current, progress)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from devpi_forkbuilder.client.api_client import Server, require_login
-from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.context import CommandContext
 from devpi_forkbuilder.client.models import ClientError, ForkState, selected
-from devpi_forkbuilder.client.wait import Watch
+from devpi_forkbuilder.client.wait import BuildWatch
 
 TAIL = 15
 """Lines of a failed build's log that are shown."""
 
 
-def build(context: Context) -> int:
+def build(context: CommandContext) -> int:
     """Build what is meant; with `--wait`, the builds' result is ours."""
     args = context.args
     if args.projects and args.all:
@@ -33,7 +33,7 @@ def build(context: Context) -> int:
     return result(states)
 
 
-def _show_again(context: Context, pins: Sequence[ForkState]) -> None:
+def _show_again(context: CommandContext, pins: Sequence[ForkState]) -> None:
     """Say which failed builds are started again."""
     for state in pins:
         context.screen.line(f"{state.label} is built again; it failed: {state.error}")
@@ -47,16 +47,22 @@ def result(states: Iterable[ForkState]) -> int:
 
 
 def run(
-    context: Context, server: Server, pins: Sequence[ForkState], *, wait: bool, force: bool = False, python: str = ""
+    context: CommandContext,
+    server: Server,
+    pins: Sequence[ForkState],
+    *,
+    wait: bool,
+    force: bool = False,
+    python: str = "",
 ) -> Sequence[ForkState]:
     """Ask for the builds of `pins` that have no file, wait if wanted, and tell how it went; the states then."""
     states = list(started(server, pins, force=force, python=python))
     if wait and states:
-        watch = Watch(server, states, context.clock, python)
+        watch = BuildWatch(server, states, context.clock, python)
         with context.screen.live(watch) as live:
             states = list(watch.follow(live))
     elif states:
-        context.screen.table(Watch(server, states, context.clock).table())
+        context.screen.table(BuildWatch(server, states, context.clock).table())
     for state in states:
         if state.state == "failed":
             _tell_failure(context, server, state, remembered=not wait, python=python)
@@ -73,7 +79,7 @@ def started(server: Server, pins: Iterable[ForkState], *, force: bool = False, p
         yield next((state for state in told if state.key == pin.key), pin)
 
 
-def _tell_failure(context: Context, server: Server, state: ForkState, *, remembered: bool, python: str) -> None:
+def _tell_failure(context: CommandContext, server: Server, state: ForkState, *, remembered: bool, python: str) -> None:
     context.screen.fault(f"{state.label} failed: {state.error}")
     if remembered:
         context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from devpi_forkbuilder.client.context import Context, fault_json, notes_json
+from devpi_forkbuilder.client.context import CommandContext, fault_json, notes_json
 from devpi_forkbuilder.client.requirement_files import read_all
 from devpi_forkbuilder.client.terminal import counted
 from devpi_forkbuilder.domain.pins.pins import Fault, PinsRefusedError
@@ -14,7 +14,7 @@ from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, contradicting, pins_of
 
 
-def check(context: Context) -> int:
+def check(context: CommandContext) -> int:
     """Tell all faults and notes; 1 when there are faults."""
     found = read_all(context.args.requirement, context.environ)
     open_lines = [line for line in found.git_lines if line.commit is None or line.nameless]
@@ -72,7 +72,7 @@ def _open(line: GitLine) -> Iterator[str]:
         yield f"{what}: 'devpi forks pin' resolves it, --strict makes it a fault"
 
 
-def _say(context: Context, found: Requirements, faults: Sequence[Fault], unresolved: int) -> None:
+def _say(context: CommandContext, found: Requirements, faults: Sequence[Fault], unresolved: int) -> None:
     tail = f", {unresolved} of them to be resolved by 'devpi forks pin'" if unresolved else ""
     faulty = counted(len(faults), "fault") if faults else "no faults"
     context.screen.line(f"{counted(len(found.git_lines), 'git requirement')}{tail}; {faulty}")

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from devpi_forkbuilder.client.api_client import Server
 from devpi_forkbuilder.client.completeness import build_missing, gaps
-from devpi_forkbuilder.client.context import Context, fault_json
+from devpi_forkbuilder.client.context import CommandContext, fault_json
 from devpi_forkbuilder.client.matching import Matched, matched, unbuilt_lines, why_unbuilt
 from devpi_forkbuilder.client.models import ClientError, ForkState
 from devpi_forkbuilder.client.project_file import Declared, frozen_project
@@ -15,7 +15,7 @@ from devpi_forkbuilder.client.pylock_file import pylock
 from devpi_forkbuilder.client.requirement_files import read_all, read_text
 from devpi_forkbuilder.client.rewriting import rewrite
 from devpi_forkbuilder.domain.pins.pins import Fault, PinsRefusedError
-from devpi_forkbuilder.domain.requirements_files.freeze import Release, frozen, requirement
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease, frozen, requirement
 from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements
@@ -24,7 +24,7 @@ PROJECT = "pyproject.toml"
 Texts = dict[str, str]
 
 
-def freeze(context: Context) -> int:
+def freeze(context: CommandContext) -> int:
     """Freeze files, or, without one, list the index's own pins as requirements."""
     args = context.args
     _judge_arguments(context)
@@ -50,7 +50,7 @@ def freeze(context: Context) -> int:
     return 1 if faults or unbuilt or (incomplete and args.strict) else 0
 
 
-def _judge_arguments(context: Context) -> None:
+def _judge_arguments(context: CommandContext) -> None:
     """Raises ClientError for files that are not rewritten, and for options that contradict each other."""
     args = context.args
     locks = [name for name in args.requirement if reader_for(name) is not None and PurePath(name).name != PROJECT]
@@ -64,17 +64,19 @@ def _judge_arguments(context: Context) -> None:
         raise ClientError("nothing-given", "Name the requirements files to rewrite: -r FILE --in-place.")
 
 
-def _interpreters(context: Context, server: Server) -> Callable[[str], Sequence[str]]:
+def _interpreters(context: CommandContext, server: Server) -> Callable[[str], Sequence[str]]:
     given: list[str] = context.args.python
     return (lambda _project: given) if given else server.interpreters()
 
 
-def _meant(context: Context, states: Sequence[ForkState], meant: Matched) -> list[ForkState]:
+def _meant(context: CommandContext, states: Sequence[ForkState], meant: Matched) -> list[ForkState]:
     """The pins that are frozen, each once."""
     return list({state.key: state for state in (meant.values() if context.args.requirement else states)}.values())
 
 
-def _show_gaps(context: Context, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]) -> bool:
+def _show_gaps(
+    context: CommandContext, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]
+) -> bool:
     found = gaps(states, interpreters)
     for gap in found:
         (context.screen.fault if context.args.strict else context.screen.note)(gap.message)
@@ -87,7 +89,9 @@ def _unbuilt_faults(meant: Matched) -> Iterable[Fault]:
             yield from line.place.faults([why_unbuilt(state)])
 
 
-def _freeze_files(context: Context, server: Server, found: Requirements, meant: Matched, faults: list[Fault]) -> None:
+def _freeze_files(
+    context: CommandContext, server: Server, found: Requirements, meant: Matched, faults: list[Fault]
+) -> None:
     """Judge all files before the first is written."""
     texts: Texts = {}
     if not faults:
@@ -101,7 +105,7 @@ def _freeze_files(context: Context, server: Server, found: Requirements, meant: 
     context.screen.json({"files": texts, "faults": [fault_json(fault) for fault in faults]})
 
 
-def _texts(context: Context, server: Server, found: Requirements, meant: Matched) -> Texts:
+def _texts(context: CommandContext, server: Server, found: Requirements, meant: Matched) -> Texts:
     """The frozen files by name. Raises PinsRefusedError."""
     if context.args.format == "pylock":
         return {"pylock.toml": pylock((line, state) for line, state in meant.items())}
@@ -115,7 +119,7 @@ def _texts(context: Context, server: Server, found: Requirements, meant: Matched
     return texts
 
 
-def _write(context: Context, found: Requirements, texts: Texts) -> None:
+def _write(context: CommandContext, found: Requirements, texts: Texts) -> None:
     args, screen = context.args, context.screen
     before = {file.name: str(file) for file in found.files}
     for name, text in texts.items():
@@ -131,9 +135,9 @@ def _write(context: Context, found: Requirements, texts: Texts) -> None:
             screen.note(f"{name}, which is included, has git lines, too: freeze it by itself, or all --in-place")
 
 
-def _freeze_index(context: Context, states: Sequence[ForkState], unbuilt: Sequence[ForkState]) -> None:
+def _freeze_index(context: CommandContext, states: Sequence[ForkState], unbuilt: Sequence[ForkState]) -> None:
     screen = context.screen
-    releases: list[tuple[ForkState, Release]] = [
+    releases: list[tuple[ForkState, FrozenRelease]] = [
         (state, state.release) for state in states if state.release is not None
     ]
     lines = [requirement(GitLine(state.project, state.url), release) for state, release in releases]

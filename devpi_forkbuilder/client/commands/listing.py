@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.context import CommandContext
 from devpi_forkbuilder.client.models import ForkState, selected
 from devpi_forkbuilder.client.terminal import Table
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def show(context: Context) -> int:
+def list_pins(context: CommandContext) -> int:
     """Show the pins that are meant, or all."""
     server = context.connect()
     states: Sequence[ForkState] = server.states()
     if context.args.projects:
         states = selected(states, context.args.projects)
     context.screen.json([dict(state.told) for state in states])
-    context.screen.table(table(states, context.clock.now(), wide=context.args.wide))
+    context.screen.table(pins_table(states, context.clock.now(), wide=context.args.wide))
     for state in states:
         if state.error:
             context.screen.line(f"{state.label}: {state.error}")
@@ -27,7 +27,7 @@ def show(context: Context) -> int:
     return 0
 
 
-def table(states: Sequence[ForkState], now: float, *, wide: bool = False) -> Table:
+def pins_table(states: Sequence[ForkState], now: float, *, wide: bool = False) -> Table:
     """The states as a table; `now` in seconds since the epoch. `wide`: full commits, and the repositories' URLs."""
     waits = any(state.outlook for state in states)
     more = (*(("wait",) if waits else ()), *(("repository",) if wide else ()))

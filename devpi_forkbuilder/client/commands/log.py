@@ -6,8 +6,8 @@ import codecs
 import re
 from collections.abc import Sequence
 
-from devpi_forkbuilder.client.api_client import Server, UnreachableError
-from devpi_forkbuilder.client.context import Context
+from devpi_forkbuilder.client.api_client import Server, ServerUnreachableError
+from devpi_forkbuilder.client.context import CommandContext
 from devpi_forkbuilder.client.models import ClientError, ForkState, Selector, selected
 from devpi_forkbuilder.client.wait import PATIENCE, not_taken
 
@@ -17,7 +17,7 @@ COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a terminal would obey; a build's output is a stranger's."""
 
 
-def show(context: Context) -> int:
+def show_log(context: CommandContext) -> int:
     """Print the log; with `--follow` until the build has ended, and then the status is the build's."""
     args = context.args
     server, python = context.connect(), args.python or ""
@@ -40,7 +40,7 @@ class Follower:
     `python` is the interpreter whose build is meant, empty for any.
     """
 
-    def __init__(self, context: Context, server: Server, state: ForkState, python: str = "") -> None:
+    def __init__(self, context: CommandContext, server: Server, state: ForkState, python: str = "") -> None:
         self._context = context
         self._server = server
         self._state = state
@@ -72,7 +72,7 @@ class Follower:
         try:
             told = self._server.states(self._state.name, wait=WAIT, python=self._python)
             self._heard = clock.monotonic()
-        except UnreachableError:
+        except ServerUnreachableError:
             if clock.monotonic() - self._heard > PATIENCE:
                 raise
             told = (self._state,)
@@ -106,7 +106,7 @@ class Follower:
             return ""  # what there is belongs to an earlier build
         try:
             answer = self._server.log(self._state, self._seen, python=self._python)
-        except UnreachableError:
+        except ServerUnreachableError:
             return ""
         if answer.status not in {200, 206}:
             return ""
@@ -133,6 +133,6 @@ def _no_log(state: ForkState, python: str) -> ClientError:
     return ClientError("no-log", what, next_step=f"'devpi forks build {state.label}{option}' starts a build.")
 
 
-def _print(context: Context, text: str) -> None:
+def _print(context: CommandContext, text: str) -> None:
     if text and not context.screen.wants_json:
         context.screen.exact(COMMANDS.sub("", text) if context.screen.out.isatty() else text)

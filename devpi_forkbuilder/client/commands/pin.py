@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from devpi_forkbuilder.client.api_client import Server, require_login
 from devpi_forkbuilder.client.commands import build
-from devpi_forkbuilder.client.context import Context, fault_json, notes_json
+from devpi_forkbuilder.client.context import CommandContext, fault_json, notes_json
 from devpi_forkbuilder.client.models import ClientError, ForkState, Selector, require
 from devpi_forkbuilder.client.requested import Requested, ask_git_hosts, asker
 from devpi_forkbuilder.client.requirement_files import read_all, read_arguments, together
 from devpi_forkbuilder.client.terminal import Table, counted
 from devpi_forkbuilder.client.upgrading import upgrades
-from devpi_forkbuilder.domain.pins.pin_diff import Change, Move, Moves, moves
+from devpi_forkbuilder.domain.pins.pin_diff import Change, PinDiff, PinMove, pin_diff
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements
 
 
-def pin(context: Context) -> int:
+def pin(context: CommandContext) -> int:
     """Pin the git requirements of files and arguments."""
     args, screen = context.args, context.screen
     found = _read(context)
@@ -28,7 +28,7 @@ def pin(context: Context) -> int:
     if args.upgrade:
         found = together([found, upgrades(stored, args.upgrade, asker(context.environ))])
     request = ask_git_hosts(found, context.environ)
-    plan = moves(stored, request.pins)
+    plan = pin_diff(stored, request.pins)
     _show(context, request, plan)
     if args.check:
         return _check(context, server, request, plan)
@@ -47,7 +47,7 @@ def pin(context: Context) -> int:
     return 1 if refused or request.faults else build.result(states)
 
 
-def _check(context: Context, server: Server, request: Requested, plan: Moves) -> int:
+def _check(context: CommandContext, server: Server, request: Requested, plan: PinDiff) -> int:
     """Whether the files and the index say the same; 1 when they do not."""
     asked = {move.before for move in plan.moves} | {move.after for move in plan.moves}
     others = [pin for pin in plan.pins if pin not in asked]
@@ -60,7 +60,7 @@ def _check(context: Context, server: Server, request: Requested, plan: Moves) ->
     return int(differ)
 
 
-def unpin(context: Context) -> int:
+def unpin(context: CommandContext) -> int:
     """Remove the pins that are meant."""
     screen = context.screen
     server = context.connect()
@@ -79,7 +79,7 @@ def unpin(context: Context) -> int:
     return 0 if agreed else 1
 
 
-def _read(context: Context) -> Requirements:
+def _read(context: CommandContext) -> Requirements:
     args = context.args
     if not args.requirement and not args.requirements and not args.upgrade:
         raise ClientError("nothing-given", "Name what to pin: -r FILE, git+URL@REF#egg=NAME, or --upgrade NAME.")
@@ -90,7 +90,7 @@ def _read(context: Context) -> Requirements:
     return found
 
 
-def _show(context: Context, request: Requested, plan: Moves) -> None:
+def _show(context: CommandContext, request: Requested, plan: PinDiff) -> None:
     headers = ("change", "project", "version", "commit", "from", "repository")
     context.screen.table(Table(headers, [_row(m, request) for m in plan.moves]))
     context.show_faults(request.faults)
@@ -100,7 +100,7 @@ def _show(context: Context, request: Requested, plan: Moves) -> None:
         context.screen.line("nothing to change: all of this is pinned already")
 
 
-def _row(move: Move, request: Requested) -> tuple[str, ...]:
+def _row(move: PinMove, request: Requested) -> tuple[str, ...]:
     before, after = move.before, move.after
     version, commit = after.version or "", after.commit7
     if before is not None and move.change is not Change.UNCHANGED:
@@ -113,12 +113,12 @@ def _row(move: Move, request: Requested) -> tuple[str, ...]:
     return move.change.value, after.project, version, commit, ref, url
 
 
-def _agreed(context: Context, server: Server, plan: Moves) -> bool:
+def _agreed(context: CommandContext, server: Server, plan: PinDiff) -> bool:
     """Whether to go on; nobody is asked when nothing changes."""
     return not plan.changes or _asked(context, f"Store {counted(len(plan.changes), 'pin')} on {server.index}?")
 
 
-def _asked(context: Context, question: str) -> bool:
+def _asked(context: CommandContext, question: str) -> bool:
     if context.args.yes:
         return True
     answer = context.screen.confirmed(question)
@@ -129,7 +129,7 @@ def _asked(context: Context, question: str) -> bool:
     return answer is True
 
 
-def _states(server: Server, plan: Moves) -> list[ForkState]:
+def _states(server: Server, plan: PinDiff) -> list[ForkState]:
     """The states of what was asked for, as the index has it: `1.0` is no change of a stored `1.0.0`."""
     pins = [move.before if move.change is Change.UNCHANGED and move.before else move.after for move in plan.moves]
     wanted = {(pin.name, pin.version, pin.commit) for pin in pins}
@@ -137,7 +137,7 @@ def _states(server: Server, plan: Moves) -> list[ForkState]:
 
 
 def _json(
-    server: Server, request: Requested, plan: Moves, agreed: bool, states: Sequence[ForkState]
+    server: Server, request: Requested, plan: PinDiff, agreed: bool, states: Sequence[ForkState]
 ) -> dict[str, object]:
     return {
         "index": server.index,

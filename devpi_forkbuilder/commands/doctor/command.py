@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     options = Options.read(arguments, Path(arguments.serverdir).expanduser().absolute())
     found = examine(options, arguments.index_url, os.environ, arguments.request_timeout)
     if arguments.json:
-        print(json.dumps([as_json(one) for one in found], indent=2))
+        print(json.dumps([findings_as_json(one) for one in found], indent=2))
     else:
         _show(found)
     return int(any(one.state is Verdict.FAILED for one in found))
 
 
-def as_json(finding: Finding) -> Mapping[str, str]:
+def findings_as_json(finding: Finding) -> Mapping[str, str]:
     """A finding as an object."""
     return {"name": finding.name, "state": finding.state.value, "what": finding.what, "mend": finding.mend}
 

@@ -14,14 +14,14 @@ from devpi_forkbuilder.commands.doctor.indexvisit import visit
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
-from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.credential_helper import parse
 from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.process.environment import search_path
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
 from devpi_forkbuilder.pipeline.process.programs import find_git, find_uv
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CONTROLLERS, Survey, survey
-from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report
+from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report_tier
 
 
 def examine(
@@ -80,7 +80,7 @@ def check_sandbox(options: Options, path: str) -> Finding:
         )
     try:
         with scratch_of(options.folder) as scratch:
-            tiers = report(scratch=scratch, readable=options.tools, search_path=path)
+            tiers = report_tier(scratch=scratch, readable=options.tools, search_path=path)
     except OSError as error:
         what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
         return Finding.failed("sandbox", what, "Run this as the server's user, with the server's --serverdir.")
@@ -118,11 +118,11 @@ def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:
     credentials, key, hosts = options.credentials, options.ssh_key, options.known_hosts
     found = []
     if credentials is not None:
-        found.append(_closed("credentials", Access(credentials_file=credentials)) or _credentials(credentials))
+        found.append(_closed("credentials", CredentialFiles(credentials_file=credentials)) or _credentials(credentials))
     if key is not None:
-        found.append(_closed("ssh-key", Access(ssh_key=key)) or Finding.ok("ssh-key", str(key)))
+        found.append(_closed("ssh-key", CredentialFiles(ssh_key=key)) or Finding.ok("ssh-key", str(key)))
     if hosts is not None:
-        found.append(_closed("known-hosts", Access(known_hosts=hosts)) or _hosts(hosts))
+        found.append(_closed("known-hosts", CredentialFiles(known_hosts=hosts)) or _hosts(hosts))
     if (key or hosts) and shutil.which("ssh", path=path) is None:
         found.append(Finding.failed("ssh", "ssh is not installed on the server.", "Install it (openssh-client)."))
     return tuple(found)
@@ -142,7 +142,7 @@ def check_disk(folder: Path) -> Finding:
     return Finding.ok("disk", f"{shutil.disk_usage(place).free / (1 << 30):.1f} GiB free at {place}")
 
 
-def _closed(name: str, access: Access) -> Finding | None:
+def _closed(name: str, access: CredentialFiles) -> Finding | None:
     """Why the server will not use the file, or None."""
     try:
         access.check()

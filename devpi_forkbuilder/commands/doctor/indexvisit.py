@@ -23,7 +23,7 @@ REQUIREMENT = "setuptools"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class IndexAnswer:
     """A status (0: there was no answer), the JSON document if there was one, and what went wrong otherwise."""
 
     status: int
@@ -57,7 +57,7 @@ def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
     return (finding, judge_requirements(ask(f"{base}/+cached/{REQUIREMENT}/")))
 
 
-def judge_server(base: str, answer: Answer) -> Finding | None:
+def judge_server(base: str, answer: IndexAnswer) -> Finding | None:
     """Why what answered is no devpi server with this plugin, or None."""
     if not answer.status:
         mend = "Start the server, or see to the way to it: address, port, proxy, certificate."
@@ -74,7 +74,7 @@ def judge_server(base: str, answer: Answer) -> Finding | None:
     return None
 
 
-def judge_health(answer: Answer) -> tuple[Finding, ...]:
+def judge_health(answer: IndexAnswer) -> tuple[Finding, ...]:
     """What the server itself says of its health; nothing where it does not say it."""
     checks = _at(answer.document, "result", "checks")
     if not isinstance(checks, list):
@@ -84,7 +84,7 @@ def judge_health(answer: Answer) -> tuple[Finding, ...]:
     return tuple(Finding.failed("health", text, mend) for text in told)
 
 
-def judge_forks(base: str, answer: Answer) -> Finding:
+def judge_forks(base: str, answer: IndexAnswer) -> Finding:
     """The index and the states of its forks."""
     if answer.status in {401, 403}:
         return _closed(base, answer.status)
@@ -99,7 +99,7 @@ def judge_forks(base: str, answer: Answer) -> Finding:
     return Finding.ok("index", f"{base} answers; forks: {told}")
 
 
-def judge_requirements(answer: Answer) -> Finding:
+def judge_requirements(answer: IndexAnswer) -> Finding:
     """Whether builds find through this index what they require."""
     files = _at(answer.document, "files")
     if answer.status == 200 and isinstance(files, list) and files:
@@ -111,7 +111,7 @@ def judge_requirements(answer: Answer) -> Finding:
     return Finding.failed("requirements", what, "See that the server reaches the mirror_url of its bases.")
 
 
-def ask(url: str) -> Answer:
+def ask(url: str) -> IndexAnswer:
     """GET `url`; never raises for what a server or a network does."""
     request = urllib.request.Request(url, headers={"Accept": f"{SIMPLE}, application/json"})  # noqa: S310  (http only)
     try:
@@ -121,7 +121,7 @@ def ask(url: str) -> Answer:
         with error:
             return _answer(error.code, error.read(MOST))
     except (OSError, HTTPException) as error:
-        return Answer(0, trouble=str(getattr(error, "reason", None) or error or type(error).__name__))
+        return IndexAnswer(0, trouble=str(getattr(error, "reason", None) or error or type(error).__name__))
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
@@ -130,11 +130,11 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
 
 
-def _answer(status: int, body: bytes) -> Answer:
+def _answer(status: int, body: bytes) -> IndexAnswer:
     try:
-        return Answer(status, json.loads(body))
+        return IndexAnswer(status, json.loads(body))
     except (ValueError, RecursionError):
-        return Answer(status)
+        return IndexAnswer(status)
 
 
 def _base(url: str) -> str:

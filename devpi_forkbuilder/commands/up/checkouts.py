@@ -10,8 +10,8 @@ from pathlib import Path
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.pipeline.checkout.local_checkout import LocalCheckout, read_checkout
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
-from devpi_forkbuilder.pipeline.process.programs import Silence, find_git
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.process.programs import SilentWatch, find_git
 
 FILE = "checkouts"
 
@@ -54,8 +54,8 @@ def find_checkouts(names: Sequence[str], folder: Path) -> Checkouts:
     if not names:
         return Checkouts(earlier=earlier)
     find_git(os.environ.get("PATH", os.defpath))
-    silence = Silence()
+    silence = SilentWatch()
     with tempfile.TemporaryDirectory(prefix="forkbuilder-up-") as home:
-        git, watch = Git(Path(home), os.environ), Watch(silence, silence.cancelled)
+        git, watch = Git(Path(home), os.environ), TransferWatch(silence, silence.cancelled)
         found = [read_checkout(Path(name).expanduser().absolute(), git, watch) for name in names]
     return Checkouts(tuple(found), earlier)

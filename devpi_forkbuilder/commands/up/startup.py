@@ -21,7 +21,7 @@ from devpi_forkbuilder.commands.up.welcome import index_url, root_url, welcome
 from devpi_forkbuilder.commands.up.words import split_words
 from devpi_forkbuilder.devpi import bootstrap
 from devpi_forkbuilder.devpi.command_line import option_names, read_command_line
-from devpi_forkbuilder.domain.pins.pin_diff import moves
+from devpi_forkbuilder.domain.pins.pin_diff import pin_diff
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
@@ -144,7 +144,7 @@ def _check_index(index: str) -> None:
 def _pin(xom: Any, index: str, pins: Sequence[Pin], policy: PinPolicy) -> list[str]:
     """Store the pins; a line for each change. Raises RefusedError for what the server's rules do not allow."""
     before = bootstrap.pins_of_index(xom, index)
-    after = [str(pin) for pin in moves([Pin.parse(line) for line in before], pins).pins]
+    after = [str(pin) for pin in pin_diff([Pin.parse(line) for line in before], pins).pins]
     new = [line for line in after if line not in before]
     faults = policy.faults(Pin.parse(line) for line in new)
     if faults:

@@ -23,7 +23,7 @@ LAST_PATCH = 99
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class WantedRelease:
     """A project (normalized name) in one version."""
 
     name: NormalizedName
@@ -34,7 +34,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FileChoice:
     """The files of a release for one client; `built`: there is no wheel for it, so it builds the source distribution.
 
     Without files nothing fits.
@@ -44,14 +44,14 @@ class Choice:
     built: bool = False
 
 
-def choose(
+def choose_file(
     page: Sequence[ListedFile],
-    release: Release,
+    release: WantedRelease,
     client: Client,
     hashes: Collection[str] = (),
     *,
     sources: bool = False,
-) -> Choice:
+) -> FileChoice:
     """What `client` takes of a page, as pip and uv choose (PEP 425, PEP 427, PEP 503).
 
     `hashes` are the SHA-256 that the requirement allows (none: all); `sources` adds the source distribution.
@@ -62,13 +62,13 @@ def choose(
     wheels = [(rank, file) for file in own if (rank := client.rank(file.filename)) is not None]
     archives = sorted((file for file in own if not file.filename.endswith(".whl")), key=_preference)
     if not wheels:
-        return Choice(tuple(archives[:1]), built=bool(archives))
+        return FileChoice(tuple(archives[:1]), built=bool(archives))
     best = min(rank for rank, _ in wheels)
     equal = [file for rank, file in wheels if rank == best]
-    return Choice((max(equal, key=_build_tag), *(archives[:1] if sources else ())))
+    return FileChoice((max(equal, key=_build_tag), *(archives[:1] if sources else ())))
 
 
-def release_of(filename: str) -> Release | None:
+def release_of(filename: str) -> WantedRelease | None:
     """The release that a file belongs to; None when its name says none (PEP 427, PEP 625)."""
     try:
         if filename.endswith(".whl"):
@@ -77,7 +77,7 @@ def release_of(filename: str) -> Release | None:
             name, version = parse_sdist_filename(filename)
     except (InvalidWheelFilename, InvalidSdistFilename):
         return None
-    return Release(name, version)
+    return WantedRelease(name, version)
 
 
 def _suits(file: ListedFile, client: Client) -> bool:

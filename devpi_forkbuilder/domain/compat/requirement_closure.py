@@ -13,7 +13,7 @@ from packaging.version import Version
 from devpi_forkbuilder.domain.compat.targets import Client
 
 
-class Wanted:
+class RequirementClosure:
     """Names still to be looked up. `environment` overrides markers' variables of the running interpreter."""
 
     def __init__(self, requirements: Iterable[str], environment: Mapping[str, str]) -> None:

@@ -95,7 +95,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ServerTargets:
     """What a server builds for: interpreters by their names, its own first, and the platform.
 
     `platform` is a client on the server's own machine, with its own interpreter. Nothing at all: nobody knows.
@@ -136,14 +136,16 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TargetChoice:
     """How a pin without a fitting file is served: by a build with the interpreter `python`, or not at all."""
 
     python: str
     served: bool = True
 
 
-def choose(client: Client | None, offer: Offer, only: Sequence[str], built_by: Collection[str]) -> Choice:
+def choose_targets(
+    client: Client | None, offer: ServerTargets, only: Sequence[str], built_by: Collection[str]
+) -> TargetChoice:
     """Who builds for `client`, for which no file of a pin fits.
 
     `only` are the interpreters that may build the pin (none: any), `built_by` those that have built its files (a file
@@ -152,16 +154,16 @@ def choose(client: Client | None, offer: Offer, only: Sequence[str], built_by: C
     """
     first = only[0] if only else ""
     if client is None:
-        return Choice(first)
+        return TargetChoice(first)
     if offer.platform is None:
-        return Choice(str(client))
+        return TargetChoice(str(client))
     python = offer.python_for(client)
     if python is None or (only and python not in only):
-        return Choice(first, served=not built_by)
-    return Choice(python, served=python not in built_by)
+        return TargetChoice(first, served=not built_by)
+    return TargetChoice(python, served=python not in built_by)
 
 
-def client_of(python: str, offer: Offer) -> Client | None:
+def client_of_user_agent(python: str, offer: ServerTargets) -> Client | None:
     """The client that an order's `python` means: what `str` of one said, or an interpreter of the server's own."""
     return Client.told(python) or (offer.client(python) if python else None)
 

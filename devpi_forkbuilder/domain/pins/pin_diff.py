@@ -24,7 +24,7 @@ class Change(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class PinMove:
     """One requested pin and the stored one that it replaces (None: nothing)."""
 
     change: Change
@@ -33,19 +33,19 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class PinDiff:
     """Every requested pin as a move, in the order asked, and `pins`, the list to store."""
 
-    moves: tuple[Move, ...]
+    moves: tuple[PinMove, ...]
     pins: tuple[Pin, ...]
 
     @property
-    def changes(self) -> tuple[Move, ...]:
+    def changes(self) -> tuple[PinMove, ...]:
         """The moves that change something; empty when the request is what is stored already."""
         return tuple(move for move in self.moves if move.change is not Change.UNCHANGED)
 
 
-def moves(stored: Iterable[Pin], requested: Iterable[Pin]) -> Moves:
+def pin_diff(stored: Iterable[Pin], requested: Iterable[Pin]) -> PinDiff:
     """What `requested` (one for each project and version) does to `stored`.
 
     A pin takes the place of the stored one of its project and version; failing that, of the first stored one of its
@@ -63,19 +63,19 @@ def moves(stored: Iterable[Pin], requested: Iterable[Pin]) -> Moves:
         move.before: move.after for move in found if move.before is not None and move.change is not Change.UNCHANGED
     }
     added = [move.after for move in found if move.before is None]
-    return Moves(found, (*(replaced.get(pin, pin) for pin in kept), *added))
+    return PinDiff(found, (*(replaced.get(pin, pin) for pin in kept), *added))
 
 
 def _slot(pin: Pin) -> Slot:
     return pin.name, pin.release
 
 
-def _move(pin: Pin, same: Pin | None, spare: dict[str, list[Pin]]) -> Move:
+def _move(pin: Pin, same: Pin | None, spare: dict[str, list[Pin]]) -> PinMove:
     if same is not None:
-        return Move(Change.UNCHANGED if _content(same) == _content(pin) else Change.MOVED, pin, same)
+        return PinMove(Change.UNCHANGED if _content(same) == _content(pin) else Change.MOVED, pin, same)
     if spare[pin.name]:
-        return Move(Change.VERSION, pin, spare[pin.name].pop(0))
-    return Move(Change.NEW, pin)
+        return PinMove(Change.VERSION, pin, spare[pin.name].pop(0))
+    return PinMove(Change.NEW, pin)
 
 
 def _content(pin: Pin) -> tuple[str, str, str | None]:

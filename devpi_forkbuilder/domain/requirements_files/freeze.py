@@ -17,7 +17,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class FrozenRelease:
     """What a git line was built to: its version, the SHA-256 (hex) of each of its files, the project's name.
 
     The name is for lines without one.
@@ -28,7 +28,7 @@ class Release:
     project: str = ""
 
 
-def frozen(file: RequirementsFile, releases: Mapping[GitLine, Release]) -> str:
+def frozen(file: RequirementsFile, releases: Mapping[GitLine, FrozenRelease]) -> str:
     """The file's text, each git line replaced by `NAME[EXTRAS]==VERSION ; MARKER --hash=sha256:...`.
 
     The marker stands before the hashes, as pip reads it. Several hashes stand on a line each, with the file's own line
@@ -47,7 +47,7 @@ def frozen(file: RequirementsFile, releases: Mapping[GitLine, Release]) -> str:
     return "".join([*pieces, text[end:]])
 
 
-def requirement(line: GitLine, release: Release, newline: str = "\n", *, extras: bool = True) -> str:
+def requirement(line: GitLine, release: FrozenRelease, newline: str = "\n", *, extras: bool = True) -> str:
     """The line that installs `release` in place of the git line; pip takes no `extras` in a constraints file."""
     names = f"[{','.join(line.extras)}]" if line.extras and extras else ""
     marker = f" ; {line.marker}" if line.marker else ""
@@ -56,11 +56,11 @@ def requirement(line: GitLine, release: Release, newline: str = "\n", *, extras:
     return separator.join([f"{line.project or release.project}{names}=={release.version}{marker}", *hashes])
 
 
-def _faults(line: GitLine, release: Release | None) -> Iterable[Fault]:
+def _faults(line: GitLine, release: FrozenRelease | None) -> Iterable[Fault]:
     return line.place.faults(list(_problems(line, release)))
 
 
-def _problems(line: GitLine, release: Release | None) -> Iterable[Problem]:
+def _problems(line: GitLine, release: FrozenRelease | None) -> Iterable[Problem]:
     if release is None or not release.sha256:
         yield (
             f"{line.label} has no file on the index",

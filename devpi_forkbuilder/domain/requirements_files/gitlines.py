@@ -30,7 +30,7 @@ NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LinePlace:
     """Where a requirement stands: file, first and last line (from 1), the text itself, its offsets in the file."""
 
     file: str = ""
@@ -63,7 +63,7 @@ class GitLine:
     editable: bool = False
     comment: str = ""
     notes: tuple[str, ...] = ()
-    place: Place = Place()
+    place: LinePlace = LinePlace()
 
     @property
     def name(self) -> str:
@@ -111,7 +111,7 @@ class Written:
     nameless: bool = False
 
 
-def judged(written: Written, place: Place, problems: tuple[Problem, ...] = ()) -> GitLine | tuple[Fault, ...]:
+def judged(written: Written, place: LinePlace, problems: tuple[Problem, ...] = ()) -> GitLine | tuple[Fault, ...]:
     """The requirement, or every fault of it; `problems` are those found while it was read."""
     url, notes = plain_url(written.location)
     found = [*problems, *ref_problems(written.ref), *_extra_problems(written.extras), *_marker_problems(written.marker)]

@@ -15,7 +15,7 @@ from devpi_forkbuilder.domain.requirements_files.archive_urls import Archive, re
 from devpi_forkbuilder.domain.requirements_files.fragments import Fragment, extra_names, read_fragment
 from devpi_forkbuilder.domain.requirements_files.gitlines import (
     GitLine,
-    Place,
+    LinePlace,
     Written,
     judged,
     plain_url,
@@ -37,7 +37,7 @@ SYNTAX = "git+URL@COMMIT#egg=NAME or NAME @ git+URL@COMMIT"
 
 
 def read_git_line(
-    text: str, place: Place, environ: Mapping[str, str], comment: str = ""
+    text: str, place: LinePlace, environ: Mapping[str, str], comment: str = ""
 ) -> GitLine | tuple[Fault, ...] | None:
     """The git requirement in a logical line's text, its faults, or None when it is an ordinary line."""
     bare, notes = _without_login(text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from devpi_forkbuilder.domain.pins.pins import NAME, Fault, Pin, PinsRefusedError, redacted
-from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, Place, repository_name
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, LinePlace, repository_name
 from devpi_forkbuilder.domain.requirements_files.gitsyntax import read_git_line
 from devpi_forkbuilder.domain.requirements_files.includes import Include, read_include, same_file
 from devpi_forkbuilder.domain.requirements_files.lines import Logical, logical_lines
@@ -140,7 +140,7 @@ def contradicting(lines: Iterable[GitLine]) -> tuple[GitLine, ...]:
 
 
 def _line(logical: Logical, file: str, environ: Mapping[str, str]) -> tuple[Line, tuple[Fault, ...]]:
-    place = Place(file, logical.number, logical.last, logical.text, logical.span)
+    place = LinePlace(file, logical.number, logical.last, logical.text, logical.span)
     found = read_git_line(logical.text, place, environ, logical.comment)
     if isinstance(found, tuple):
         return Line(logical.number, logical.raw), found
@@ -148,10 +148,10 @@ def _line(logical: Logical, file: str, environ: Mapping[str, str]) -> tuple[Line
     return Line(logical.number, logical.raw, found, include), ()
 
 
-def _includes(file: RequirementsFile) -> Iterator[tuple[Place, Include]]:
+def _includes(file: RequirementsFile) -> Iterator[tuple[LinePlace, Include]]:
     for line in file.lines:
         if line.include is not None:
-            yield Place(file.name, line.number, line.number, line.text.strip()), line.include
+            yield LinePlace(file.name, line.number, line.number, line.text.strip()), line.include
 
 
 def _unreadable(name: str, error: OSError | UnicodeError) -> str:

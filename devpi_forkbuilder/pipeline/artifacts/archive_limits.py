@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 
 LONGEST_NAME = 1000
@@ -14,7 +14,7 @@ DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """How large an archive may be once unpacked (bytes, members), and how much smaller it may be packed.
 
     `ratio` (unpacked to packed) counts only above `free` unpacked bytes: small files compress well.
@@ -35,7 +35,7 @@ class Limits:
             faults.limit("archive-bomb", f"it unpacks to more than {self.ratio} times its size ({unpacked} bytes)")
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
 def judge_names(names: list[str], faults: Faults) -> None:
@@ -44,17 +44,17 @@ def judge_names(names: list[str], faults: Faults) -> None:
     for name in names:
         plain = name.removesuffix("/")
         if plain in seen:
-            faults.add("archive-duplicate", f"it has {shown(name)} twice")
+            faults.add("archive-duplicate", f"it has {shown_values(name)} twice")
         seen.add(plain)
         problem = _name_problem(plain)
         if problem:
-            faults.add("archive-name", f"the name {shown(name)} {problem}")
+            faults.add("archive-name", f"the name {shown_values(name)} {problem}")
     if faults:
         return
     files = {name for name in names if not name.endswith("/")}
     inside = {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"} & files
     for name in sorted(inside):
-        faults.add("archive-name", f"{shown(name)} is a file and a folder")
+        faults.add("archive-name", f"{shown_values(name)} is a file and a folder")
 
 
 def judge_alike(names: list[str], faults: Faults) -> None:
@@ -68,13 +68,18 @@ def judge_alike(names: list[str], faults: Faults) -> None:
         plain = name.removesuffix("/")
         other = seen.setdefault(_folded(plain), plain)
         if other != plain:
-            faults.add("archive-duplicate", f"{shown(other)} and {shown(plain)} are one name on other machines")
+            faults.add(
+                "archive-duplicate", f"{shown_values(other)} and {shown_values(plain)} are one name on other machines"
+            )
     files = {_folded(name): name for name in names if not name.endswith("/")}
     for name in names:
         for at, letter in enumerate(name):
             alike = files.get(_folded(name[:at])) if letter == "/" else None
             if alike is not None and alike != name[:at]:
-                faults.add("archive-duplicate", f"{shown(alike)} is a folder as well on other machines: {shown(name)}")
+                faults.add(
+                    "archive-duplicate",
+                    f"{shown_values(alike)} is a folder as well on other machines: {shown_values(name)}",
+                )
                 return
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.artifacts.fault_list import NEXT_STEP, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import NEXT_STEP, shown_values
 from devpi_forkbuilder.pipeline.artifacts.zip_reader import BLOCK
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 
@@ -64,7 +64,7 @@ def the_one(files: Sequence[Path], *, suffix: str) -> Path:
             next_step="Look at the end of the log, and at build-backend in the fork's pyproject.toml.",
         )
     if len(files) > 1:
-        there = ", ".join(shown(file.name) for file in files)
+        there = ", ".join(shown_values(file.name) for file in files)
         raise MismatchError(
             f"several-{kind}s",
             f"The fork's build left {len(files)} {kind}s where one is expected: {there}.",
@@ -108,10 +108,10 @@ def _wanted(names: Iterable[str], suffix: str) -> list[str]:
         if name in IGNORED:
             continue
         if not name.endswith(SUFFIXES):
-            what = f"The build left {shown(name)} in its output folder, where only its results belong."
+            what = f"The build left {shown_values(name)} in its output folder, where only its results belong."
             raise MismatchError("artefact-unexpected", what, next_step=NEXT_STEP)
         if not FILENAME.fullmatch(name):
-            what = f"The build made a file with the name {shown(name)}, which no index can have."
+            what = f"The build made a file with the name {shown_values(name)}, which no index can have."
             raise MismatchError("artefact-name", what, next_step=NEXT_STEP)
         if name.endswith(suffix):
             wanted.append(name)

@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from devpi_forkbuilder.domain.pins.pins import NAME
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 
 LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 HEADER = re.compile(rb"([!-9;-~]*):[ \t]*([^\r\n]*)")
@@ -111,9 +111,9 @@ def _problems(data: bytes, headers: list[Header]) -> Iterator[str]:
     yield from _requirement_problems(headers)
     for header in headers:
         if header.name == "name" and not NAME.fullmatch(header.value):
-            yield f"has the Name {shown(header.value)}, which is not a valid project name"
+            yield f"has the Name {shown_values(header.value)}, which is not a valid project name"
         if header.name == "version" and not _is_version(header.value):
-            yield f"has the Version {shown(header.value)}, which is not a version (PEP 440)"
+            yield f"has the Version {shown_values(header.value)}, which is not a version (PEP 440)"
 
 
 def _requirement_problems(headers: list[Header]) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _requirement_problems(headers: list[Header]) -> Iterator[str]:
         # As older setuptools wrote it, and as pip and uv still take it.
         value = WILDCARD.sub(r"\1\2", header.value)
         if len(header.value) > LONGEST_REQUIREMENT or not header.value.isascii() or not _is_specifier(value):
-            yield f"has the Requires-Python {shown(header.value)}, which is not a list of version specifiers"
+            yield f"has the Requires-Python {shown_values(header.value)}, which is not a list of version specifiers"
 
 
 def _is_specifier(text: str) -> bool:

@@ -10,7 +10,7 @@ SHOWN = 8
 NEXT_STEP = "Mend the fork's build; 'uv build' in a checkout makes the same file to look at."
 
 
-def shown(name: str | bytes) -> str:
+def shown_values(name: str | bytes) -> str:
     """A name from a hostile file as it may stand in a message: ASCII, quoted, 100 characters at most."""
     text = ascii(name[:100])
     return text if len(name) <= 100 and len(text) <= 100 else f"{text[:100]}..."
@@ -47,4 +47,4 @@ class Faults:
         if len(found) > SHOWN:
             said.append(f"and {len(found) - SHOWN} more faults")
         error = MismatchError if self.mismatches else LimitsError
-        raise error(found[0][0], f"{shown(self.subject)} is refused: {'; '.join(said)}.", next_step=NEXT_STEP)
+        raise error(found[0][0], f"{shown_values(self.subject)} is refused: {'; '.join(said)}.", next_step=NEXT_STEP)

@@ -20,7 +20,7 @@ from devpi_forkbuilder.domain.compat.targets import ALIASES
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.artifacts.restamp import date_of, rewrite_wheel
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
-from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.process import runner
 from devpi_forkbuilder.pipeline.process.atomic_write import disk, placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command
@@ -34,14 +34,16 @@ POLICY = re.compile(r"(?P<name>(?:many|musl)linux)_(?P<major>\d{1,3})_(?P<minor>
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RetagFinding:
     """The platform tags that a wheel may have instead of its own; none: it keeps it, and `why` is for the log."""
 
     platforms: tuple[str, ...] = ()
     why: str = ""
 
 
-def repair(wheel: Wheel, sandbox: Sandbox, folder: Path, into: Path, epoch: int, watch: Watch) -> Path:
+def retag_linux_wheel(
+    wheel: Wheel, sandbox: Sandbox, folder: Path, into: Path, epoch: int, watch: TransferWatch
+) -> Path:
     """The wheel with the best tags that it may have, in `into`; its own path when that are those it has.
 
     `folder` is an empty folder for the box, `epoch` as in `stamp_wheel`. Raises CancelledError, and InfrastructureError
@@ -75,26 +77,26 @@ def retag(wheel: Wheel, platforms: tuple[str, ...], into: Path, epoch: int) -> P
     return target
 
 
-def judge(answer: bytes, machine: str) -> Finding:
+def judge_platform(answer: bytes, machine: str) -> RetagFinding:
     """What `auditwheel show --json` has found. The answer is about a stranger's file: nothing in it is trusted."""
     try:
         found: dict[str, Any] = json.loads(answer)
         policy = POLICY.fullmatch(found["overall_tag"])
         libraries = sorted(map(str, found["external_libs"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Finding(why="auditwheel's answer is not understood")
+        return RetagFinding(why="auditwheel's answer is not understood")
     if libraries:
-        return Finding(why=f"it links {', '.join(libraries)[:200]}, which other machines need not have")
+        return RetagFinding(why=f"it links {', '.join(libraries)[:200]}, which other machines need not have")
     if policy is None or policy["machine"] != machine:
-        return Finding(why="no manylinux policy allows what it links")
+        return RetagFinding(why="no manylinux policy allows what it links")
     alias = ALIASES.get((int(policy["major"]), int(policy["minor"]))) if policy["name"] == "manylinux" else None
-    return Finding((policy[0], f"{alias}_{machine}") if alias else (policy[0],))
+    return RetagFinding((policy[0], f"{alias}_{machine}") if alias else (policy[0],))
 
 
-def _audited(path: Path, machine: str, sandbox: Sandbox, folder: Path, watch: Watch) -> Finding:
+def _audited(path: Path, machine: str, sandbox: Sandbox, folder: Path, watch: TransferWatch) -> RetagFinding:
     spec = importlib.util.find_spec(PROGRAM)
     if spec is None or spec.origin is None:
-        return Finding(why="auditwheel is not installed on this server")
+        return RetagFinding(why="auditwheel is not installed on this server")
     readable = tuple(dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix), Path(spec.origin).parent.parent)))
     copy = folder / path.name
     with disk(copy.name):
@@ -108,11 +110,15 @@ def _audited(path: Path, machine: str, sandbox: Sandbox, folder: Path, watch: Wa
         command = Command(argv, env, folder, TIMEOUT, PROGRAM, capture=True, capture_limit=MEBIBYTE)
         done = runner.run(box.wrap(command, network=False), log=watch.log, cancelled=watch.cancelled)
     except ForkbuilderError as error:
-        return Finding(why=f"auditwheel could not look at it: {error.what}")
+        return RetagFinding(why=f"auditwheel could not look at it: {error.what}")
     finally:
         if box is not None:
             box.end()
-    return judge(done.stdout, machine) if done.returncode == 0 else Finding(why="auditwheel could not look at it")
+    return (
+        judge_platform(done.stdout, machine)
+        if done.returncode == 0
+        else RetagFinding(why="auditwheel could not look at it")
+    )
 
 
 def _with_platforms(data: bytes, platforms: tuple[str, ...]) -> bytes:

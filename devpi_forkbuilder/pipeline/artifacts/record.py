@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 
 ALGORITHMS = ("sha256", "sha384", "sha512")
 SIGNATURES = ("RECORD.jws", "RECORD.p7s")
@@ -57,11 +57,11 @@ def read_record(data: bytes, own: str, faults: Faults) -> dict[str, Row]:
         path, digest, size = line
         algorithm, _, value = digest.partition("=")
         if path in rows:
-            faults.add("record-duplicate", f"RECORD names {shown(path)} twice")
+            faults.add("record-duplicate", f"RECORD names {shown_values(path)} twice")
         elif path == own and (digest or size):
             faults.add("record-invalid", "RECORD has a hash of itself")
         elif path != own and algorithm not in ALGORITHMS:
-            faults.add("record-invalid", f"RECORD has no hash for {shown(path)}, or one by a weak algorithm")
+            faults.add("record-invalid", f"RECORD has no hash for {shown_values(path)}, or one by a weak algorithm")
         rows[path] = Row(path, algorithm, value, size)
     return rows
 
@@ -71,18 +71,18 @@ def compare_paths(rows: Iterable[str], files: Iterable[str], own: str, faults: F
     signatures = {own.removesuffix("RECORD") + name for name in SIGNATURES}
     listed, there = set(rows), set(files)
     for path in sorted(listed - there):
-        faults.add("record-missing", f"RECORD names {shown(path)}, which is not in the wheel")
+        faults.add("record-missing", f"RECORD names {shown_values(path)}, which is not in the wheel")
     for path in sorted(there - listed - signatures):
-        faults.add("record-unlisted", f"RECORD does not name {shown(path)}")
+        faults.add("record-unlisted", f"RECORD does not name {shown_values(path)}")
     for path in sorted(listed & signatures):
-        faults.add("record-invalid", f"RECORD names the signature {shown(path)}")
+        faults.add("record-invalid", f"RECORD names the signature {shown_values(path)}")
 
 
 def compare_row(row: Row, data: Iterable[bytes], faults: Faults) -> None:
     """Note a file that is not as its line says."""
     actual = Row.of(row.path, data, row.algorithm)
     if row.digest.rstrip("=") != actual.digest or row.size not in ("", actual.size):
-        faults.add("record-differs", f"RECORD has another hash or size for {shown(row.path)}")
+        faults.add("record-differs", f"RECORD has another hash or size for {shown_values(row.path)}")
 
 
 def write_record(rows: Iterable[Row]) -> bytes:

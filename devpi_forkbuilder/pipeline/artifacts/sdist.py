@@ -17,11 +17,11 @@ from packaging.version import Version
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, Limits
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, ArchiveLimits
 from devpi_forkbuilder.pipeline.artifacts.core_metadata import Metadata, read_metadata
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
-from devpi_forkbuilder.pipeline.artifacts.tar_reader import read_members, unpacked
+from devpi_forkbuilder.pipeline.artifacts.tar_reader import read_tar_members, unpacked
 from devpi_forkbuilder.pipeline.artifacts.wheel import digest
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
@@ -47,12 +47,12 @@ class Sdist:
     size: int
 
 
-def read_sdist(path: Path, limits: Limits = LIMITS) -> Sdist:
+def read_sdist(path: Path, limits: ArchiveLimits = LIMITS) -> Sdist:
     """The source distribution at `path`; raises MismatchError or LimitsError with every fault that could be found."""
     faults = Faults(path.name)
     name, version = _read_filename(path.name, faults)
     with unpacked(path, faults, limits) as file:
-        members = read_members(file, faults, limits)
+        members = read_tar_members(file, faults, limits)
         faults.check()
         metadata = _read_info(file, members, _top(members, name, version, faults), faults)
     if metadata is not None and (canonicalize_name(metadata.project), metadata.version) != (name, version):
@@ -77,7 +77,7 @@ def artefact_of_sdist(path: Path, pin: Pin) -> Artefact:
     )  # fmt: skip
 
 
-def repack_sdist(path: Path, into: Path, epoch: int, limits: Limits = LIMITS) -> Path:
+def repack_sdist(path: Path, into: Path, epoch: int, limits: ArchiveLimits = LIMITS) -> Path:
     """Write the source distribution at `path` into the folder `into` so that equal content gives equal bytes.
 
     Members are sorted, belong to nobody, are dated `epoch` (seconds since the epoch) and have one of two permissions;
@@ -87,7 +87,7 @@ def repack_sdist(path: Path, into: Path, epoch: int, limits: Limits = LIMITS) ->
     faults = Faults(path.name)
     moment = min(max(epoch, 0), LATEST)
     with unpacked(path, faults, limits) as file:
-        members = read_members(file, faults, limits)
+        members = read_tar_members(file, faults, limits)
         faults.check()
         target = into / path.name
         # no file name in the gzip header: it would be that of the temporary file
@@ -129,10 +129,10 @@ def _read_filename(filename: str, faults: Faults) -> tuple[str, Version]:
 def _top(members: Iterable[tarfile.TarInfo], name: str, version: Version, faults: Faults) -> str:
     tops = sorted({member.name.partition("/")[0] for member in members})
     if len(tops) != 1:
-        there = ", ".join(map(shown, tops[:4])) or "none"
+        there = ", ".join(map(shown_values, tops[:4])) or "none"
         faults.add("sdist-top", f"one folder NAME-VERSION is needed at the top, there is {there}")
     elif not _named(tops[0], name, version):
-        faults.add("sdist-top", f"the folder {shown(tops[0])} and the file name do not agree")
+        faults.add("sdist-top", f"the folder {shown_values(tops[0])} and the file name do not agree")
     faults.check()
     return tops[0]
 
@@ -147,7 +147,7 @@ def _named(top: str, name: str, version: Version) -> bool:
 def _read_info(file: IO[bytes], members: Iterable[tarfile.TarInfo], top: str, faults: Faults) -> Metadata | None:
     info = next((member for member in members if member.name == f"{top}/PKG-INFO" and member.isreg()), None)
     if info is None:
-        faults.add("sdist-info", f"there is no file PKG-INFO in {shown(top)}")
+        faults.add("sdist-info", f"there is no file PKG-INFO in {shown_values(top)}")
     elif info.size > LONGEST_METADATA:
         faults.limit("member-too-large", f"PKG-INFO has {info.size} bytes, {LONGEST_METADATA} are allowed")
     else:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import Limits, judge_names
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import ArchiveLimits, judge_names
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 from devpi_forkbuilder.pipeline.artifacts.zip_reader import BLOCK
 from devpi_forkbuilder.pipeline.process.atomic_write import disk
 
@@ -30,7 +30,7 @@ AMBIGUOUS = ("size", "hdrcharset", "GNU.", "SUN.")
 
 
 @contextmanager
-def unpacked(path: Path, faults: Faults, limits: Limits) -> Iterator[IO[bytes]]:
+def unpacked(path: Path, faults: Faults, limits: ArchiveLimits) -> Iterator[IO[bytes]]:
     """The tar archive in the gzip file at `path`, as a nameless file in the same folder, while the block lasts.
 
     Raises what `faults` has when it is no gzip file or goes past `limits`, and InfrastructureError for a full disk.
@@ -42,7 +42,7 @@ def unpacked(path: Path, faults: Faults, limits: Limits) -> Iterator[IO[bytes]]:
         yield target
 
 
-def read_members(file: IO[bytes], faults: Faults, limits: Limits) -> tuple[tarfile.TarInfo, ...]:
+def read_tar_members(file: IO[bytes], faults: Faults, limits: ArchiveLimits) -> tuple[tarfile.TarInfo, ...]:
     """The members in the archive's order; faults are noted. `offset_data` and `size` say where each one's data is."""
     size = file.seek(0, 2)
     _judge_headers(file, size, faults, limits)
@@ -61,7 +61,7 @@ def read_members(file: IO[bytes], faults: Faults, limits: Limits) -> tuple[tarfi
     return tuple(members)
 
 
-def _inflate(source: IO[bytes], target: IO[bytes], faults: Faults, limits: Limits) -> None:
+def _inflate(source: IO[bytes], target: IO[bytes], faults: Faults, limits: ArchiveLimits) -> None:
     packed = source.seek(0, 2)
     source.seek(0)
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with the header and the checksum of gzip
@@ -90,7 +90,7 @@ def _inflated(source: IO[bytes], inflate: zlib._Decompress) -> Iterator[bytes]:
         yield block
 
 
-def _judge_headers(file: IO[bytes], size: int, faults: Faults, limits: Limits) -> None:
+def _judge_headers(file: IO[bytes], size: int, faults: Faults, limits: ArchiveLimits) -> None:
     """Follow the headers as any reader has to, up to the end, and note what readers treat differently."""
     at = count = 0
     while at < size:
@@ -106,7 +106,7 @@ def _judge_headers(file: IO[bytes], size: int, faults: Faults, limits: Limits) -
         problem = _header_problem(header, file)
         count += 1
         if problem or count > 3 * limits.members:  # a member has two headers beside its own at most
-            faults.add("tar-member", f"{shown(header.name)} {problem or 'is one of too many members'}")
+            faults.add("tar-member", f"{shown_values(header.name)} {problem or 'is one of too many members'}")
             return
         at += tarfile.BLOCKSIZE + -(-header.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     if at >= size or not _zeros(file, at):
@@ -140,7 +140,7 @@ def _extended_problem(header: tarfile.TarInfo, data: bytes) -> str:
         if not equals or not record.endswith(b"\n") or key in keys:
             return "has an extended header that is damaged"
         if key.startswith(AMBIGUOUS) or (header.type == tarfile.XGLTYPE and key in ("path", "linkpath")):
-            return f"has an extended header with {shown(key)}, which readers understand differently"
+            return f"has an extended header with {shown_values(key)}, which readers understand differently"
         keys.add(key)
     return ""
 
@@ -162,7 +162,9 @@ def _judge_links(members: list[tarfile.TarInfo], faults: Faults) -> None:
         if member.islnk():
             inside = kinds.get(member.linkname) is False
         if not inside:
-            faults.add("tar-link", f"the link {shown(member.name)} leaves the archive, or names no file before it")
+            faults.add(
+                "tar-link", f"the link {shown_values(member.name)} leaves the archive, or names no file before it"
+            )
         kinds[member.name] = not member.isreg()
 
 

@@ -17,12 +17,12 @@ from packaging.version import InvalidVersion, Version
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.results import Artefact
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, Limits
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, ArchiveLimits
 from devpi_forkbuilder.pipeline.artifacts.core_metadata import Metadata, read_headers, read_metadata
-from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree, is_stamped
 from devpi_forkbuilder.pipeline.artifacts.record import SIGNATURES, Row, compare_paths, compare_row, read_record
-from devpi_forkbuilder.pipeline.artifacts.zip_reader import BLOCK, Member, chunks, content, read_members
+from devpi_forkbuilder.pipeline.artifacts.zip_reader import BLOCK, Member, chunks, content, read_zip_members
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 
 __all__ = ["Names", "Wheel", "agree", "artefact_of", "digest", "read_wheel"]
@@ -71,7 +71,7 @@ class Wheel:
         return PURE in self.tags
 
 
-def read_wheel(path: Path, limits: Limits = LIMITS) -> Wheel:
+def read_wheel(path: Path, limits: ArchiveLimits = LIMITS) -> Wheel:
     """The wheel at `path`; raises MismatchError or LimitsError with every fault that could be found.
 
     Members that are contradicted by their own archive are not looked into, so such faults are reported alone.
@@ -79,7 +79,7 @@ def read_wheel(path: Path, limits: Limits = LIMITS) -> Wheel:
     faults = Faults(path.name)
     with path.open("rb") as file:
         names = _read_filename(path.name, faults)
-        members = read_members(file, faults, limits)
+        members = read_zip_members(file, faults, limits)
         faults.check()
         dist_info = _dist_info(members, names, faults)
         by_name = {member.name: member for member in members}
@@ -141,16 +141,16 @@ def _dist_info(members: Iterable[Member], names: Names, faults: Faults) -> str:
     tops = {member.name.split("/", 1)[0] for member in members}
     folders = sorted(top for top in tops if top.lower().endswith(".dist-info"))
     if len(folders) != 1:
-        there = ", ".join(map(shown, folders)) or "none"
+        there = ", ".join(map(shown_values, folders)) or "none"
         faults.add("dist-info", f"one .dist-info folder is needed, there is {there}")
     elif not _named(folders[0].removesuffix(".dist-info"), names):
-        faults.add("dist-info", f"the folder {shown(folders[0])} and the file name do not agree")
+        faults.add("dist-info", f"the folder {shown_values(folders[0])} and the file name do not agree")
     faults.check()
     data = folders[0].removesuffix(".dist-info") + ".data"
     for top in sorted(tops):
         # installers differ: some unpack any .data folder to the environment's scripts and headers, some only this one
         if top.lower().endswith(".data") and top != data:
-            faults.add("data-folder", f"the folder {shown(top)} is not {shown(data)}")
+            faults.add("data-folder", f"the folder {shown_values(top)} is not {shown_values(data)}")
     return folders[0]
 
 
@@ -165,7 +165,7 @@ def _named(stem: str, names: Names) -> bool:
 def _texts(file: BinaryIO, members: Mapping[str, Member], folder: str, faults: Faults) -> dict[str, bytes]:
     for name in LIMIT_OF:
         if f"{folder}/{name}" not in members:
-            faults.add("dist-info", f"there is no {name} in {shown(folder)}")
+            faults.add("dist-info", f"there is no {name} in {shown_values(folder)}")
     faults.check()
     texts = {name: content(file, members[f"{folder}/{name}"], limit, faults) for name, limit in LIMIT_OF.items()}
     faults.check()
@@ -200,7 +200,7 @@ def _tags(text: str) -> frozenset[Tag]:
 
 
 def _listed(tags: Iterable[Tag]) -> str:
-    return shown(" ".join(sorted(map(str, tags))) or "no tag")
+    return shown_values(" ".join(sorted(map(str, tags))) or "no tag")
 
 
 def _compare(file: BinaryIO, members: Mapping[str, Member], rows: Mapping[str, Row], own: str, faults: Faults) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from devpi_forkbuilder.errors import MismatchError
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, Limits, judge_alike, judge_names
-from devpi_forkbuilder.pipeline.artifacts.fault_list import NEXT_STEP, Faults, shown
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import LIMITS, ArchiveLimits, judge_alike, judge_names
+from devpi_forkbuilder.pipeline.artifacts.fault_list import NEXT_STEP, Faults, shown_values
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 
 LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
@@ -51,7 +51,7 @@ class Member:
         return self.name.endswith("/")
 
 
-def read_members(file: BinaryIO, faults: Faults, limits: Limits = LIMITS) -> tuple[Member, ...]:
+def read_zip_members(file: BinaryIO, faults: Faults, limits: ArchiveLimits = LIMITS) -> tuple[Member, ...]:
     """The members in the central directory's order; faults are noted, and what the members hold is not read."""
     size = file.seek(0, 2)
     found = _read_end(file, size, faults)
@@ -86,7 +86,7 @@ def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
 def content(file: BinaryIO, member: Member, limit: int, faults: Faults) -> bytes:
     """All bytes of a member that has at most `limit`; otherwise a fault is noted and the answer is empty."""
     if member.size > limit:
-        faults.limit("member-too-large", f"{shown(member.name)} has {member.size} bytes, {limit} are allowed")
+        faults.limit("member-too-large", f"{shown_values(member.name)} has {member.size} bytes, {limit} are allowed")
         return b""
     return b"".join(chunks(file, member))
 
@@ -142,7 +142,7 @@ def _read_central(data: bytes, count: int, faults: Faults) -> list[_Header]:
         name, extra = data[at + CENTRAL.size : name_end], data[name_end : name_end + extra_size]
         at = name_end + extra_size + comment_size
         if disk or _zip64(extra, faults, name) is not None or SENTINEL in (packed, size, offset):
-            faults.add("zip-header", f"{shown(name)} needs the 64-bit format or another disk")
+            faults.add("zip-header", f"{shown_values(name)} needs the 64-bit format or another disk")
         headers.append(_Header(name, flags, method, crc, packed, size, attributes >> 16, offset))
     if at != len(data) or len(headers) != count:
         faults.add("zip-directory", "its directory does not end where it should")
@@ -154,12 +154,12 @@ def _read_locals(file: BinaryIO, headers: list[_Header], end: int, faults: Fault
     at = 0
     for header in sorted(headers, key=lambda header: header.offset):
         if header.offset != at:
-            faults.add("zip-gap", f"there is other data before {shown(header.name)}, or members overlap")
+            faults.add("zip-gap", f"there is other data before {shown_values(header.name)}, or members overlap")
             return ()
         file.seek(at)
         read = _read_local(file, faults)
         if read is None or not header.agrees(read[0]):
-            faults.add("zip-header", f"directory and header of {shown(header.name)} do not agree")
+            faults.add("zip-header", f"directory and header of {shown_values(header.name)} do not agree")
             return ()
         starts[header.offset] = at + read[1]
         at = starts[header.offset] + header.packed
@@ -191,12 +191,12 @@ def _zip64(extra: bytes, faults: Faults, name: bytes) -> bytes | None:
     while at < len(extra):
         kind, length = struct.unpack_from("<2H", extra, at) if len(extra) - at >= 4 else (0, len(extra))
         if at + 4 + length > len(extra) or kind in fields:
-            faults.add("zip-header", f"the extra fields of {shown(name)} are broken")
+            faults.add("zip-header", f"the extra fields of {shown_values(name)} are broken")
             return None
         fields[kind] = extra[at + 4 : at + 4 + length]
         at += 4 + length
     if UNICODE_PATH_EXTRA in fields:
-        faults.add("zip-header", f"{shown(name)} has a second name")
+        faults.add("zip-header", f"{shown_values(name)} has a second name")
     return fields.get(ZIP64_EXTRA)
 
 
@@ -204,11 +204,11 @@ def _member(header: _Header, start: int, faults: Faults) -> Member:
     try:
         name = header.name.decode("utf-8" if header.flags & UTF8_FLAG else "ascii")
     except UnicodeDecodeError:
-        faults.add("archive-name", f"the name {shown(header.name)} is neither ASCII nor marked UTF-8")
+        faults.add("archive-name", f"the name {shown_values(header.name)} is neither ASCII nor marked UTF-8")
         name = ascii(header.name)
     member = Member(name, header.method, header.crc, header.packed, header.size, header.mode, start)
     for problem in _problems(header, member):
-        faults.add("zip-member", f"{shown(name)} {problem}")
+        faults.add("zip-member", f"{shown_values(name)} {problem}")
     return member
 
 
@@ -262,4 +262,4 @@ def _packed(file: BinaryIO, member: Member) -> Iterator[bytes]:
 
 
 def _damaged(member: Member) -> MismatchError:
-    return MismatchError("zip-damaged", f"The data of {shown(member.name)} is damaged.", next_step=NEXT_STEP)
+    return MismatchError("zip-damaged", f"The data of {shown_values(member.name)} is damaged.", next_step=NEXT_STEP)

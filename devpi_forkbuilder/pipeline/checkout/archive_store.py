@@ -30,7 +30,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ArchivedSource:
     """One commit of one repository in an archive.
 
     `archive` is the tree id that the archive is named by, `prefix` where this repository is in it (a submodule; POSIX,
@@ -64,7 +64,7 @@ class Kept:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Kept:
+    def from_json(cls, text: str) -> ArchivedSource:
         """Raises ValueError, KeyError or TypeError for anything else."""
         found: dict[str, Any] = json.loads(text)
         tags = tuple(Tag(reference, name, _decoded(content)) for reference, name, content in found["tags"])
@@ -89,14 +89,14 @@ class Sources:
         """Where the archive of a tree is, or would be."""
         return self.root / "trees" / f"{tree}.tar.gz"
 
-    def read(self, url: str, commit: str) -> Kept | None:
+    def read(self, url: str, commit: str) -> ArchivedSource | None:
         """What is known of a commit; None when nothing is, or when it cannot be read."""
         try:
-            return Kept.from_json(self._path(url, commit).read_text())
+            return ArchivedSource.from_json(self._path(url, commit).read_text())
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, url: str, commit: str, kept: Kept) -> None:
+    def write(self, url: str, commit: str, kept: ArchivedSource) -> None:
         """Note a commit; versions that were noted before stay. Raises InfrastructureError (`disk-failed`)."""
         with self.held(hashlib.sha256(url.encode()).hexdigest()):
             self._merge(url, commit, kept)
@@ -114,7 +114,7 @@ class Sources:
             with locked(path, cancelled):
                 yield
 
-    def _merge(self, url: str, commit: str, kept: Kept) -> None:
+    def _merge(self, url: str, commit: str, kept: ArchivedSource) -> None:
         known = self.read(url, commit)
         if known is not None:
             archive, prefix = (known.archive, known.prefix) if not known.prefix else (kept.archive, kept.prefix)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import SourceError
 from devpi_forkbuilder.pipeline.checkout import tree
-from devpi_forkbuilder.pipeline.checkout.archive_store import Kept, Sources, Tag
+from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.checkout.tree import Entry
 from devpi_forkbuilder.pipeline.git import fetch_errors
-from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
 from devpi_forkbuilder.pipeline.process.atomic_write import disk, placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
@@ -47,7 +47,9 @@ class Part:
         return {os.fsdecode(entry.path): entry.object_id for entry in links}
 
 
-def keep(sources: Sources, mirrors: Mirrors, parts: Sequence[Part], versions: dict[str, str], watch: Watch) -> None:
+def keep(
+    sources: Sources, mirrors: Mirrors, parts: Sequence[Part], versions: dict[str, str], watch: TransferWatch
+) -> None:
     """Keep a checkout's parts, the whole first; `versions` as in `Kept`.
 
     Raises what `Mirrors.opened` raises, SourceError (`repository-broken`), InfrastructureError (`disk-failed`).
@@ -61,7 +63,7 @@ def keep(sources: Sources, mirrors: Mirrors, parts: Sequence[Part], versions: di
         sources.write(part.url, part.commit, kept)
 
 
-def _archive(target: Path, mirrors: Mirrors, parts: Sequence[Part], watch: Watch) -> None:
+def _archive(target: Path, mirrors: Mirrors, parts: Sequence[Part], watch: TransferWatch) -> None:
     if target.is_file():
         return
     with disk(target.name):
@@ -70,7 +72,7 @@ def _archive(target: Path, mirrors: Mirrors, parts: Sequence[Part], watch: Watch
         _write(packed, mirrors, parts, parts[0].tree[:TOP], watch)
 
 
-def _write(packed: gzip.GzipFile, mirrors: Mirrors, parts: Sequence[Part], top: str, watch: Watch) -> None:
+def _write(packed: gzip.GzipFile, mirrors: Mirrors, parts: Sequence[Part], top: str, watch: TransferWatch) -> None:
     options = {"format": tarfile.GNU_FORMAT, "encoding": "utf-8", "errors": "surrogateescape"}
     with tarfile.open(fileobj=packed, mode="w", **options) as archive:  # type: ignore[call-overload]  # as documented
         for part in parts:
@@ -114,11 +116,11 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _kept(mirror: Mirror, part: Part, archive: str, versions: dict[str, str]) -> Kept:
+def _kept(mirror: Mirror, part: Part, archive: str, versions: dict[str, str]) -> ArchivedSource:
     (commit,) = mirror.read(part.commit)
     if commit is None:
         raise fetch_errors.unclear(mirror.url)
-    return Kept(
+    return ArchivedSource(
         archive=archive,
         tree=part.tree,
         commit=commit,

@@ -18,10 +18,10 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline.checkout import lfs, scm_version, submodules, tree
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part
 from devpi_forkbuilder.pipeline.checkout.submodules import Submodule
-from devpi_forkbuilder.pipeline.checkout.tree import Entry, Tally, TreeLimits
+from devpi_forkbuilder.pipeline.checkout.tree import Entry, TreeCount, TreeLimits
 from devpi_forkbuilder.pipeline.git import fetch_errors
 from devpi_forkbuilder.pipeline.git.bare_repo import COMMON_OPTIONS, init_arguments
-from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
@@ -68,7 +68,7 @@ def checkout(
     `lfs-missing`, `lfs-failed`, `tree-odd`, `commit-time-odd`), LimitsError (`too-many-files`, `tree-too-large`,
     `path-too-long`, `too-many-submodules`, `submodules-too-deep`), InfrastructureError (`disk-full`), CancelledError.
     """
-    work = _Work(mirrors, Watch(log, cancelled), limits, pin, anywhere)
+    work = _Work(mirrors, TransferWatch(log, cancelled), limits, pin, anywhere)
     commit, tree_id, seconds = work.place(pin.url, pin.commit, into, pin.subdirectory or "")
     work.judge_links_on_disk(into)
     project = into / pin.subdirectory if pin.subdirectory else into
@@ -81,7 +81,7 @@ def checkout(
 class _Work:
     """One checkout: what is counted over the repository and all its submodules."""
 
-    def __init__(self, mirrors: Mirrors, watch: Watch, limits: TreeLimits, pin: Pin, anywhere: bool) -> None:
+    def __init__(self, mirrors: Mirrors, watch: TransferWatch, limits: TreeLimits, pin: Pin, anywhere: bool) -> None:
         self.mirrors = mirrors
         self.git = mirrors.git
         self.watch = watch
@@ -89,7 +89,7 @@ class _Work:
         self.scheme = urlsplit(pin.url).scheme
         self.release = pin.release
         self.anywhere = anywhere
-        self.tally = Tally()
+        self.tally = TreeCount()
         self.links: list[Path] = []
         self.untagged = False
         self.restored = False
@@ -141,7 +141,7 @@ class _Work:
         pointers = lfs.find_pointers(into, entries)
         if pointers:
             store = self.mirrors.sources.lfs(mirror.url) if self.mirrors.sources is not None else None
-            place = lfs.Place(into, mirror.url, commit, store)
+            place = lfs.LfsEndpoint(into, mirror.url, commit, store)
             lfs.fill(self.git, place, pointers, self.watch, self.limits.total_bytes)
         return known, modules, entries
 
@@ -149,7 +149,7 @@ class _Work:
         own, leading = (self._local(root, "tag", option, commit).stdout for option in ("--points-at", "--merged"))
         return not scm_version.versions_of(own) and self.release not in scm_version.versions_of(leading)
 
-    def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], Tally]:
+    def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], TreeCount]:
         limit = self.limits.listing_bytes
         try:
             listing = mirror.ask("ls-tree", "-r", "-z", "-l", "--full-tree", commit, limit=limit)
@@ -159,7 +159,7 @@ class _Work:
             entries = list(tree.read_listing(listing))
         except ValueError:
             raise fetch_errors.unclear(mirror.url) from None
-        tally = tree.count(entries, self.tally, self.limits)
+        tally = tree.count_entries(entries, self.tally, self.limits)
         links = [entry for entry in entries if entry.mode == tree.SYMLINK]
         targets = mirror.read(*(entry.object_id for entry in links), limit=limit)
         tree.judge_links({entry.path: target or b"/" for entry, target in zip(links, targets, strict=True)})
@@ -201,7 +201,9 @@ class _Work:
         return head, tree_id, int(seconds)
 
     def _place_submodule(self, module: Submodule, into: Path, depth: int, prefix: str) -> None:
-        self.watch.log.say(f"submodule {tree.shown(os.fsencode(module.path))} from {module.url} at {module.commit}")
+        self.watch.log.say(
+            f"submodule {tree.shown_path(os.fsencode(module.path))} from {module.url} at {module.commit}"
+        )
         place = into / module.path
         # git makes an empty folder for it; anything else would be a way to write elsewhere.
         if place.is_symlink() or not place.is_dir() or place.resolve() != into.resolve() / module.path:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import LimitsError, SourceError
 from devpi_forkbuilder.pipeline.checkout.tree import FILE_MODES, Entry
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 
@@ -39,7 +39,7 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LfsEndpoint:
     """A checkout of `commit` of `url` in the folder `root`; `store` is a folder that keeps content, if there is one."""
 
     root: Path
@@ -60,7 +60,7 @@ def find_pointers(root: Path, entries: Iterable[Entry]) -> list[Pointer]:
     return [Pointer(entry, lines[1].decode(), int(lines[2])) for entry, lines in found if lines is not None]
 
 
-def fill(git: Git, place: Place, pointers: list[Pointer], watch: Watch, limit: int) -> None:
+def fill(git: Git, place: LfsEndpoint, pointers: list[Pointer], watch: TransferWatch, limit: int) -> None:
     """Put the content of `pointers` in their places; `limit` bytes in all.
 
     Raises SourceError (`lfs-missing`: git-lfs is not installed; `lfs-failed`), LimitsError (`tree-too-large`) and what
@@ -90,7 +90,7 @@ def endpoint(url: str) -> str:
     return f"{base}/info/lfs" if base.endswith(".git") else f"{base}.git/info/lfs"
 
 
-def _fetch(git: Git, place: Place, lacking: list[Pointer], watch: Watch) -> None:
+def _fetch(git: Git, place: LfsEndpoint, lacking: list[Pointer], watch: TransferWatch) -> None:
     if shutil.which(PROGRAM, path=git.base.get("PATH", os.defpath)) is None:
         what = f"{len(lacking)} files of the fork are kept in Git LFS, among them {lacking[0].entry.shown}."
         step = "Install git-lfs on this server, or commit the files themselves."
@@ -119,7 +119,7 @@ def _is_kept(store: Path | None, pointer: Pointer) -> bool:
     return store is not None and (store / pointer.digest).is_file()
 
 
-def _put(source: Path, place: Place, pointer: Pointer) -> None:
+def _put(source: Path, place: LfsEndpoint, pointer: Pointer) -> None:
     target = place.root / os.fsdecode(pointer.entry.path)
     if not source.is_file() or _digest(source) != pointer.digest:
         what = f"Git LFS gave other content for {pointer.entry.shown} than the commit names."

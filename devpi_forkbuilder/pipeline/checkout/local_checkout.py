@@ -9,7 +9,7 @@ from urllib.parse import quote
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.requirements_files.project_identity import FILES, identity
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
 from devpi_forkbuilder.pipeline.process.command import Finished
 
 
@@ -26,7 +26,7 @@ class LocalCheckout:
         return self.pin.url
 
 
-def read_checkout(folder: Path, git: Git, watch: Watch) -> LocalCheckout:
+def read_checkout(folder: Path, git: Git, watch: TransferWatch) -> LocalCheckout:
     """Return the checkout that `folder` is, or is in: then it is a subdirectory of the pinned repository.
 
     Its files are taken from HEAD, not from the disk. The repository may belong to another user, be shallow, a linked
@@ -54,7 +54,7 @@ def read_checkout(folder: Path, git: Git, watch: Watch) -> LocalCheckout:
 class _Reader:
     """Asks git about one folder."""
 
-    def __init__(self, folder: Path, git: Git, watch: Watch) -> None:
+    def __init__(self, folder: Path, git: Git, watch: TransferWatch) -> None:
         self._folder = folder
         self._git = git
         self._watch = watch

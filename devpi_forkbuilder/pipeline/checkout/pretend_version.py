@@ -13,14 +13,14 @@ from pathlib import Path
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.pipeline.checkout import scm_version
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
 
 PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,99}")
 USUAL = ("", "v")
 """What projects put in front of the version in a tag."""
 
 
-def told_version(pin: Pin, version: str) -> tuple[tuple[str, str], ...]:
+def pretend_version(pin: Pin, version: str) -> tuple[tuple[str, str], ...]:
     """Environment variables by which back ends of `pin` take `version` for the tag's.
 
     They are those of setuptools-scm (hatch-vcs and flit-scm are built on it), pbr, pdm-backend and
@@ -37,7 +37,7 @@ def told_version(pin: Pin, version: str) -> tuple[tuple[str, str], ...]:
     return tuple((variable, version) for variable in variables)
 
 
-def told_tags(project: Path, version: str) -> tuple[str, ...]:
+def pretend_tags(project: Path, version: str) -> tuple[str, ...]:
     """The tags that would say `version` of the project in the folder `project`."""
     files = {}
     for name in scm_version.FILES:
@@ -48,7 +48,7 @@ def told_tags(project: Path, version: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{prefix}{version}" for prefix in prefixes))
 
 
-def place_tags(git: Git, root: Path, tags: Iterable[str], watch: Watch) -> None:
+def place_tags(git: Git, root: Path, tags: Iterable[str], watch: TransferWatch) -> None:
     """Give the commit that is checked out in `root` these tags; a name that git does not take is left out."""
     for tag in tags:
         git.local(root, "update-ref", f"refs/tags/{tag}", "HEAD", watch=watch)

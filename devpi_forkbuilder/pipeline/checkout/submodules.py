@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.checkout.tree import GITLINK, Entry, shown
+from devpi_forkbuilder.pipeline.checkout.tree import GITLINK, Entry, shown_path
 
 SCHEMES = {
     "https": ("https", "ssh"),
@@ -56,14 +56,14 @@ def find(entries: Iterable[Entry], declared: dict[str, str], parent: str, scheme
         if entry.mode == GITLINK and (path := _path(entry)) in declared:
             if not PATH.fullmatch(path):
                 raise _refused(entry.path, "its path has control characters")
-            url = resolve(parent, declared[path])
+            url = resolve_url(parent, declared[path])
             problem = _problem(url, scheme)
             if problem:
                 raise _refused(entry.path, problem)
             yield Submodule(path, url, entry.object_id)
 
 
-def resolve(parent: str, url: str) -> str:
+def resolve_url(parent: str, url: str) -> str:
     """`url` as git reads it: relative to `parent` when it begins with `./` or `../`, or in the form of scp."""
     if url.startswith(("./", "../")):
         return _relative(parent, url)
@@ -104,6 +104,6 @@ def _problem(url: str, scheme: str) -> str:
 
 
 def _refused(path: bytes, problem: str) -> SourceError:
-    what = f"The submodule {shown(path)} cannot be fetched: {problem}."
+    what = f"The submodule {shown_path(path)} cannot be fetched: {problem}."
     step = "Mend .gitmodules in the fork, or remove the submodule."
     return SourceError("submodule-refused", what, next_step=step)

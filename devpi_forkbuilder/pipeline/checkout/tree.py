@@ -46,11 +46,11 @@ class Entry:
     @property
     def shown(self) -> str:
         """The path as it may stand in a message."""
-        return shown(self.path)
+        return shown_path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class TreeCount:
     """What has been counted so far."""
 
     files: int = 0
@@ -58,7 +58,7 @@ class Tally:
     submodules: int = 0
 
 
-def shown(path: bytes) -> str:
+def shown_path(path: bytes) -> str:
     """A path from a hostile tree as it may stand in a message: ASCII, quoted, short."""
     return ascii(path[:100].decode("utf-8", "replace"))
 
@@ -72,7 +72,7 @@ def read_listing(listing: bytes) -> Iterator[Entry]:
             yield Entry(mode, object_id.decode(), int(size) if size != b"-" else 0, path)
 
 
-def count(entries: Iterable[Entry], before: Tally, limits: TreeLimits) -> Tally:
+def count_entries(entries: Iterable[Entry], before: TreeCount, limits: TreeLimits) -> TreeCount:
     """`before` with `entries` added.
 
     Raises LimitsError (`too-many-files`, `tree-too-large`, `path-too-long`, `too-many-submodules`) at the first entry
@@ -96,7 +96,7 @@ def count(entries: Iterable[Entry], before: Tally, limits: TreeLimits) -> Tally:
             raise LimitsError("too-many-submodules", what, next_step="Leave some out of the fork.")
         if entry.mode not in (*FILE_MODES, SYMLINK, GITLINK):
             raise SourceError("tree-odd", f"{entry.shown} has the mode {entry.mode.decode()}, which git does not make.")
-    return Tally(files, total, submodules)
+    return TreeCount(files, total, submodules)
 
 
 def too_many_files(limits: TreeLimits) -> LimitsError:
@@ -119,4 +119,6 @@ def judge_links(targets: Mapping[bytes, bytes]) -> None:
 def outside(path: bytes) -> SourceError:
     """A link that names a file of the server."""
     step = "Remove the link from the fork, or make it a relative one to a file of the repository."
-    return SourceError("symlink-outside", f"The symbolic link {shown(path)} leaves the repository.", next_step=step)
+    return SourceError(
+        "symlink-outside", f"The symbolic link {shown_path(path)} leaves the repository.", next_step=step
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter
 from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder
-from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.process import runner
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.process.disk_quota import FolderGuard
@@ -27,7 +27,7 @@ ANSWER_LIMIT = MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
-class Equipment:
+class BuildTools:
     """What all builds of a server are made with. `cache` is uv's cache, out of every box's reach.
 
     `base` is the server's own environment; commands with the network get its proxies and certificates, nothing else.
@@ -42,7 +42,7 @@ class Equipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class BuildConditions:
     """What one build's commands depend on: the interpreter, the commit's time (seconds since the epoch), KEY/VALUE
     pairs for the environment of the project's own code, and whether that code has the network.
     """
@@ -53,16 +53,16 @@ class Circumstances:
     network: bool = False
 
 
-class Bench:
+class BuildEnv:
     """Runs the commands of one build. `end` must be called, and ends what they left."""
 
     def __init__(
         self,
         folder: WorkFolder,
-        equipment: Equipment,
-        circumstances: Circumstances,
+        equipment: BuildTools,
+        circumstances: BuildConditions,
         deadline: Deadline,
-        watch: Watch,
+        watch: TransferWatch,
     ) -> None:
         self.folder = folder
         self.interpreter = circumstances.interpreter

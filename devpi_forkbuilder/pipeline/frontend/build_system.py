@@ -70,12 +70,12 @@ def read_build_system(project: Path) -> BuildSystem:
         raise BuildError("not-a-project", "There is neither pyproject.toml nor setup.py.", next_step=_where(project))
     if document is None or "build-system" not in document:
         return BuildSystem()
-    system = judge(document["build-system"])
+    system = judge_build_system(document["build-system"])
     _check_backend_path(project, system.backend_path)
     return system
 
 
-def judge(table: object) -> BuildSystem:
+def judge_build_system(table: object) -> BuildSystem:
     """The build system that a `[build-system]` table describes; raises BuildError with all faults of the table."""
     if not isinstance(table, Mapping):
         raise _invalid(["build-system is not a table"])

@@ -22,7 +22,7 @@ Login = Callable[[], AbstractContextManager[Secret]]
 """Makes a pass (the password of USER) that is good until the context ends."""
 
 
-class Passes:
+class IndexTokens:
     """Those that are good now. Threads may share it."""
 
     def __init__(self) -> None:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from packaging.tags import platform_tags
 
-from devpi_forkbuilder.domain.compat.targets import FAMILIES, Client, Offer
+from devpi_forkbuilder.domain.compat.targets import FAMILIES, Client, ServerTargets
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.process.environment import network_variables
-from devpi_forkbuilder.pipeline.process.programs import Silence
+from devpi_forkbuilder.pipeline.process.programs import SilentWatch
 from devpi_forkbuilder.pipeline.process.runner import run
 
 TIMEOUT = 60.0
@@ -110,10 +110,10 @@ class Interpreters:
                 self._known = self._look()
             return self._known
 
-    def offer(self) -> Offer:
+    def offer(self) -> ServerTargets:
         """What this server builds for: what is installed, and what may be fetched."""
         names = [one.name for one in self.all()]
-        return Offer(tuple(dict.fromkeys([*names, *self._downloadable()])), self._platform)
+        return ServerTargets(tuple(dict.fromkeys([*names, *self._downloadable()])), self._platform)
 
     def find(self, name: str) -> Interpreter:
         """The interpreter called `name`; the empty name means the server's own.
@@ -154,7 +154,7 @@ class Interpreters:
         arguments = ("python", "install", "--no-bin", name)
         env = {**self._env, **network_variables(self._environ), "UV_CACHE_DIR": f"{self._downloads}/.cache"}
         command = Command((str(self._uv), *arguments), env, Path("/"), DOWNLOAD_TIMEOUT, "uv python install")
-        silence = Silence()
+        silence = SilentWatch()
         with self._fetching:
             if run(command, log=silence, cancelled=silence.cancelled).returncode:
                 what = f"Python {name} could not be fetched."
@@ -184,7 +184,7 @@ class Interpreters:
 
     def _output(self, argv: tuple[str, ...], label: str) -> bytes:
         command = Command(argv, self._env, Path("/"), TIMEOUT, label, capture=True)
-        silence = Silence()
+        silence = SilentWatch()
         try:
             finished = run(command, log=silence, cancelled=silence.cancelled)
         except ForkbuilderError:

@@ -19,17 +19,17 @@ from packaging.version import Version
 
 from devpi_forkbuilder.errors import BuildError, LimitsError
 from devpi_forkbuilder.pipeline.frontend import hook_runner
-from devpi_forkbuilder.pipeline.frontend.build_env import Bench
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildEnv
 from devpi_forkbuilder.pipeline.frontend.build_system import BuildSystem, asks_for_nothing, read_build_system
 from devpi_forkbuilder.pipeline.frontend.index_tokens import Login
-from devpi_forkbuilder.pipeline.frontend.requirements_env import Health, Supplies, supply, unknown
+from devpi_forkbuilder.pipeline.frontend.requirements_env import Health, RequirementsEnv, supply, unknown
 
 WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
 LOOK = "The end of the log shows why; 'uv build --wheel' in a checkout of the commit should show the same."
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BuildOutputs:
     """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
 
     `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
@@ -58,7 +58,7 @@ class Left:
     held: tuple[str, ...]
 
 
-def build(bench: Bench, wanted: Wanted) -> Left:
+def build(bench: BuildEnv, wanted: BuildOutputs) -> Left:
     """Build the project's wheel.
 
     When this returns or raises, none of the build's processes is left. Raises BuildError (those of
@@ -68,7 +68,7 @@ def build(bench: Bench, wanted: Wanted) -> Left:
     system = read_build_system(wanted.project)
     copy = _copied(bench, wanted)
     try:
-        supplies = Supplies(
+        supplies = RequirementsEnv(
             system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
         )
         supplies, held = _equip(bench, system, supplies, wanted)
@@ -79,7 +79,7 @@ def build(bench: Bench, wanted: Wanted) -> Left:
     return Left(wheel, sdist, held)
 
 
-def _copied(bench: Bench, wanted: Wanted) -> Path | None:
+def _copied(bench: BuildEnv, wanted: BuildOutputs) -> Path | None:
     if not wanted.sdist:
         return None
     source, target = bench.folder.source, bench.folder.box / "sdist-src"
@@ -103,7 +103,9 @@ def _copy_tree(source: Path, target: Path) -> None:
                     shutil.copy2(entry.path, copy, follow_symlinks=False)
 
 
-def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> tuple[Supplies, tuple[str, ...]]:
+def _equip(
+    bench: BuildEnv, system: BuildSystem, supplies: RequirementsEnv, wanted: BuildOutputs
+) -> tuple[RequirementsEnv, tuple[str, ...]]:
     """The environment with what the table and then the back end require; when more is asked for, it is made anew:
     the back end's code has run in the first one and could have changed it.
     """
@@ -119,12 +121,12 @@ def _equip(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted
     return supplies, _supply(bench, supplies, wanted)
 
 
-def _supply(bench: Bench, supplies: Supplies, wanted: Wanted) -> tuple[str, ...]:
+def _supply(bench: BuildEnv, supplies: RequirementsEnv, wanted: BuildOutputs) -> tuple[str, ...]:
     wanted.needs(supplies.requires)
     return supply(bench, supplies)
 
 
-def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
+def _ask(bench: BuildEnv, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
     script = bench.fresh("hook") / "hook.py"
     shutil.copyfile(hook_runner.__file__, script)
     arguments = (bench.inside(script), name, system.backend, *system.backend_path)
@@ -164,7 +166,7 @@ def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
     return version is not None and wanted.specifier.contains(version, prereleases=True)
 
 
-def _build_wheel(bench: Bench, project: Path) -> Path:
+def _build_wheel(bench: BuildEnv, project: Path) -> Path:
     out = bench.fresh("out")
     done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
     if done.returncode:
@@ -173,7 +175,7 @@ def _build_wheel(bench: Bench, project: Path) -> Path:
     return out
 
 
-def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wanted) -> Path | None:
+def _try_sdist(bench: BuildEnv, system: BuildSystem, supplies: RequirementsEnv, wanted: BuildOutputs) -> Path | None:
     project = wanted.project
     out = bench.fresh("sdist-out")
     try:
@@ -189,7 +191,7 @@ def _try_sdist(bench: Bench, system: BuildSystem, supplies: Supplies, wanted: Wa
     return None if failed else out
 
 
-def _arguments(bench: Bench, kind: str, project: Path, out: Path) -> tuple[str, ...]:
+def _arguments(bench: BuildEnv, kind: str, project: Path, out: Path) -> tuple[str, ...]:
     """`--force-pep517`: the back end that was installed builds, not the one that uv has inside."""
     options = ("--force-pep517", "--no-build-isolation", "--no-create-gitignore", "--offline")
     where = ("--python", bench.inside(bench.folder.environment), "--out-dir", bench.inside(out))

@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.pins import NAME
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
-from devpi_forkbuilder.pipeline.frontend.build_env import Bench
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildEnv
 from devpi_forkbuilder.pipeline.frontend.index_tokens import USER, Login
 from devpi_forkbuilder.pipeline.process.command import Finished
 
@@ -44,7 +44,7 @@ def unknown(_requirements: tuple[str, ...], _constraints: tuple[str, ...]) -> In
 
 
 @dataclass(frozen=True, slots=True)
-class Supplies:
+class RequirementsEnv:
     """What an environment gets: PEP 508 lines, constraint lines, and the simple index (empty: the public one).
 
     `pins_url`, if there is one, is an index whose projects are taken from there and nowhere else (uv's manual,
@@ -61,7 +61,7 @@ class Supplies:
     health: Health = unknown
 
 
-def refused(requires: Iterable[str]) -> list[str]:
+def refused_install(requires: Iterable[str]) -> list[str]:
     """Those of `requires` (valid PEP 508 lines) that must not reach uv.
 
     Requirements come from the index. uv would take them from URLs and files as well: those of another project on this
@@ -71,13 +71,13 @@ def refused(requires: Iterable[str]) -> list[str]:
     return [line for line in requires if "$" in line or Requirement(line).url is not None]
 
 
-def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
+def supply(bench: BuildEnv, supplies: RequirementsEnv) -> tuple[str, ...]:
     """Make the environment with `supplies` in it; returns what it holds, as sorted `name==version`.
 
     Raises BuildError (`requirement-refused`, `requirements-unresolvable`), InfrastructureError (`index-unreachable`,
     `environment-failed`), and what `process.run` raises.
     """
-    bad = refused(supplies.requires)
+    bad = refused_install(supplies.requires)
     if bad:
         what = f"The build requires {bad[0]!r}, which does not come from the index."
         raise BuildError("requirement-refused", what, next_step="Require a released project in the fork.")
@@ -87,7 +87,7 @@ def supply(bench: Bench, supplies: Supplies) -> tuple[str, ...]:
     return _listed(bench)
 
 
-def _make(bench: Bench) -> None:
+def _make(bench: BuildEnv) -> None:
     environment = bench.fresh(bench.folder.environment.name)
     # Relocatable: scripts find their interpreter from where they are, since the box gives the folder another name.
     options = ("--quiet", "--no-project", "--relocatable", "--allow-existing")
@@ -98,7 +98,7 @@ def _make(bench: Bench) -> None:
         raise InfrastructureError("environment-failed", what, next_step="The log shows what uv says.")
 
 
-def _fill(bench: Bench, supplies: Supplies) -> None:
+def _fill(bench: BuildEnv, supplies: RequirementsEnv) -> None:
     log = bench.watch.log
     log.say(f"installing {', '.join(supplies.requires)}")
     folder = bench.folder
@@ -112,7 +112,9 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     _judge(done, supplies, bench.network, health)
 
 
-def _fill_with_wheels(bench: Bench, supplies: Supplies, arguments: tuple[str, ...]) -> tuple[Finished, IndexHealth]:
+def _fill_with_wheels(
+    bench: BuildEnv, supplies: RequirementsEnv, arguments: tuple[str, ...]
+) -> tuple[Finished, IndexHealth]:
     """Install, again if the indexes do not rule it out; how it ended, and what the indexes said of it.
 
     More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
@@ -135,7 +137,7 @@ def _fill_with_wheels(bench: Bench, supplies: Supplies, arguments: tuple[str, ..
     return done, health
 
 
-def _install(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> Finished:
+def _install(bench: BuildEnv, arguments: tuple[str, ...], login: Login | None) -> Finished:
     """A password for uv is in variables named after the index (uv's manual, "Providing credentials")."""
     if login is None:
         return bench.supply(arguments, "uv pip install")
@@ -144,7 +146,7 @@ def _install(bench: Bench, arguments: tuple[str, ...], login: Login | None) -> F
         return bench.supply(arguments, "uv pip install", variables)
 
 
-def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
+def _fill_from_source(bench: BuildEnv, supplies: RequirementsEnv) -> Finished:
     """As pip would do it. This runs code of the requirements, which anybody may have released, with the network: so
     only for projects whose own code has it, in the box, and with a cache that ends with it.
     """
@@ -158,7 +160,7 @@ def _fill_from_source(bench: Bench, supplies: Supplies) -> Finished:
         bench.end()
 
 
-def _constraints(supplies: Supplies, folder: Path) -> Path | None:
+def _constraints(supplies: RequirementsEnv, folder: Path) -> Path | None:
     if not supplies.constraints:
         return None
     path = folder / "constraints.txt"
@@ -166,7 +168,7 @@ def _constraints(supplies: Supplies, folder: Path) -> Path | None:
     return path
 
 
-def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[str, ...]:
+def _arguments(supplies: RequirementsEnv, environment: str, constraints: str) -> tuple[str, ...]:
     named = "" if supplies.pins_url else f"{OWN}="
     index = ("--default-index", f"{named}{supplies.index_url}") if supplies.index_url else ()
     first = ("--index", f"{OWN}={supplies.pins_url}") if supplies.pins_url else ()
@@ -174,7 +176,7 @@ def _arguments(supplies: Supplies, environment: str, constraints: str) -> tuple[
     return ("pip", "install", "--python", environment, *index, *first, *held_back)
 
 
-def _judge(done: Finished, supplies: Supplies, network: bool, health: IndexHealth) -> None:
+def _judge(done: Finished, supplies: RequirementsEnv, network: bool, health: IndexHealth) -> None:
     """Raise the failure of an installation. Whoever may be to blame, it is tried again later: what is not there today
     may be released tomorrow, and an index may fail in ways that look as if a release was missing.
     """
@@ -192,7 +194,7 @@ def _judge(done: Finished, supplies: Supplies, network: bool, health: IndexHealt
     raise InfrastructureError("index-unreachable", what, next_step="The log shows which host or file failed.")
 
 
-def _listed(bench: Bench) -> tuple[str, ...]:
+def _listed(bench: BuildEnv) -> tuple[str, ...]:
     """From folder names (binary distribution format, `.dist-info`), so that nothing of the environment has to run.
 
     A requirement that was built from source may have put anything there: what is no name and version is left out.

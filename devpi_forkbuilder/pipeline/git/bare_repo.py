@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline.git import fetch_errors
-from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, TransferWatch
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 
@@ -46,7 +46,7 @@ class Room:
 class Repository:
     """The repository in `folder`, for objects of `url`; the caller keeps others away from it."""
 
-    def __init__(self, folder: Path, url: str, git: Git, watch: Watch, room: Room) -> None:
+    def __init__(self, folder: Path, url: str, git: Git, watch: TransferWatch, room: Room) -> None:
         self.folder = folder
         self.url = url
         self.git = git
@@ -105,9 +105,11 @@ class Repository:
         found = [line.decode() if line in OBJECT_TYPES else None for line in answer.splitlines()]
         return found or [None] * len(names)
 
-    def _guarded(self) -> Watch:
+    def _guarded(self) -> TransferWatch:
         """The watch, which also ends a fetch that brings too much."""
-        return Watch(self.watch.log, _every(LOOK, lambda: self.room.check(self.folder, self.url), self.watch.cancelled))
+        return TransferWatch(
+            self.watch.log, _every(LOOK, lambda: self.room.check(self.folder, self.url), self.watch.cancelled)
+        )
 
 
 OBJECT_TYPES = (b"commit", b"tag", b"tree", b"blob")

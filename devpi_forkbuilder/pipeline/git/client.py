@@ -20,8 +20,8 @@ from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.pipeline.frontend.work_dir import owner_of
 from devpi_forkbuilder.pipeline.git import credential_helper
-from devpi_forkbuilder.pipeline.git.credential_files import Access
-from devpi_forkbuilder.pipeline.git.pinned_dns import Route
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
+from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedAddress
 from devpi_forkbuilder.pipeline.process import environment, runner
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.protocols import LogSink
@@ -62,7 +62,7 @@ nor variables on to the process that serves a `file` URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class TransferWatch:
     """Who follows a command: where its output goes, and whether it should end."""
 
     log: LogSink
@@ -89,15 +89,15 @@ class Git:
         home: Path,
         base: Mapping[str, str],
         *,
-        access: Access | None = None,
+        access: CredentialFiles | None = None,
         timeout: float = 900,
         slow_seconds: int = 30,
         slow_bytes: int = 1000,
-        route: Callable[[str], Route] = lambda _url: Route(),
+        route: Callable[[str], PinnedAddress] = lambda _url: PinnedAddress(),
     ) -> None:
         self.home = home
         self.base = base
-        self.access = access or Access()
+        self.access = access or CredentialFiles()
         self.timeout = timeout
         self.route = route
         self.slow = (f"http.lowSpeedLimit={slow_bytes}", f"http.lowSpeedTime={slow_seconds}")
@@ -106,7 +106,7 @@ class Git:
         self,
         folder: Path,
         *arguments: str,
-        watch: Watch,
+        watch: TransferWatch,
         stdin: bytes = b"",
         capture_limit: int = 64 * MEBIBYTE,
         protocols: tuple[str, ...] = (),
@@ -128,7 +128,7 @@ class Git:
         )
         return runner.run(command, log=watch.log, cancelled=watch.cancelled)
 
-    def network(self, folder: Path, url: str, *arguments: str, watch: Watch, capture: bool = False) -> Transfer:
+    def network(self, folder: Path, url: str, *arguments: str, watch: TransferWatch, capture: bool = False) -> Transfer:
         """Run git in `folder` with the network, only with the transport of `url`, and with the credentials.
 
         Raises RefusedError (`url-refused`) for a `url` that is none of ours: `ext::COMMAND` has a scheme, too; and what

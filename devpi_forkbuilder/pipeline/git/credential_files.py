@@ -15,7 +15,7 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class CredentialFiles:
     """A git-credential-store file, an ssh key, and the hosts that ssh knows."""
 
     credentials_file: Path | None = None

@@ -91,7 +91,7 @@ def helper(file: Path) -> str:
     return "!" + shlex.join(words)
 
 
-def answer(file: Path, description: str) -> str:
+def answer_git(file: Path, description: str) -> str:
     """What git is told for `description`, its `key=value` lines; nothing when the file has nothing for it."""
     asked = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
     found, _ = parse(file.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
     """`FILE get`; other requests of git, to store or to erase, are not for this file."""
     file, action = arguments
     if action == "get":
-        sys.stdout.write(answer(Path(file), sys.stdin.read()))
+        sys.stdout.write(answer_git(Path(file), sys.stdin.read()))
     return 0
 
 

@@ -20,7 +20,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Refu
 from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.git import fetch_errors, reachability
 from devpi_forkbuilder.pipeline.git.bare_repo import UNFINISHED, Repository, Room
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
 from devpi_forkbuilder.pipeline.git.reachability import EVERYTHING
 from devpi_forkbuilder.pipeline.git.restore import restore
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
@@ -62,12 +62,12 @@ class Mirrors:
         anywhere: bool = False,
     ) -> Path:
         """The mirror that has the commit of `pin`, fetched unless it is there already; raises as `Mirror.need`."""
-        with self.opened(pin.url, pin.commit, Watch(log, cancelled)) as mirror:
+        with self.opened(pin.url, pin.commit, TransferWatch(log, cancelled)) as mirror:
             mirror.need(pin.commit, history=history, anywhere=anywhere)
             return mirror.folder
 
     @contextlib.contextmanager
-    def opened(self, url: str, commit: str, watch: Watch) -> Iterator[Mirror]:
+    def opened(self, url: str, commit: str, watch: TransferWatch) -> Iterator[Mirror]:
         """The mirror of `url`, held against all other threads and processes.
 
         Raises RefusedError (`url-refused`), InfrastructureError (`mirror-folder`), CancelledError while it waits.
@@ -99,7 +99,7 @@ class Mirrors:
 class Mirror:
     """The mirror of one URL while it is held."""
 
-    def __init__(self, folder: Path, url: str, mirrors: Mirrors, watch: Watch) -> None:
+    def __init__(self, folder: Path, url: str, mirrors: Mirrors, watch: TransferWatch) -> None:
         self.folder = folder
         self.url = url
         self._mirrors = mirrors

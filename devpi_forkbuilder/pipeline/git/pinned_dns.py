@@ -21,7 +21,7 @@ Resolve = Callable[[str, int], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class PinnedAddress:
     """Git settings (`KEY`, `VALUE`) and ssh options that lead to the judged addresses."""
 
     settings: tuple[tuple[str, str], ...] = ()
@@ -34,7 +34,7 @@ def resolved(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class Routes:
+class PinnedDns:
     """Makes routes. `trusted` says whether the administrator named a URL's host: then any address will do.
 
     `base` is the server's environment, which tells of proxies.
@@ -45,7 +45,7 @@ class Routes:
         self._base = base
         self._resolve = resolve
 
-    def to(self, url: str) -> Route:
+    def to(self, url: str) -> PinnedAddress:
         """The route to `url`, which has passed `url_faults`.
 
         Raises RefusedError (`address-refused`) when any of its addresses is not a public one, SourceError
@@ -53,13 +53,13 @@ class Routes:
         """
         parts = urlsplit(url)
         if parts.scheme == "file" or self._trusted(url):
-            return Route()
+            return PinnedAddress()
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
         addresses = self._addresses(parts.scheme, host, port)
         for address in addresses:
             if not is_public(address):
-                raise refused(url, address)
-        return _route(parts.scheme, host, port, addresses) if addresses else Route()
+                raise refused_address(url, address)
+        return _route(parts.scheme, host, port, addresses) if addresses else PinnedAddress()
 
     def _addresses(self, scheme: str, host: str, port: int) -> tuple[str, ...]:
         try:
@@ -72,22 +72,22 @@ class Routes:
             raise SourceError("host-unreachable", what, next_step=step, retryable=True) from error
 
 
-def refused(url: str, address: str) -> RefusedError:
+def refused_address(url: str, address: str) -> RefusedError:
     """`url` leads into a network that is not everybody's."""
     what = f"{urlsplit(url).hostname} is {address}: an address of this machine or of a private network."
     step = "The server's administrator allows the host with --forkbuilder-allow-url."
     return RefusedError("address-refused", what, next_step=step)
 
 
-def _route(scheme: str, host: str, port: int, addresses: tuple[str, ...]) -> Route:
+def _route(scheme: str, host: str, port: int, addresses: tuple[str, ...]) -> PinnedAddress:
     if scheme == "ssh":
         # ssh files the key of a host on another port under [host]:port (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
         alias = host if port == PORTS["ssh"] else f"[{host}]:{port}"
-        return Route(ssh_options=(f"HostName={addresses[0]}", f"HostKeyAlias={alias}"))
+        return PinnedAddress(ssh_options=(f"HostName={addresses[0]}", f"HostKeyAlias={alias}"))
     if literal(host):
-        return Route()  # there is nothing to resolve
+        return PinnedAddress()  # there is nothing to resolve
     bracketed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
-    return Route(settings=(("http.curloptResolve", f"{host}:{port}:{bracketed}"),))
+    return PinnedAddress(settings=(("http.curloptResolve", f"{host}:{port}:{bracketed}"),))
 
 
 def _may_be_proxied(scheme: str, base: Mapping[str, str]) -> bool:

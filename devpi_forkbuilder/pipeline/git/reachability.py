@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, TransferWatch
 
 EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 LINE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\t(refs/(?:heads|tags)/\S+|HEAD)")
@@ -27,7 +27,7 @@ def tips(listing: bytes) -> frozenset[str]:
     return frozenset(match[1].decode() for line in listing.splitlines() if (match := LINE.fullmatch(line)))
 
 
-def listed(git: Git, folder: Path, url: str, watch: Watch) -> Transfer:
+def listed(git: Git, folder: Path, url: str, watch: TransferWatch) -> Transfer:
     """The branches and tags of `url`, and the HEAD of a repository on this machine: read `tips` of its output.
 
     In a checkout HEAD may be on no branch (continuous integration, a bisection); only its owner can put it somewhere.
@@ -37,7 +37,7 @@ def listed(git: Git, folder: Path, url: str, watch: Watch) -> Transfer:
     return git.network(folder, url, "ls-remote", *asked, watch=watch, capture=True)
 
 
-def contains(git: Git, folder: Path, commit: str, watch: Watch) -> bool:
+def contains(git: Git, folder: Path, commit: str, watch: TransferWatch) -> bool:
     """Whether a branch or tag in the repository `folder`, or what it comes from, is `commit`; no network is used."""
     asked = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={commit}", "refs/heads", "refs/tags")
     done = git.local(folder, *asked, watch=watch)

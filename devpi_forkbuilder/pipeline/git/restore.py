@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.checkout.archive_store import Kept, Sources
+from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources
 from devpi_forkbuilder.pipeline.checkout.tree import GITLINK, SYMLINK
 from devpi_forkbuilder.pipeline.git.bare_repo import Repository
 
@@ -43,7 +43,7 @@ def restore(sources: Sources, repository: Repository, commit: str) -> bool:
     return True
 
 
-def _unpacked(archive: Path, kept: Kept, folder: Path) -> Iterator[tuple[bytes, bytes, Path]]:
+def _unpacked(archive: Path, kept: ArchivedSource, folder: Path) -> Iterator[tuple[bytes, bytes, Path]]:
     """(mode, path, a file with the content) of each file of the commit; modes and paths as in git's trees."""
     options = {"encoding": "utf-8", "errors": "surrogateescape"}
     with tarfile.open(archive, "r:gz", **options) as members:  # type: ignore[call-overload]  # as documented
@@ -59,7 +59,7 @@ def _unpacked(archive: Path, kept: Kept, folder: Path) -> Iterator[tuple[bytes, 
             yield SYMLINK if member.issym() else b"100%o" % member.mode, os.fsencode(path), file
 
 
-def _path_in(name: str, kept: Kept) -> str | None:
+def _path_in(name: str, kept: ArchivedSource) -> str | None:
     """The path in the kept repository of a file of the archive; None for a file of another repository."""
     if kept.prefix:
         if not name.startswith(f"{kept.prefix}/"):
@@ -76,7 +76,7 @@ def _copy(source: object, target: Path) -> None:
             file.write(block)
 
 
-def _tree(repository: Repository, kept: Kept, files: list[tuple[bytes, bytes, Path]]) -> str:
+def _tree(repository: Repository, kept: ArchivedSource, files: list[tuple[bytes, bytes, Path]]) -> str:
     """The id of the tree that `files` and the submodules make, all of it stored."""
     paths = "".join(f"{file}\n" for _, _, file in files).encode()
     names = repository.local("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=paths).stdout.split()
@@ -98,7 +98,7 @@ def _made(repository: Repository, kind: str, content: bytes) -> str:
     return done.stdout.decode().strip()
 
 
-def _name(repository: Repository, kept: Kept, commit: str) -> None:
+def _name(repository: Repository, kept: ArchivedSource, commit: str) -> None:
     shallow = repository.folder / "shallow"
     known = shallow.read_text().split() if shallow.exists() else []
     if commit not in known:

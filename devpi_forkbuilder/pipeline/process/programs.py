@@ -16,7 +16,7 @@ from devpi_forkbuilder.pipeline.process.runner import run
 TIMEOUT = 30.0
 
 
-class Silence:
+class SilentWatch:
     """A log that keeps nothing, for questions whose answers are captured; also says never to stop."""
 
     def write(self, data: bytes) -> None:
@@ -92,7 +92,7 @@ def tool_at(name: str, program: Path, path: str) -> Tool:
     """
     env = {"PATH": path, "LC_ALL": "C.UTF-8"}
     ask = Command((str(program), "--version"), env, Path("/"), TIMEOUT, f"{name} --version", capture=True)
-    silence = Silence()
+    silence = SilentWatch()
     finished = run(ask, log=silence, cancelled=silence.cancelled)
     words = finished.stdout.decode("utf-8", "replace").split()
     version = next((word for word in words if word[:1].isdigit()), None)

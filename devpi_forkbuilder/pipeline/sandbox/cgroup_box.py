@@ -12,8 +12,8 @@ from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
 from devpi_forkbuilder.pipeline.sandbox import cgroup_survey, reaper
-from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import MEMORY, PROCESSES, Place
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import MEMORY, PROCESSES, CgroupPlace
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 PREFIX = "forkbuilder-build-"
 BOUNDS = {
@@ -42,7 +42,7 @@ PATIENCE = 1.0
 class Groups:
     """The places that groups are made in, ready for that."""
 
-    places: tuple[Place, ...]
+    places: tuple[CgroupPlace, ...]
 
     @property
     def bounded(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Groups:
             name for name in cgroup_survey.CONTROLLERS if any(name in place.controllers for place in self.places)
         )
 
-    def new(self, limits: Limits) -> Group:
+    def new(self, limits: ResourceLimits) -> Group:
         """A group with `limits`; raises InfrastructureError (`no-cgroup`)."""
         name = f"{PREFIX}{reaper.new_mark()}"
         group = Group(tuple(place.folder / name for place in self.places), limits)
@@ -77,7 +77,7 @@ class Groups:
 class Group:
     """One group, a folder in each hierarchy. The bound of a command (`command.Bound`)."""
 
-    def __init__(self, folders: tuple[Path, ...], limits: Limits) -> None:
+    def __init__(self, folders: tuple[Path, ...], limits: ResourceLimits) -> None:
         self.folders = folders
         self.limits = limits
 
@@ -151,7 +151,7 @@ class GroupedSandbox:
 
     sandbox: Sandbox
     groups: Groups
-    limits: Limits
+    limits: ResourceLimits
 
     @property
     def name(self) -> str:
@@ -168,7 +168,9 @@ class GroupedSandbox:
         return GroupedBox(self, self.sandbox.box(work, readable=readable))
 
 
-def grouped(find: Callable[[Limits], Sandbox], limits: Limits, places: Iterable[Place]) -> GroupedSandbox | None:
+def grouped(
+    find: Callable[[ResourceLimits], Sandbox], limits: ResourceLimits, places: Iterable[CgroupPlace]
+) -> GroupedSandbox | None:
     """The sandbox that `find` makes, with groups in those of `places` that can be used; None when there are none.
 
     A user's limit of processes counts the dead whom nobody has waited for, those of earlier builds too. Where groups
@@ -187,7 +189,7 @@ def bounded(sandbox: Sandbox) -> tuple[str, ...]:
     return sandbox.groups.bounded if isinstance(sandbox, GroupedSandbox) else ()
 
 
-def _bound(folder: Path, place: Place, limits: Limits) -> None:
+def _bound(folder: Path, place: CgroupPlace, limits: ResourceLimits) -> None:
     values = {MEMORY: limits.total_memory, PROCESSES: limits.processes}
     for controller in place.controllers:
         first, *more = BOUNDS[controller, place.version]

@@ -33,7 +33,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CgroupPlace:
     """A folder that groups for builds may be made in, and those of CONTROLLERS that bound them.
 
     `crowded`: there are processes in it that have to move to LEAF first.
@@ -49,7 +49,7 @@ class Place:
 class Survey:
     """What there is, and why there is no more; at least one of the two is not empty."""
 
-    places: tuple[Place, ...]
+    places: tuple[CgroupPlace, ...]
     reason: str = ""
 
 
@@ -88,7 +88,7 @@ def survey(mountinfo: Path = MOUNTS, own: Path = OWN) -> Survey:
     return Survey(tuple(found), f"No group in which {' and '.join(missing)} of a build can be bounded. {step}")
 
 
-def prepare(place: Place) -> Place | None:
+def prepare(place: CgroupPlace) -> CgroupPlace | None:
     """Make `place` ready for groups; None when that fails: then it is as if it were not there."""
     if place.version == 1 or not place.controllers:
         return place
@@ -101,7 +101,7 @@ def prepare(place: Place) -> Place | None:
     return replace(place, crowded=False)
 
 
-def _place(mount: Mount, paths: dict[str, str]) -> Place | None:
+def _place(mount: Mount, paths: dict[str, str]) -> CgroupPlace | None:
     name = next(iter(mount.controllers), "")
     if (mount.version == 1 and not name) or name not in paths:
         return None
@@ -110,12 +110,12 @@ def _place(mount: Mount, paths: dict[str, str]) -> Place | None:
     if folder is None or not os.access(folder / "cgroup.procs", os.W_OK) or not os.access(folder, os.W_OK):
         return None
     if mount.version == 1:
-        return Place(folder, 1, tuple(sorted(mount.controllers)))
+        return CgroupPlace(folder, 1, tuple(sorted(mount.controllers)))
     there = _words(folder / "cgroup.controllers")
     controllers = tuple(name for name in CONTROLLERS if name in there)
     # Only the root of all groups has no type; it alone may have processes beside controlled groups.
     crowded = (folder / "cgroup.type").exists() and bool(_words(folder / "cgroup.procs"))
-    return Place(folder, 2, controllers, crowded=crowded)
+    return CgroupPlace(folder, 2, controllers, crowded=crowded)
 
 
 def _below(mount: Mount, path: str) -> Path | None:

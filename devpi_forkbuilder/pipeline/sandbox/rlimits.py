@@ -9,7 +9,7 @@ GIBIBYTE = 1024 * MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """Upper bounds; sizes in bytes, `cpu` in seconds of processor time.
 
     `cpu`, `memory` (address space), `file_size` and `open_files` hold for each process (getrlimit(2)), `processes`

@@ -11,7 +11,7 @@ from typing import Any
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.sandbox import launcher_plan, ownership, reaper, seccomp, system_paths, uid_pool
 from devpi_forkbuilder.pipeline.sandbox.bwrap_program import find_bwrap
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 INSIDE = Path("/build")
 """What the work folder is called in the box: always the same, since paths end up in what is built."""
@@ -129,7 +129,7 @@ class BwrapSandbox:
     """
 
     program: str
-    limits: Limits
+    limits: ResourceLimits
     own_user: bool
     launcher: launcher_plan.Launcher = field(default_factory=launcher_plan.Launcher)
     first_uid: int = uid_pool.FIRST
@@ -141,7 +141,7 @@ class BwrapSandbox:
         return "bwrap"
 
     @classmethod
-    def find(cls, limits: Limits, search_path: str, first_uid: int = uid_pool.FIRST) -> BwrapSandbox:
+    def find(cls, limits: ResourceLimits, search_path: str, first_uid: int = uid_pool.FIRST) -> BwrapSandbox:
         """With the program that `find_bwrap` finds, on `search_path` first; raises as that does."""
         found = find_bwrap(search_path)
         return cls(found.path, limits, own_user=os.geteuid() == 0, first_uid=first_uid, origin=str(found))

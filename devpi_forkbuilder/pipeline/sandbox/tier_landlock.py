@@ -16,7 +16,7 @@ from pathlib import Path
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.sandbox import landlock_rules, launcher_plan, ownership, reaper, seccomp
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 MINIMUM = 3
 """Before version 3 (Linux 6.2) Landlock cannot keep a build from cutting off the server's files: truncate(2)."""
@@ -59,7 +59,7 @@ class LandlockBox:
 class LandlockSandbox:
     """The tier `landlock`."""
 
-    limits: Limits
+    limits: ResourceLimits
     launcher: launcher_plan.Launcher = field(default_factory=launcher_plan.Launcher)
 
     @property
@@ -73,7 +73,7 @@ class LandlockSandbox:
         return ""
 
     @classmethod
-    def find(cls, limits: Limits) -> LandlockSandbox:
+    def find(cls, limits: ResourceLimits) -> LandlockSandbox:
         """Raises InfrastructureError (`is-root`) for a server that runs as root."""
         if os.geteuid() == 0:
             what = "Landlock alone does not hold a build that runs as root: the limit of processes is not kept."

@@ -15,7 +15,7 @@ from pathlib import Path
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.sandbox import landlock_rules, launcher_plan, ownership, reaper, seccomp, uid_pool
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what a build leaves there is removed)
 PATIENCE = 10.0
@@ -88,7 +88,7 @@ def _admit(path: Path, group: int) -> None:
 class UidSandbox:
     """The tier `uid`; work folders are below `scratch`, users of builds begin with `first_uid`."""
 
-    limits: Limits
+    limits: ResourceLimits
     scratch: Path
     launcher: launcher_plan.Launcher = field(default_factory=launcher_plan.Launcher)
     first_uid: int = uid_pool.FIRST
@@ -104,7 +104,7 @@ class UidSandbox:
         return ""
 
     @classmethod
-    def find(cls, limits: Limits, scratch: Path, first_uid: int = uid_pool.FIRST) -> UidSandbox:
+    def find(cls, limits: ResourceLimits, scratch: Path, first_uid: int = uid_pool.FIRST) -> UidSandbox:
         """Raises InfrastructureError (`not-root`) when the server may not change its user."""
         if os.geteuid() != 0:
             next_step = "Start the server as root, or choose another tier."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.sandbox import launcher_plan, ownership, reaper
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 
 class OpenBox:
@@ -39,7 +39,7 @@ class OpenBox:
 class NoSandbox:
     """The tier `none`."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     launcher: launcher_plan.Launcher = field(default_factory=launcher_plan.Launcher)
 
     @property

@@ -13,7 +13,7 @@ from devpi_forkbuilder.errors import InfrastructureError, Kind
 from devpi_forkbuilder.service.records import Failure, Record
 
 
-class UnreachableError(InfrastructureError):
+class PrimaryUnreachableError(InfrastructureError):
     """The primary does not answer, or answers as a server does that is starting, ending or overloaded."""
 
     def __init__(self, url: str, why: str) -> None:
@@ -47,7 +47,7 @@ class AheadError(InfrastructureError):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PrimaryAnswer:
     """The primary's answer about one pin: its state, and the serial of the store that the answer was read from."""
 
     serial: int
@@ -61,10 +61,10 @@ class Primary(Protocol):
     def url(self) -> str:
         """Its root, without credentials."""
 
-    def miss(self, key: OrderKey, timeout: float) -> Told:
+    def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
         """Have the work started or joined there. Raises UnreachableError, UnwillingError."""
 
-    def poll(self, key: OrderKey, wait: float) -> Told:
+    def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         """Its state, when it changes or after `wait` seconds. Raises UnreachableError, UnwillingError."""
 
 
@@ -81,7 +81,7 @@ class Store(Protocol):
         """Have the bytes of the files that stand for `order`. Raises InfrastructureError."""
 
 
-def told_of(key: OrderKey, states: Iterable[Mapping[str, Any]]) -> Record | None:
+def answer_of(key: OrderKey, states: Iterable[Mapping[str, Any]]) -> Record | None:
     """The record in the API's states that is about `key`, if there is one. Raises ValueError for what is no state."""
     wanted = (key.commit, key.version, key.subdirectory)
     try:

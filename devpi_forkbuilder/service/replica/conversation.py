@@ -10,7 +10,14 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
-from devpi_forkbuilder.service.replica.client import AheadError, Primary, Store, Told, UnreachableError, UnwillingError
+from devpi_forkbuilder.service.replica.client import (
+    AheadError,
+    Primary,
+    PrimaryAnswer,
+    PrimaryUnreachableError,
+    Store,
+    UnwillingError,
+)
 from devpi_forkbuilder.service.seams import Clock
 
 Advance = Callable[[Record], None]
@@ -35,7 +42,7 @@ class Patience:
     gap: float = 0.5
 
 
-class Conversation:
+class BuildOnPrimary:
     """How an order is handed to the primary. Used by many threads at once."""
 
     def __init__(
@@ -65,7 +72,7 @@ class Conversation:
         self._store.complete(order)
         return replace(record, state=State.BUILT)
 
-    def _until_ended(self, order: Order, advance: Advance) -> Told:
+    def _until_ended(self, order: Order, advance: Advance) -> PrimaryAnswer:
         told = self._start(order, self._patience.first)
         while not told.record.state.ended:
             advance(told.record)
@@ -79,8 +86,8 @@ class Conversation:
                 self._rest()
         return told
 
-    def _start(self, order: Order, patience: float) -> Told:
-        def miss() -> Told:
+    def _start(self, order: Order, patience: float) -> PrimaryAnswer:
+        def miss() -> PrimaryAnswer:
             told = self._primary.miss(order.key, max(self._patience.first, 1.0))
             if told.record.state is State.WANTED:
                 raise UnwillingError(self._primary.url, "it takes no builds now")
@@ -88,17 +95,17 @@ class Conversation:
 
         return self._patiently(miss, patience)
 
-    def _patiently(self, ask: Callable[[], Told], patience: float) -> Told:
+    def _patiently(self, ask: Callable[[], PrimaryAnswer], patience: float) -> PrimaryAnswer:
         """The primary's answer; tried again until it comes, for `patience` seconds."""
         deadline = self._clock.monotonic() + patience
         while True:
             try:
                 told = ask()
-            except (UnreachableError, UnwillingError) as error:  # noqa: PERF203  (each try is a request)
+            except (PrimaryUnreachableError, UnwillingError) as error:  # noqa: PERF203  (each try is a request)
                 if isinstance(error, UnwillingError):
                     self._breaker.succeeded()  # it has answered
                 if self._clock.monotonic() >= deadline or not error.retryable:
-                    if isinstance(error, UnreachableError):
+                    if isinstance(error, PrimaryUnreachableError):
                         self._breaker.failed()
                     raise
                 self._rest()

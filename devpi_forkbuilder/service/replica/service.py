@@ -12,15 +12,15 @@ from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
-from devpi_forkbuilder.service.build_events import tell
+from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.failures import explained, failure_of, report
+from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
-from devpi_forkbuilder.service.replica.client import Primary, Store, UnreachableError
-from devpi_forkbuilder.service.replica.conversation import Conversation, Patience
+from devpi_forkbuilder.service.replica.client import Primary, PrimaryUnreachableError, Store
+from devpi_forkbuilder.service.replica.conversation import BuildOnPrimary, Patience
 from devpi_forkbuilder.service.seams import Clock
 from devpi_forkbuilder.service.single_flight.flight import Flight
 
@@ -53,7 +53,7 @@ class RemoteService:
         self._clock = clock
         self._breaker = breaker
         self._stopping = threading.Event()
-        self._conversation = Conversation(
+        self._conversation = BuildOnPrimary(
             primary, store, clock, breaker, self._stopping.wait, patience if patience is not None else Patience()
         )
         self._backlog: Backlog[Ticket] = Backlog(QUEUE)
@@ -172,14 +172,14 @@ class RemoteService:
         except Exception as error:  # noqa: BLE001 - whatever it is, the flight's waiters must hear of its end
             told = explained(error)
             if told is not error:
-                report(error, f"asking the primary for {order.key.project}")
+                report_exception(error, f"asking the primary for {order.key.project}")
             self._failed += 1
             record = self._fell(flight.record, told)
-            tell(record)
+            log_state(record)
         self._land(flight, record)
 
-    def _silent(self) -> UnreachableError:
-        return UnreachableError(self._primary.url, "it did not answer a moment ago")
+    def _silent(self) -> PrimaryUnreachableError:
+        return PrimaryUnreachableError(self._primary.url, "it did not answer a moment ago")
 
     def _fell(self, record: Record, error: ForkbuilderError) -> Record:
         failure = failure_of(error, record.state)

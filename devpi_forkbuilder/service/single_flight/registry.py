@@ -8,12 +8,12 @@ from collections.abc import Callable
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.failures import report
+from devpi_forkbuilder.service.failures import report_exception
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.single_flight.flight import Flight
 
 
-class Board:
+class FlightRegistry:
     """Flights by key, at most one of each, and their records; each change is stored, then shown, then announced.
 
     Records are written with the lock held: a write is no more than handing a page to the operating system, and without
@@ -111,7 +111,7 @@ class Board:
         try:
             self._records.put(record)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flight's waiters must hear of its end
-            report(error, f"storing the record of {record.key.project}")
+            report_exception(error, f"storing the record of {record.key.project}")
             self._unsaved[record.key] = record
         else:
             self._unsaved.pop(record.key, None)

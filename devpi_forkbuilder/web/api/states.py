@@ -49,7 +49,9 @@ def log_path(one: Pinned, pinned: Iterable[Pinned]) -> str:
     return f"{path}?version={quote(pin.version or '')}" if len(twins) > 1 else path
 
 
-def as_json(pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING) -> dict[str, Any]:
+def states_as_json(
+    pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING
+) -> dict[str, Any]:
     """One object of `GET .../+forks`; `log` is the path of its log."""
     pin, state = pinned.pin, state_of(pinned, record)
     return {

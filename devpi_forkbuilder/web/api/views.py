@@ -17,7 +17,7 @@ from devpi_forkbuilder.domain.pins.settings import notes_of
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.api.listing import HEADERS, listing_page
-from devpi_forkbuilder.web.api.states import as_json, log_path, record_for
+from devpi_forkbuilder.web.api.states import log_path, record_for, states_as_json
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.miss.outcome import Miss
 from devpi_forkbuilder.web.miss.read_ahead import read_ahead
@@ -33,7 +33,7 @@ class ApiError(Exception):
         self.status = status
 
 
-def answer(status: int, *, result: Any = None, message: str | None = None) -> Any:
+def json_answer(status: int, *, result: Any = None, message: str | None = None) -> Any:
     """A JSON response wrapped as devpi wraps its own: `type` and `result`, or `message`."""
     body: dict[str, Any] = {} if result is None else {"type": TYPE, "result": result}
     if message is not None:
@@ -60,7 +60,7 @@ class ForksView:
             page = Response(listing_page(self._index(), self._states(pinned), notes), content_type="text/html")
             page.headers.update(HEADERS)
             return page
-        return answer(200, result=self._states(pinned, python))
+        return json_answer(200, result=self._states(pinned, python))
 
     def build(self) -> Any:
         """Start, or with `force` build again after a failure; never waits."""
@@ -78,7 +78,7 @@ class ForksView:
             orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
             for order in orders:
                 self.context.builds.ask(order, force=options["force"])
-        return answer(202, result=self._states(pinned, options["python"]))
+        return json_answer(202, result=self._states(pinned, options["python"]))
 
     def miss(self) -> Any:
         """What a simple page does, without the page."""
@@ -87,7 +87,7 @@ class ForksView:
         if not self.context.cached_only:
             misses = [Miss(one, self.context.builds.ask(one.order)) for one in pinned if one.missing]
             read_ahead(self.context, misses)
-        return answer(202, result=self._states(pinned, options["python"]))
+        return json_answer(202, result=self._states(pinned, options["python"]))
 
     def _pinned(self, permission: str, python: str = "") -> tuple[Pinned, ...]:
         """The pins that the request is about; raises ApiError, or devpi's own 404 for an unknown index."""
@@ -115,7 +115,7 @@ class ForksView:
             of_project.setdefault(one.pin.name, []).append(one)
         known = [(one, _record(one, by_group, python)) for one in pinned]
         return [
-            as_json(one, record, log_path(one, of_project[one.pin.name]), link, self._outlook(record))
+            states_as_json(one, record, log_path(one, of_project[one.pin.name]), link, self._outlook(record))
             for one, record in known
         ]
 
@@ -154,4 +154,4 @@ def _python(value: object) -> str:
 
 def api_error(error: ApiError, request: Any) -> Any:  # noqa: ARG001  (pyramid's exception view contract)
     """The answer for an ApiError."""
-    return answer(error.status, message=str(error))
+    return json_answer(error.status, message=str(error))

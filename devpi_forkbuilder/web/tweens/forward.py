@@ -10,7 +10,7 @@ from devpi_forkbuilder.devpi.requests import may_read
 from devpi_forkbuilder.domain.simple.replicas import REASONS
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.service.replica.breaker import Breaker
-from devpi_forkbuilder.web.api.views import answer
+from devpi_forkbuilder.web.api.views import json_answer
 from devpi_forkbuilder.web.context import REGISTRY, Context, Forward
 from devpi_forkbuilder.web.paths import INDEX
 from devpi_forkbuilder.web.waiting.longpoll import seconds_of
@@ -79,4 +79,6 @@ def _write(handler: Any, forward: Forward, request: Any, *, ours: bool) -> Any:
         return handler(request)
     except forward.errors:
         log.warning("%s %r could not be handed on to %s", request.method, request.path_info, forward.url)
-        return answer(502, message=f"The primary at {forward.url} cannot be reached, and a replica changes nothing.")
+        return json_answer(
+            502, message=f"The primary at {forward.url} cannot be reached, and a replica changes nothing."
+        )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyramid.response import Response
 
-from devpi_forkbuilder.devpi.offline import Shelf, is_offline
+from devpi_forkbuilder.devpi.offline import MirrorContents, is_offline
 from devpi_forkbuilder.devpi.requests import by_installer, may_read
 from devpi_forkbuilder.domain.compat.choice import release_of
 from devpi_forkbuilder.domain.simple.file_facts import EPOCH
@@ -31,7 +31,7 @@ def tween_offline(handler: Handler, registry: Any) -> Handler:
     if not is_offline(registry):
         return handler
     xom = registry["xom"]
-    shelf = Shelf(xom)
+    shelf = MirrorContents(xom)
 
     def answer(request: Any) -> Any:
         asked = page_request(request.path_info, by_installer(request)) if request.method in {"GET", "HEAD"} else None
@@ -49,7 +49,7 @@ def tween_offline(handler: Handler, registry: Any) -> Handler:
     return answer
 
 
-def _page(keyfs: Any, shelf: Shelf, handler: Handler, request: Any, asked: PageRequest) -> Any:
+def _page(keyfs: Any, shelf: MirrorContents, handler: Handler, request: Any, asked: PageRequest) -> Any:
     with keyfs.read_transaction():
         if not may_read(request, asked.user, asked.index):
             links = None

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from packaging.tags import sys_tags
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.compat.choice import Release, choose
+from devpi_forkbuilder.domain.compat.choice import WantedRelease, choose_file
 from devpi_forkbuilder.domain.compat.platforms import client, targets, user_agent
 from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.domain.simple.simplepage import JSON, ListedFile, read_page
 
 DEBIAN = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
 MAC = Client("cpython", (3, 12), "darwin", "arm64", "", (13, 0))
-ALPHA = Release("alpha", Version("1.0"))  # type: ignore[arg-type]  # it is normalized
+ALPHA = WantedRelease("alpha", Version("1.0"))  # type: ignore[arg-type]  # it is normalized
 PAGE = (
     "alpha-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
     "alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl",
@@ -36,7 +36,7 @@ def page(*names: str, **more: object) -> tuple[ListedFile, ...]:
 
 
 def chosen(*names: str, who: Client = DEBIAN, **more: object) -> list[str]:
-    return [file.filename for file in choose(page(*names), ALPHA, who, **more).files]  # type: ignore[arg-type]
+    return [file.filename for file in choose_file(page(*names), ALPHA, who, **more).files]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,26 @@ def test_choose__sources_too_if_asked() -> None:
 
 
 def test_choose__without_a_wheel_it_is_built() -> None:
-    choice = choose(page("alpha-1.0.zip", "alpha-1.0.tar.gz", "alpha-1.0-cp312-cp312-win_amd64.whl"), ALPHA, DEBIAN)
+    choice = choose_file(
+        page("alpha-1.0.zip", "alpha-1.0.tar.gz", "alpha-1.0-cp312-cp312-win_amd64.whl"), ALPHA, DEBIAN
+    )
     assert [file.filename for file in choice.files] == ["alpha-1.0.tar.gz"]
     assert choice.built
 
 
 @pytest.mark.parametrize("names", [(), ("alpha-2.0.tar.gz",), ("alpha-1.0-cp312-cp312-win_amd64.whl",)])
 def test_choose__nothing_fits(names: tuple[str, ...]) -> None:
-    choice = choose(page(*names), ALPHA, DEBIAN)
+    choice = choose_file(page(*names), ALPHA, DEBIAN)
     assert not choice.files
     assert not choice.built
 
 
 def test_choose__among_the_hashes_that_are_allowed() -> None:
     files = page(*PAGE)
-    choice = choose(files, ALPHA, DEBIAN, {files[5].sha256, files[6].sha256})
+    choice = choose_file(files, ALPHA, DEBIAN, {files[5].sha256, files[6].sha256})
     assert choice.files == (files[5],)
-    assert choose(files, ALPHA, DEBIAN, {files[6].sha256}).built
-    assert choose(files, ALPHA, DEBIAN, {"f" * 64}).files == (files[1],)  # as pip: it then fails with the hash
+    assert choose_file(files, ALPHA, DEBIAN, {files[6].sha256}).built
+    assert choose_file(files, ALPHA, DEBIAN, {"f" * 64}).files == (files[1],)  # as pip: it then fails with the hash
 
 
 def test_choose__the_higher_build_of_equal_wheels() -> None:
@@ -89,7 +91,7 @@ def test_choose__the_higher_build_of_equal_wheels() -> None:
     [("", True), (">=3.8", True), ("~=3.11.4", True), (">=3.12", False), ("<3", False), ("?", True)],
 )
 def test_choose__requires_python(requires: str, fits: bool) -> None:
-    choice = choose(page("alpha-1.0-py3-none-any.whl", requires_python=requires), ALPHA, DEBIAN)
+    choice = choose_file(page("alpha-1.0-py3-none-any.whl", requires_python=requires), ALPHA, DEBIAN)
     assert bool(choice.files) is fits
 
 

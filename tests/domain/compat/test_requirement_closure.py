@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.compat.requirement_closure import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure, environment_of
 from devpi_forkbuilder.domain.compat.targets import Client
 
 
 def names(*requirements: str, python: tuple[int, int] = (3, 11)) -> list[str]:
-    wanted = Wanted(requirements, environment_of(Client("cpython", python)))
+    wanted = RequirementClosure(requirements, environment_of(Client("cpython", python)))
     return list(iter(wanted.next, None))
 
 
@@ -26,7 +26,7 @@ def test_wanted__what_is_no_name_is_left_out():
 
 
 def test_allows__versions_of_all_lines():
-    wanted = Wanted(["x>=1", "x<3"], {})
+    wanted = RequirementClosure(["x>=1", "x<3"], {})
     assert wanted.next() == "x"
     assert wanted.allows("x", None)
     assert wanted.allows("x", Version("2"))

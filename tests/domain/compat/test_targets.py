@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import sys_tags
 
-from devpi_forkbuilder.domain.compat.targets import Choice, Client, Offer, choose, client_of, is_interpreter
+from devpi_forkbuilder.domain.compat.targets import (
+    Client,
+    ServerTargets,
+    TargetChoice,
+    choose_targets,
+    client_of_user_agent,
+    is_interpreter,
+)
 
 PIP = (
     'pip/24.2 {"ci":null,"cpu":"x86_64","distro":{"id":"bookworm","libc":{"lib":"glibc","version":"2.36"},'
@@ -50,7 +57,7 @@ WINDOWS = (
     '"version":"24.0"},"python":"3.11.8","system":{"name":"Windows","release":"10"}}'
 )
 HERE = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
-OFFER = Offer(("3.11", "3.12", "3.13t", "pypy3.10"), HERE)
+OFFER = ServerTargets(("3.11", "3.12", "3.13t", "pypy3.10"), HERE)
 
 
 def of(text: str) -> Client:
@@ -189,36 +196,36 @@ def test_offer__its_own_clients():
     assert OFFER.client("pypy3.10").accepts("a-1-pp310-pypy310_pp73-linux_x86_64.whl")
     assert OFFER.client("3.13t").accepts("a-1-cp313-cp313t-linux_x86_64.whl")
     assert OFFER.client("nonsense") is None
-    assert Offer().client("3.12") is None
+    assert ServerTargets().client("3.12") is None
 
 
 @pytest.mark.parametrize(
     ("client", "only", "built_by", "choice"),
     [
-        (None, (), set(), Choice("")),
-        (None, ("3.12",), set(), Choice("3.12")),
-        (of(UV), (), set(), Choice("3.12")),
-        (of(UV), (), {"3.11"}, Choice("3.12")),
-        (of(UV), (), {"3.12"}, Choice("3.12", served=False)),  # built for it, and still it does not fit
-        (of(UV), ("3.11",), set(), Choice("3.11")),  # it may turn out to be pure
-        (of(UV), ("3.11",), {"3.11"}, Choice("3.11", served=False)),
-        (of(MAC), (), set(), Choice("")),
-        (of(MAC), (), {"3.11"}, Choice("", served=False)),
-        (of(OLD_PIP), (), {""}, Choice("", served=False)),
+        (None, (), set(), TargetChoice("")),
+        (None, ("3.12",), set(), TargetChoice("3.12")),
+        (of(UV), (), set(), TargetChoice("3.12")),
+        (of(UV), (), {"3.11"}, TargetChoice("3.12")),
+        (of(UV), (), {"3.12"}, TargetChoice("3.12", served=False)),  # built for it, and still it does not fit
+        (of(UV), ("3.11",), set(), TargetChoice("3.11")),  # it may turn out to be pure
+        (of(UV), ("3.11",), {"3.11"}, TargetChoice("3.11", served=False)),
+        (of(MAC), (), set(), TargetChoice("")),
+        (of(MAC), (), {"3.11"}, TargetChoice("", served=False)),
+        (of(OLD_PIP), (), {""}, TargetChoice("", served=False)),
     ],
 )
 def test_choose__an_interpreter_or_nothing(client, only, built_by, choice):
-    assert choose(client, OFFER, only, built_by) == choice
+    assert choose_targets(client, OFFER, only, built_by) == choice
 
 
 def test_choose__a_server_that_builds_nothing_passes_on_what_it_was_told():
-    assert choose(of(UV), Offer(), (), {"3.11"}) == Choice("3.12 linux x86_64 glibc 2.36")
+    assert choose_targets(of(UV), ServerTargets(), (), {"3.11"}) == TargetChoice("3.12 linux x86_64 glibc 2.36")
 
 
 def test_client_of__both_forms():
-    assert client_of("3.12", OFFER) == OFFER.client("3.12")
-    assert client_of("3.12 darwin arm64 - 14.4", OFFER) == of(MAC)
-    assert client_of("", OFFER) is None
+    assert client_of_user_agent("3.12", OFFER) == OFFER.client("3.12")
+    assert client_of_user_agent("3.12 darwin arm64 - 14.4", OFFER) == of(MAC)
+    assert client_of_user_agent("", OFFER) is None
 
 
 @pytest.mark.parametrize("text", ["3.12", "3.13t", "pypy3.10"])

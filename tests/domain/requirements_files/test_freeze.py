@@ -5,7 +5,7 @@ from hypothesis import given
 from packaging.requirements import Requirement
 
 from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements_files.freeze import Release, frozen
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease, frozen
 from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile, read_file
 from tests.domain.strategies import nearly, quick
 
@@ -15,7 +15,7 @@ STAMPED = "1.0+20261120103233.g1a2b3c4d5e6f"
 
 
 def freeze(file: RequirementsFile, *hashes: str) -> str:
-    return frozen(file, dict.fromkeys(file.git_lines, Release(STAMPED, hashes or (H1,))))
+    return frozen(file, dict.fromkeys(file.git_lines, FrozenRelease(STAMPED, hashes or (H1,))))
 
 
 def freeze_text(text: str, *hashes: str, constraint: bool = False) -> str:
@@ -69,7 +69,11 @@ def test_frozen__of_a_constraints_file_has_no_extras():
 def test_frozen__refuses_at_once_everything_that_has_no_release():
     file = read_file(f"{GIT}/x\nr @ {GIT}/r\ns @ {GIT}/s\nt @ {GIT}/t\nu @ {GIT}/u", "github.txt", environ={})
     _, r, s, t, _ = file.git_lines
-    releases = {r: Release("1.0", ()), s: Release("1.0\n-r x", (H1,)), t: Release("1.0", (H1, "nohash"))}
+    releases = {
+        r: FrozenRelease("1.0", ()),
+        s: FrozenRelease("1.0\n-r x", (H1,)),
+        t: FrozenRelease("1.0", (H1, "nohash")),
+    }
     with pytest.raises(PinsRefusedError) as refused:
         frozen(file, releases)
     assert [(fault.where, fault.line) for fault in refused.value.faults] == [

@@ -11,9 +11,15 @@ import pytest
 from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.artifacts import manylinux as module
-from devpi_forkbuilder.pipeline.artifacts.manylinux import Finding, judge, machine_of, repair, retag
+from devpi_forkbuilder.pipeline.artifacts.manylinux import (
+    RetagFinding,
+    judge_platform,
+    machine_of,
+    retag,
+    retag_linux_wheel,
+)
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
-from devpi_forkbuilder.pipeline.git.client import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.benches import EPOCH, Follower, order, workshop
 from tests.pipeline.watching import Lines, never
@@ -27,9 +33,13 @@ def answer(**changes: object) -> bytes:
 
 
 def test_judge__what_policy_allows():
-    assert judge(answer(), "x86_64") == Finding(("manylinux_2_17_x86_64", "manylinux2014_x86_64"))
-    assert judge(answer(overall_tag="manylinux_2_28_x86_64"), "x86_64") == Finding(("manylinux_2_28_x86_64",))
-    assert judge(answer(overall_tag="musllinux_1_2_aarch64"), "aarch64") == Finding(("musllinux_1_2_aarch64",))
+    assert judge_platform(answer(), "x86_64") == RetagFinding(("manylinux_2_17_x86_64", "manylinux2014_x86_64"))
+    assert judge_platform(answer(overall_tag="manylinux_2_28_x86_64"), "x86_64") == RetagFinding(
+        ("manylinux_2_28_x86_64",)
+    )
+    assert judge_platform(answer(overall_tag="musllinux_1_2_aarch64"), "aarch64") == RetagFinding(
+        ("musllinux_1_2_aarch64",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +56,7 @@ def test_judge__what_policy_allows():
     ],
 )
 def test_judge__what_it_does_not(given: bytes, why: str):
-    finding = judge(given, "x86_64")
+    finding = judge_platform(given, "x86_64")
     assert finding.platforms == ()
     assert why in finding.why
 
@@ -90,10 +100,10 @@ def test_repair__a_real_extension(tmp_path: Path, extension: Wheel):
     for folder in folders:
         folder.mkdir()
     log = Lines()
-    first = repair(extension, NoSandbox(), folders[0], folders[1], EPOCH, Watch(log, never))
+    first = retag_linux_wheel(extension, NoSandbox(), folders[0], folders[1], EPOCH, TransferWatch(log, never))
     assert "manylinux_2_" in first.name
     assert "it links what every such platform has" in log.text
-    again = repair(extension, NoSandbox(), folders[2], folders[3], EPOCH, Watch(log, never))
+    again = retag_linux_wheel(extension, NoSandbox(), folders[2], folders[3], EPOCH, TransferWatch(log, never))
     assert first.read_bytes() == again.read_bytes()
     repaired = read_wheel(first)
     assert repaired.project == extension.project
@@ -113,7 +123,7 @@ def test_repair__a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "x-1-cp311-cp311-linux_x86_64.whl"
     path.write_bytes(b"")
     with pytest.raises(InfrastructureError) as caught:
-        module._audited(path, "x86_64", NoSandbox(), tmp_path / "missing", Watch(Lines(), never))
+        module._audited(path, "x86_64", NoSandbox(), tmp_path / "missing", TransferWatch(Lines(), never))
     assert caught.value.reference == "disk-failed"
 
 
@@ -123,7 +133,7 @@ def test_repair__without_auditwheel_the_log_says_why(tmp_path: Path, extension: 
     box, into, log = tmp_path / "box", tmp_path / "into", Lines()
     box.mkdir()
     into.mkdir()
-    assert repair(extension, NoSandbox(), box, into, EPOCH, Watch(log, never)) == extension.path
+    assert retag_linux_wheel(extension, NoSandbox(), box, into, EPOCH, TransferWatch(log, never)) == extension.path
     assert "keeps its tag linux_" in log.text
     assert "not installed" in log.text
 

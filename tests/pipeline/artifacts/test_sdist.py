@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import Limits
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import ArchiveLimits
 from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, read_sdist, repack_sdist
 from tests.archives import METADATA, sdist_members, tar_member, write_sdist
 
@@ -138,14 +138,14 @@ def test_read_sdist__bomb(tmp_path):
     assert error.reference == "archive-bomb"
 
 
-@pytest.mark.parametrize("limits", [Limits(members=2), Limits(unpacked=1000)])
+@pytest.mark.parametrize("limits", [ArchiveLimits(members=2), ArchiveLimits(unpacked=1000)])
 def test_read_sdist__limits(tmp_path, limits):
     assert isinstance(refused(write_sdist(tmp_path), limits=limits), LimitsError)
 
 
 def test_read_sdist__many_empty_members(tmp_path):
     members = [tar_member(f"{TOP}/{number}") for number in range(40)]
-    error = refused(write_sdist(tmp_path, [*sdist_members(), *members]), limits=Limits(members=5))
+    error = refused(write_sdist(tmp_path, [*sdist_members(), *members]), limits=ArchiveLimits(members=5))
     assert "too many members" in error.what
 
 

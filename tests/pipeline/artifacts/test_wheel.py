@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.artifacts.archive_limits import Limits
+from devpi_forkbuilder.pipeline.artifacts.archive_limits import ArchiveLimits
 from devpi_forkbuilder.pipeline.artifacts.wheel import agree, artefact_of, read_wheel
 from devpi_forkbuilder.pipeline.artifacts.zip_reader import chunks
 from tests.archives import METADATA, WHEEL, members_of, write_wheel, write_zip
@@ -306,7 +306,7 @@ def test_chunks__stops_at_the_size(tmp_path):
 
 
 def test_read_wheel__limits(tmp_path):
-    error = refused(write_wheel(tmp_path), limits=Limits(members=3, unpacked=100))
+    error = refused(write_wheel(tmp_path), limits=ArchiveLimits(members=3, unpacked=100))
     assert isinstance(error, LimitsError)
     assert "7 members, 3 are allowed" in error.what
     assert "100 are allowed" in error.what

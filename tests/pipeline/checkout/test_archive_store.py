@@ -12,8 +12,8 @@ import pytest
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, SourceError
-from devpi_forkbuilder.pipeline.builder import Workshop
-from devpi_forkbuilder.pipeline.checkout.archive_store import Kept, Sources, Tag
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
+from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part, keep
 from tests.pipeline.benches import Follower, order, workshop
 from tests.pipeline.watching import watch
@@ -34,19 +34,19 @@ ODD = {
 }
 
 
-def built(shop: Workshop, line: str, follower: Follower | None = None, **more: object) -> list[tuple[str, str]]:
+def built(shop: WheelBuilder, line: str, follower: Follower | None = None, **more: object) -> list[tuple[str, str]]:
     with shop.build(order(line, **more), follower or Follower()) as result:
         return [(artefact.filename, artefact.sha256) for artefact in result.artefacts]
 
 
-def forget(shop: Workshop, *repositories: Repository) -> None:
+def forget(shop: WheelBuilder, *repositories: Repository) -> None:
     """The repositories are gone, and so are this server's mirrors of them."""
     for repository in repositories:
         shutil.rmtree(repository.path)
     shutil.rmtree(shop.mirrors.root)
 
 
-def archive_of(shop: Workshop, line: str) -> Path:
+def archive_of(shop: WheelBuilder, line: str) -> Path:
     pin = Pin.parse(line)
     assert shop.sources is not None
     path = shop.sources.find(pin.url, pin.commit)
@@ -168,7 +168,7 @@ def test_archive__keeps_the_version_that_came_from_tags(
 
 
 def test_kept__is_written_and_read(tmp_path: Path) -> None:
-    kept = Kept(
+    kept = ArchivedSource(
         "t" * 40, "u" * 40, b"tree x\n\xff", "a/b", (Tag("refs/tags/v1", "c" * 40, b"tag"),), {"m": "d" * 40}, True
     )
     sources = Sources(tmp_path)
@@ -181,8 +181,8 @@ def test_kept__is_written_and_read(tmp_path: Path) -> None:
 NOTED = ("https://h/x", "c" * 40)
 
 
-def kept_of(subdirectory: str) -> Kept:
-    return Kept("t" * 40, "t" * 40, b"tree x", versions={subdirectory: "1"})
+def kept_of(subdirectory: str) -> ArchivedSource:
+    return ArchivedSource("t" * 40, "t" * 40, b"tree x", versions={subdirectory: "1"})
 
 
 class Interrupted(Sources):
@@ -190,7 +190,7 @@ class Interrupted(Sources):
 
     other: Thread | None = None
 
-    def read(self, url: str, commit: str) -> Kept | None:
+    def read(self, url: str, commit: str) -> ArchivedSource | None:
         known = super().read(url, commit)
         if self.other is None:
             self.other = Thread(target=Sources(self.root).write, args=(*NOTED, kept_of("b")))

@@ -11,7 +11,7 @@ import pytest
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, SourceError
 from devpi_forkbuilder.pipeline.checkout.checkout import LIMITS, Checkout, checkout
-from devpi_forkbuilder.pipeline.checkout.submodules import resolve
+from devpi_forkbuilder.pipeline.checkout.submodules import resolve_url
 from devpi_forkbuilder.pipeline.checkout.tree import TreeLimits, judge_links
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
@@ -351,7 +351,7 @@ def test_checkout__missing_commit_of_a_submodule(git_server: GitServer, reposito
     ],
 )
 def test_resolve__as_git_reads_it(parent: str, url: str, expected: str) -> None:
-    assert resolve(parent, url) == expected
+    assert resolve_url(parent, url) == expected
 
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"

@@ -10,7 +10,7 @@ from devpi_forkbuilder.pipeline.frontend.build_system import (
     LEGACY_BACKEND,
     BuildSystem,
     asks_for_nothing,
-    judge,
+    judge_build_system,
     read_build_system,
 )
 
@@ -35,7 +35,7 @@ IN_TREE = {"requires": [], "build-backend": "backend", "backend-path": ["."]}
     ],
 )
 def test_judge__valid(table, expected):
-    assert judge(table) == expected
+    assert judge_build_system(table) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_judge__valid(table, expected):
 )
 def test_judge__refused(table, said):
     with pytest.raises(BuildError) as caught:
-        judge(table)
+        judge_build_system(table)
     assert said in caught.value.what
     assert caught.value.reference == "build-system-invalid"
     assert caught.value.kind is Kind.BUILD
@@ -74,7 +74,7 @@ def test_judge__refused(table, said):
 
 def test_judge__all_faults_at_once():
     with pytest.raises(BuildError) as caught:
-        judge({"require": ["a"], "build-backend": 1, "backend-path": 2})
+        judge_build_system({"require": ["a"], "build-backend": 1, "backend-path": 2})
     for said in ("unknown key 'require' (did you mean 'requires'?)", "requires is missing", "is not a string"):
         assert said in caught.value.what
 

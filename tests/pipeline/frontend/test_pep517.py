@@ -18,9 +18,9 @@ from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline.frontend import hook_runner, pep517
 from devpi_forkbuilder.pipeline.frontend import requirements_env as supplies_module
-from devpi_forkbuilder.pipeline.frontend.build_env import Bench
-from devpi_forkbuilder.pipeline.frontend.pep517 import Wanted, build
-from devpi_forkbuilder.pipeline.frontend.requirements_env import Supplies, refused, supply
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildEnv
+from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, build
+from devpi_forkbuilder.pipeline.frontend.requirements_env import RequirementsEnv, refused_install, supply
 from devpi_forkbuilder.pipeline.process.command import Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
@@ -64,7 +64,7 @@ def wheel_member(folder: Path, member: str) -> object:
 
 def test_build__in_tree_back_end_needs_no_index(tmp_path):
     desk = bench(tmp_path)
-    left = build(desk, Wanted(project(tmp_path), index_url=NOWHERE))
+    left = build(desk, BuildOutputs(project(tmp_path), index_url=NOWHERE))
     assert [path.name for path in left.wheel.iterdir()] == ["demo-1.0-py3-none-any.whl"]
     assert left.held == ()
     assert left.sdist is None
@@ -75,7 +75,7 @@ def test_build__environment_is_a_short_list(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.invalid:1")
     monkeypatch.setenv("UV_INDEX_URL", NOWHERE)
     desk = bench(tmp_path, extra=(("EXTRA_FLAG", "on"),))
-    left = build(desk, Wanted(project(tmp_path)))
+    left = build(desk, BuildOutputs(project(tmp_path)))
     found = wheel_member(left.wheel, "environment.json")
     assert "hunter2" not in json.dumps(found)
     assert "UV_INDEX_URL" not in found
@@ -89,7 +89,7 @@ def test_build__environment_is_a_short_list(tmp_path, monkeypatch):
 def test_build__source_tree_gets_no_bytecode(tmp_path):
     desk = bench(tmp_path)
     source = project(tmp_path)
-    build(desk, Wanted(source))
+    build(desk, BuildOutputs(source))
     assert not list(source.rglob("*.pyc"))
 
 
@@ -108,7 +108,7 @@ def test_build__source_tree_gets_no_bytecode(tmp_path):
 def test_build__failures_of_the_project(tmp_path, more, reference, said):
     desk = bench(tmp_path)
     with pytest.raises(BuildError) as caught:
-        build(desk, Wanted(project(tmp_path, more), index_url=NOWHERE))
+        build(desk, BuildOutputs(project(tmp_path, more), index_url=NOWHERE))
     assert caught.value.reference == reference
     assert said in caught.value.what
     assert caught.value.next_step
@@ -122,7 +122,7 @@ def test_build__hook_output_goes_to_the_log_not_into_the_answer(tmp_path):
         "    return []"
     )
     desk = bench(tmp_path)
-    build(desk, Wanted(project(tmp_path, more)))
+    build(desk, BuildOutputs(project(tmp_path, more)))
     for said in ("from python", "from a child", "from the descriptor"):
         assert said in desk.watch.log.text
 
@@ -134,7 +134,7 @@ def test_build__back_end_from_elsewhere_than_backend_path(tmp_path):
         '[build-system]\nrequires = []\nbuild-backend = "json"\nbackend-path = ["."]\n'
     )
     with pytest.raises(BuildError) as caught:
-        build(desk, Wanted(source))
+        build(desk, BuildOutputs(source))
     assert caught.value.reference == "hook-failed"
     assert "is not in backend-path" in desk.watch.log.text
 
@@ -143,7 +143,7 @@ def test_build__silence_and_time(tmp_path):
     more = "import threading\ndef before_wheel(): threading.Event().wait()"
     desk = bench(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
     with pytest.raises(LimitsError) as caught:
-        build(desk, Wanted(project(tmp_path, more)))
+        build(desk, BuildOutputs(project(tmp_path, more)))
     assert caught.value.reference == "silence"
 
 
@@ -163,14 +163,14 @@ def test_build__time_spent_is_time_gone(tmp_path):
     desk = bench(tmp_path, limits=BuildLimits(timeout=10), clock=clock)
     clock.now += 11
     with pytest.raises(LimitsError) as caught:
-        build(desk, Wanted(project(tmp_path)))
+        build(desk, BuildOutputs(project(tmp_path)))
     assert caught.value.reference == "timeout"
 
 
 def test_build__failing_sdist_leaves_the_wheel(tmp_path):
     more = "def before_wheel(): pass\ndef build_sdist(d, c=None): raise SystemExit('no sources to give')"
     desk = bench(tmp_path)
-    left = build(desk, Wanted(project(tmp_path, more), sdist=True))
+    left = build(desk, BuildOutputs(project(tmp_path, more), sdist=True))
     assert left.sdist is None
     assert list(left.wheel.glob("*.whl"))
     assert any(line.startswith("no source distribution: ") for line in desk.watch.log.said)
@@ -184,7 +184,7 @@ def test_build__sdist_comes_from_an_untouched_copy(tmp_path):
         "    return 'demo-1.0.tar.gz'"
     )
     desk = bench(tmp_path)
-    left = build(desk, Wanted(project(tmp_path, more), sdist=True))
+    left = build(desk, BuildOutputs(project(tmp_path, more), sdist=True))
     assert (left.sdist / "demo-1.0.tar.gz").read_text() == "False"
 
 
@@ -194,7 +194,7 @@ def test_build__a_hook_cannot_trap_the_output_folder(tmp_path):
     trap = f"os.symlink({str(target)!r}, '../out')"
     more = f"def before_wheel(): pass\ndef get_requires_for_build_wheel(c): {trap}; return []"
     desk = bench(tmp_path)
-    left = build(desk, Wanted(project(tmp_path, more)))
+    left = build(desk, BuildOutputs(project(tmp_path, more)))
     assert not list(target.iterdir())
     assert not left.wheel.is_symlink()
     assert list(left.wheel.glob("*.whl"))
@@ -204,7 +204,7 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     desk = bench(tmp_path)
     with pytest.raises(InfrastructureError) as caught:
-        supply(desk, Supplies(("setuptools",), index_url=NOWHERE))
+        supply(desk, RequirementsEnv(("setuptools",), index_url=NOWHERE))
     assert caught.value.reference == "index-unreachable"
     assert caught.value.retryable
     assert len([line for line in desk.watch.log.said if line.startswith("trying again")]) == 2
@@ -226,7 +226,7 @@ def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, w
         return health
 
     with pytest.raises(ForkbuilderError) as caught:
-        supply(desk, Supplies((wanted,), ("helper<9",), index_url=local_index(tmp_path), health=ask))
+        supply(desk, RequirementsEnv((wanted,), ("helper<9",), index_url=local_index(tmp_path), health=ask))
     assert type(caught.value) is error
     assert caught.value.retryable  # a release may come, and no index is broken for good
     assert health.fault in caught.value.what
@@ -276,13 +276,13 @@ def sdist_in(page: Path, code: str) -> None:
 
 def test_supply__lists_what_the_environment_holds(tmp_path):
     desk = bench(tmp_path)
-    assert supply(desk, Supplies(("helper",), index_url=local_index(tmp_path))) == ("helper==1.0",)
+    assert supply(desk, RequirementsEnv(("helper",), index_url=local_index(tmp_path))) == ("helper==1.0",)
 
 
 def test_supply__unmet(tmp_path):
     desk = bench(tmp_path)
     with pytest.raises(BuildError) as caught:
-        supply(desk, Supplies(("helper>=2",), index_url=local_index(tmp_path)))
+        supply(desk, RequirementsEnv(("helper>=2",), index_url=local_index(tmp_path)))
     assert caught.value.reference == "requirements-unresolvable"
     assert "helper>=2" in caught.value.what
 
@@ -294,7 +294,7 @@ def test_supply__code_of_requirements_runs_only_where_the_projects_may_use_the_n
     sdist_in(tmp_path / "index" / "sourceonly", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
     desk = bench(tmp_path, network=network)
     with pytest.raises(BuildError) as caught:
-        supply(desk, Supplies(("sourceonly",), index_url=index))
+        supply(desk, RequirementsEnv(("sourceonly",), index_url=index))
     assert caught.value.reference == "requirements-unresolvable"
     assert ("fork_build_network" in caught.value.message) is not network
     assert marker.exists() is network
@@ -303,13 +303,13 @@ def test_supply__code_of_requirements_runs_only_where_the_projects_may_use_the_n
 def test_supply__constraints_hold(tmp_path):
     desk = bench(tmp_path)
     with pytest.raises(BuildError) as caught:
-        supply(desk, Supplies(("helper",), constraints=("helper<1",), index_url=local_index(tmp_path)))
+        supply(desk, RequirementsEnv(("helper",), constraints=("helper<1",), index_url=local_index(tmp_path)))
     assert caught.value.reference == "requirements-unresolvable"
 
 
 def test_supply__cache_and_environment_share_no_file(tmp_path):
     desk = bench(tmp_path)
-    supply(desk, Supplies(("helper",), index_url=local_index(tmp_path)))
+    supply(desk, RequirementsEnv(("helper",), index_url=local_index(tmp_path)))
     (installed,) = desk.folder.environment.rglob("helper.py")
     assert installed.stat().st_nlink == 1
 
@@ -324,14 +324,14 @@ def test_build__what_the_hook_asks_for_is_there_in_an_environment_made_anew(tmp_
         "    assert not (Path(sys.prefix) / 'left-by-the-hook').exists()"
     )
     desk = bench(tmp_path)
-    left = build(desk, Wanted(project(tmp_path, more), index_url=local_index(tmp_path)))
+    left = build(desk, BuildOutputs(project(tmp_path, more), index_url=local_index(tmp_path)))
     assert left.held == ("helper==1.0",)
 
 
 def test_build__what_the_hook_asks_for_and_is_there_already_is_not_installed_twice(tmp_path):
     more = "def get_requires_for_build_wheel(c): return ['helper>=1']\ndef before_wheel(): import helper"
     desk = bench(tmp_path)
-    build(desk, Wanted(project(tmp_path, more, requires='"helper"'), index_url=local_index(tmp_path)))
+    build(desk, BuildOutputs(project(tmp_path, more, requires='"helper"'), index_url=local_index(tmp_path)))
     assert desk.watch.log.text.count("+ helper==1.0") == 1
 
 
@@ -347,7 +347,7 @@ def test_build__what_the_hook_asks_for_and_is_there_already_is_not_installed_twi
     ],
 )
 def test_refused(line, yes):
-    assert refused([line]) == ([line] if yes else [])
+    assert refused_install([line]) == ([line] if yes else [])
 
 
 def test_hook__runs_on_every_interpreter_from_3_6():
@@ -361,7 +361,7 @@ def test_build__usual_back_ends(tmp_path, case):
     desk = bench(tmp_path)
     source = desk.folder.source
     shutil.copytree(FORKS / case, source, dirs_exist_ok=True)
-    left = build(desk, Wanted(source, sdist=True))
+    left = build(desk, BuildOutputs(source, sdist=True))
     assert len(list(left.wheel.glob("*.whl"))) == 1
     assert len(list(left.sdist.glob("*.tar.gz"))) == 1
     assert left.held
@@ -371,7 +371,7 @@ def test_build__usual_back_ends(tmp_path, case):
 def test_build__requirement_without_a_wheel_is_built_in_the_box(tmp_path):
     more = "def get_requires_for_build_wheel(c): return ['docopt']\ndef before_wheel(): import docopt"
     desk = bench(tmp_path, network=True)
-    left = build(desk, Wanted(project(tmp_path, more)))
+    left = build(desk, BuildOutputs(project(tmp_path, more)))
     assert [pair for pair in left.held if pair.startswith("docopt==")]
 
 
@@ -380,7 +380,7 @@ def test_build__constrained_old_setuptools(tmp_path):
     desk = bench(tmp_path)
     source = desk.folder.source
     (source / "setup.py").write_text("from setuptools import setup\nsetup(name='old', version='1.0', py_modules=[])\n")
-    left = build(desk, Wanted(source, constraints=("setuptools<58",)))
+    left = build(desk, BuildOutputs(source, constraints=("setuptools<58",)))
     assert [pair for pair in left.held if pair.startswith("setuptools==57.")]
     assert [pair for pair in left.held if pair.startswith("wheel==")]
     assert sys.version_info[:2] == tuple(map(int, desk.interpreter.version.split(".")[:2]))
@@ -409,11 +409,11 @@ def test_supply__each_try_has_a_fresh_environment(tmp_path, monkeypatch):
 
     def installed(arguments, label, more=None):
         if arguments[0] != "pip":
-            return Bench.supply(desk, arguments, label, more)
+            return BuildEnv.supply(desk, arguments, label, more)
         seen.append(left.exists())
         left.touch()
         return Finished(1 if len(seen) < 3 else 0, 0.0, b"", b"")
 
     monkeypatch.setattr(desk, "supply", installed)
-    supply(desk, Supplies(("demo",), index_url=NOWHERE))
+    supply(desk, RequirementsEnv(("demo",), index_url=NOWHERE))
     assert seen == [False, False, False]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
-from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository
@@ -35,13 +35,13 @@ def log() -> Lines:
 def into(tmp_path: Path, home: Path, log: Lines) -> Path:
     folder = tmp_path / "into"
     folder.mkdir()
-    done = Git(home, os.environ).local(folder, "init", "-q", "--bare", "--template=", watch=Watch(log, never))
+    done = Git(home, os.environ).local(folder, "init", "-q", "--bare", "--template=", watch=TransferWatch(log, never))
     assert done.returncode == 0
     return folder
 
 
 def fetch(git: Git, into: Path, url: str, what: str, log: Lines) -> tuple[int, tuple[int, ...]]:
-    transfer = git.network(into, url, "fetch", "--depth=1", "--", url, what, watch=Watch(log, never))
+    transfer = git.network(into, url, "fetch", "--depth=1", "--", url, what, watch=TransferWatch(log, never))
     return transfer.finished.returncode, transfer.statuses
 
 
@@ -70,7 +70,7 @@ def test_network__credentials_reach_the_host_and_nothing_else(
 ) -> None:
     git_server.require_login(fork.name, "builder", PASSWORD)
     store = credentials(tmp_path, git_server.url)
-    git = Git(home, os.environ, access=Access(credentials_file=store))
+    git = Git(home, os.environ, access=CredentialFiles(credentials_file=store))
     code, statuses = fetch(git, into, git_server.repository_url(fork.name), fork.commit, log)
     assert (code, statuses[0], set(statuses[1:])) == (0, 401, {200})
     assert PASSWORD not in log.text
@@ -88,7 +88,7 @@ def test_network__credentials_are_in_no_argument(
     (programs / "git").write_text(f'#!/bin/sh\nps -eo args >> "{tmp_path}/seen"\nexec {real} "$@"\n')
     (programs / "git").chmod(0o755)
     base = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-    git = Git(home, base, access=Access(credentials_file=credentials(tmp_path, git_server.url)))
+    git = Git(home, base, access=CredentialFiles(credentials_file=credentials(tmp_path, git_server.url)))
     assert fetch(git, into, git_server.repository_url(fork.name), fork.commit, log)[0] == 0
     seen = (tmp_path / "seen").read_text()
     assert "fetch" in seen
@@ -101,7 +101,7 @@ def test_network__refused_credentials_stay_in_the_file(
     git_server.require_login(fork.name, "builder", "another")
     store = credentials(tmp_path, git_server.url)
     before = store.read_bytes(), store.stat().st_mtime_ns
-    git = Git(home, os.environ, access=Access(credentials_file=store))
+    git = Git(home, os.environ, access=CredentialFiles(credentials_file=store))
     code, statuses = fetch(git, into, git_server.repository_url(fork.name), fork.commit, log)
     assert (code, statuses[-1]) == (128, 401)
     assert (store.read_bytes(), store.stat().st_mtime_ns) == before
@@ -111,7 +111,9 @@ def test_network__credentials_are_for_their_host_only(
     git_server: GitServer, fork: Repository, home: Path, into: Path, tmp_path: Path, log: Lines
 ) -> None:
     git_server.require_login(fork.name, "builder", PASSWORD)
-    git = Git(home, os.environ, access=Access(credentials_file=credentials(tmp_path, "http://elsewhere.example")))
+    git = Git(
+        home, os.environ, access=CredentialFiles(credentials_file=credentials(tmp_path, "http://elsewhere.example"))
+    )
     assert fetch(git, into, git_server.repository_url(fork.name), fork.commit, log)[1] == (401,)
 
 
@@ -149,14 +151,14 @@ def test_network__other_urls_never_reach_git(home: Path, into: Path, tmp_path: P
 
 def test_network__only_the_transport_of_the_url(fork: Repository, home: Path, into: Path, log: Lines) -> None:
     transfer = Git(home, os.environ).network(
-        into, "https://example.invalid/x", "fetch", "--", fork.file_url, "main", watch=Watch(log, never)
+        into, "https://example.invalid/x", "fetch", "--", fork.file_url, "main", watch=TransferWatch(log, never)
     )
     assert transfer.finished.returncode != 0
     assert "transport 'file' not allowed" in log.text
 
 
 def test_local__no_transport_at_all(fork: Repository, home: Path, into: Path, log: Lines) -> None:
-    done = Git(home, os.environ).local(into, "fetch", "--", fork.file_url, "main", watch=Watch(log, never))
+    done = Git(home, os.environ).local(into, "fetch", "--", fork.file_url, "main", watch=TransferWatch(log, never))
     assert done.returncode != 0
 
 
@@ -167,7 +169,7 @@ def test_local__configuration_of_others_is_not_read(
     (home / ".gitconfig").write_text("[user]\n\tname = canary\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'user.name=canary'")
-    done = Git(home, os.environ).local(into, "config", "--list", watch=Watch(log, never))
+    done = Git(home, os.environ).local(into, "config", "--list", watch=TransferWatch(log, never))
     assert b"canary" not in done.stdout
     assert b"core.hookspath=/dev/null" in done.stdout
 
@@ -181,7 +183,7 @@ def test_network__ssh_command_is_ours(tmp_path: Path, home: Path, into: Path, lo
     key.touch(0o600)
     hosts.touch(0o644)
     base = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "SSH_AUTH_SOCK": "/tmp/agent"}
-    git = Git(home, base, access=Access(ssh_key=key, known_hosts=hosts))
+    git = Git(home, base, access=CredentialFiles(ssh_key=key, known_hosts=hosts))
     assert fetch(git, into, "ssh://git@host.example/org/name.git", "main", log)[0] != 0
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert f'-oIdentityFile="{key}"' in arguments

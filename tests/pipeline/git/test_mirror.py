@@ -15,8 +15,8 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline.git import bare_repo as repository_module
 from devpi_forkbuilder.pipeline.git import fetch_errors
 from devpi_forkbuilder.pipeline.git.bare_repo import UNFINISHED
-from devpi_forkbuilder.pipeline.git.client import Git, Watch
-from devpi_forkbuilder.pipeline.git.credential_files import Access
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.gitserver import BadServer, GitServer
@@ -278,7 +278,7 @@ def test_fetch__login(
     store = tmp_path / "credentials"
     store.touch(0o600)
     store.write_text(git_server.url.replace("://", f"://builder:{password}@") if password else "")
-    access = Access(credentials_file=store)
+    access = CredentialFiles(credentials_file=store)
     mirrors = Mirrors(tmp_path / "mirrors", Git(tmp_path / "home", os.environ, access=access))
     url = git_server.repository_url(fork.name)
     if good:
@@ -383,7 +383,7 @@ def test_fetch__many_threads_fetch_once(git_server: GitServer, fork: Repository,
 
 def test_opened__held_against_other_processes(fork: Repository, mirrors: Mirrors, log: Lines) -> None:
     url = fork.file_url
-    with mirrors.opened(url, fork.commit, Watch(log, never)) as mirror:
+    with mirrors.opened(url, fork.commit, TransferWatch(log, never)) as mirror:
         lock = mirror.folder.with_suffix(".lock")
         tried = subprocess.run(["flock", "--nonblock", str(lock), "true"], check=False)
         assert tried.returncode == 1
@@ -391,7 +391,7 @@ def test_opened__held_against_other_processes(fork: Repository, mirrors: Mirrors
 
 
 def test_opened__lock_of_a_killed_process_is_free(fork: Repository, mirrors: Mirrors, log: Lines) -> None:
-    with mirrors.opened(fork.file_url, fork.commit, Watch(log, never)) as mirror:
+    with mirrors.opened(fork.file_url, fork.commit, TransferWatch(log, never)) as mirror:
         lock = mirror.folder.with_suffix(".lock")
     command = ["flock", str(lock), "sh", "-c", "echo held; exec sleep 60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as holder:

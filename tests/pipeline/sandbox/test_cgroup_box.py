@@ -24,8 +24,16 @@ from devpi_forkbuilder.pipeline.sandbox.cgroup_box import (
     bounded,
     grouped,
 )
-from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import Mount, Place, Survey, mounts, own_groups, prepare, survey
-from devpi_forkbuilder.pipeline.sandbox.rlimits import MEBIBYTE, Limits
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import (
+    CgroupPlace,
+    Mount,
+    Survey,
+    mounts,
+    own_groups,
+    prepare,
+    survey,
+)
+from devpi_forkbuilder.pipeline.sandbox.rlimits import MEBIBYTE, ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.rooms import PYTHON, READY, Doorbell, OpenRoom, Room, room
 from tests.pipeline.watching import Lines, never
@@ -88,14 +96,14 @@ def tree(tmp_path: Path) -> Tree:
 
 def test_survey__container_with_a_tree_of_its_own(tree: Tree) -> None:
     tree.group("", pids="1\n7\n")
-    assert tree.survey("/") == Survey((Place(tree.top, 2, ("memory", "pids"), crowded=True),))
+    assert tree.survey("/") == Survey((CgroupPlace(tree.top, 2, ("memory", "pids"), crowded=True),))
     assert tree.survey("/docker/ab", root="/docker/ab").places[0].folder == tree.top
 
 
 def test_survey__root_of_a_machine_without_a_manager(tree: Tree) -> None:
     (tree.top / "cgroup.type").unlink()
     tree.group("", pids="1\n7\n", root=True)
-    assert tree.survey("/").places == (Place(tree.top, 2, ("memory", "pids")),)
+    assert tree.survey("/").places == (CgroupPlace(tree.top, 2, ("memory", "pids")),)
 
 
 def test_survey__group_of_a_service_that_was_not_handed_over(tree: Tree) -> None:
@@ -115,7 +123,7 @@ def delegate(folder: Path) -> None:
 def test_survey__delegated_group(tree: Tree) -> None:
     folder = tree.group("system.slice/devpi.service", pids="7\n")
     delegate(folder)
-    place = Place(folder, 2, ("memory", "pids"), crowded=True)
+    place = CgroupPlace(folder, 2, ("memory", "pids"), crowded=True)
     assert tree.survey("/system.slice/devpi.service").places == (place,)
 
 
@@ -124,18 +132,18 @@ def test_survey__below_a_delegated_group(tree: Tree) -> None:
     folder = tree.group("system.slice/devpi.service")
     delegate(folder)
     tree.group("system.slice/devpi.service/main", pids="7\n")
-    assert tree.survey("/system.slice/devpi.service/main").places == (Place(folder, 2, ("memory", "pids")),)
+    assert tree.survey("/system.slice/devpi.service/main").places == (CgroupPlace(folder, 2, ("memory", "pids")),)
 
 
 def test_survey__group_that_the_server_has_moved_to(tree: Tree) -> None:
     tree.group(cgroup_survey.LEAF, pids="7\n")
-    assert tree.survey(f"/{cgroup_survey.LEAF}").places == (Place(tree.top, 2, ("memory", "pids")),)
+    assert tree.survey(f"/{cgroup_survey.LEAF}").places == (CgroupPlace(tree.top, 2, ("memory", "pids")),)
 
 
 def test_survey__controllers_that_are_elsewhere(tree: Tree) -> None:
     tree.group("", controllers="hugetlb")
     found = tree.survey("/")
-    assert found.places == (Place(tree.top, 2, ()),)
+    assert found.places == (CgroupPlace(tree.top, 2, ()),)
     assert "memory and pids" in found.reason
 
 
@@ -152,7 +160,7 @@ def test_prepare__moves_the_server_away_and_enables(tree: Tree) -> None:
     folder = tree.group("", pids="7\n")
     # Files made up keep the last process written, and still list it here: what the kernel would make of it is below.
     ready = prepare(tree.survey("/").places[0])
-    assert ready == Place(folder, 2, ("memory", "pids"))
+    assert ready == CgroupPlace(folder, 2, ("memory", "pids"))
     assert (folder / cgroup_survey.LEAF / "cgroup.procs").read_text() == "7"
     assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids"
 
@@ -162,13 +170,13 @@ def test_prepare__refused_by_the_kernel(tree: Tree) -> None:
     (tree.top / "cgroup.subtree_control").unlink()
     (tree.top / "cgroup.subtree_control").mkdir()
     assert prepare(place) is None
-    assert grouped(NoSandbox, Limits(), [place]) is None
+    assert grouped(NoSandbox, ResourceLimits(), [place]) is None
 
 
 # Groups of the real kernel
 
 
-def real_places(name: str) -> Iterator[Place]:
+def real_places(name: str) -> Iterator[CgroupPlace]:
     """Folders of our own in each hierarchy that can bound something here, whatever group the tests are in."""
     for mount in mounts(cgroup_survey.MOUNTS.read_text()):
         folder = mount.point / name
@@ -183,7 +191,7 @@ def real_places(name: str) -> Iterator[Place]:
         if mount.version == 1 and not controllers:
             folder.rmdir()
             continue
-        if ready := prepare(Place(folder, mount.version, controllers)):
+        if ready := prepare(CgroupPlace(folder, mount.version, controllers)):
             yield ready
 
 
@@ -217,7 +225,7 @@ while True:
 class Grouped:
     """A room with groups besides."""
 
-    def __init__(self, room: Room, groups: Groups, limits: Limits) -> None:
+    def __init__(self, room: Room, groups: Groups, limits: ResourceLimits) -> None:
         self.room, self.limits, self.groups = room, limits, groups
 
     def open(self) -> OpenRoom:
@@ -226,7 +234,7 @@ class Grouped:
         assert sandbox is not None
         return OpenRoom(self.room, sandbox.box(work), work)
 
-    def _tier(self, limits: Limits) -> Sandbox:
+    def _tier(self, limits: ResourceLimits) -> Sandbox:
         self.room.limits = limits
         return self.room.sandbox
 
@@ -249,7 +257,7 @@ def members(groups: Groups) -> list[str]:
 
 def test_group__many_processes_below_each_bound_are_ended_together(privileged: Room, groups: Groups) -> None:
     """None of them is large; 40 of 20 MiB are, against 200 MiB."""
-    box = Grouped(privileged, groups, Limits(total_memory=200 * MEBIBYTE)).open()
+    box = Grouped(privileged, groups, ResourceLimits(total_memory=200 * MEBIBYTE)).open()
     try:
         with pytest.raises(LimitsError, match="200 MiB of memory in all") as caught:
             box.python(MANY, "20", "40")
@@ -260,7 +268,7 @@ def test_group__many_processes_below_each_bound_are_ended_together(privileged: R
 
 
 def test_group__a_bound_that_is_kept_harms_nobody(privileged: Room, groups: Groups) -> None:
-    box = Grouped(privileged, groups, Limits(total_memory=200 * MEBIBYTE)).open()
+    box = Grouped(privileged, groups, ResourceLimits(total_memory=200 * MEBIBYTE)).open()
     try:
         assert box.shell("echo fine") == (0, "fine\n")
         assert box.shell("echo again; exit 3") == (3, "again\n")
@@ -284,7 +292,7 @@ sys.exit(int(sys.argv[1]))
 
 
 def test_group__fork_bomb_has_the_kind_limits(privileged: Room, groups: Groups) -> None:
-    box = Grouped(privileged, groups, Limits(processes=40)).open()
+    box = Grouped(privileged, groups, ResourceLimits(processes=40)).open()
     try:
         with pytest.raises(LimitsError, match="refused more than 40 processes") as caught:
             box.python(BOMB, "1")
@@ -299,7 +307,7 @@ def test_group__fork_bomb_has_the_kind_limits(privileged: Room, groups: Groups) 
 
 def test_group__memory_of_what_a_daemon_keeps_counts(groups: Groups) -> None:
     """Nobody leaves a group: neither by a session of its own nor by outliving its parent."""
-    group = groups.new(Limits(total_memory=100 * MEBIBYTE))
+    group = groups.new(ResourceLimits(total_memory=100 * MEBIBYTE))
     script = "import os, sys, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n"
     script += "  kept = bytearray(os.urandom(4096)) * (200 << 8)\n  time.sleep(60)\n os._exit(0)\ntime.sleep(60)\n"
     try:
@@ -315,7 +323,7 @@ def command(*argv: str) -> Command:
 
 
 def test_group__end_kills_what_ignores_and_hides(groups: Groups) -> None:
-    group = groups.new(Limits())
+    group = groups.new(ResourceLimits())
     script = f"""
         import os, signal
         for number in range(5):
@@ -340,7 +348,7 @@ def test_group__end_kills_what_ignores_and_hides(groups: Groups) -> None:
 
 def test_group__that_is_gone_starts_nothing(groups: Groups) -> None:
     """Without its bounds a command is not run."""
-    group = groups.new(Limits())
+    group = groups.new(ResourceLimits())
     wrapped = group.wrap(command("/bin/echo", "ran"))
     group.end()
     log = Lines()
@@ -350,7 +358,7 @@ def test_group__that_is_gone_starts_nothing(groups: Groups) -> None:
 
 def test_groups__place_that_vanished(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError) as caught:
-        Groups((Place(tmp_path / "gone", 2, ("memory",)),)).new(Limits())
+        Groups((CgroupPlace(tmp_path / "gone", 2, ("memory",)),)).new(ResourceLimits())
     assert caught.value.reference == "no-cgroup"
 
 
@@ -359,7 +367,7 @@ def test_groups__sweep_leaves_those_of_living_servers(tmp_path: Path) -> None:
     other = tmp_path / "of-somebody-else"
     for folder in (mine, dead, other):
         folder.mkdir()
-    Groups((Place(tmp_path, 2, ("memory",)),)).sweep()
+    Groups((CgroupPlace(tmp_path, 2, ("memory",)),)).sweep()
     assert sorted(tmp_path.iterdir()) == sorted([mine, other])
 
 
@@ -367,7 +375,7 @@ def test_group__files_of_version_2(tmp_path: Path) -> None:
     """What is written where; the kernel of this machine may have version 1 only."""
     place = tmp_path / "place"
     place.mkdir()
-    group = Groups((Place(place, 2, ("memory", "pids")),)).new(Limits(total_memory=7, processes=5))
+    group = Groups((CgroupPlace(place, 2, ("memory", "pids")),)).new(ResourceLimits(total_memory=7, processes=5))
     (folder,) = group.folders
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"memory.max": "7", "pids.max": "5"}
     (folder / "memory.events").write_text("low 0\noom 3\noom_kill 0\n")
@@ -380,19 +388,19 @@ def test_group__files_of_version_2(tmp_path: Path) -> None:
 
 def test_bounded__only_with_groups(groups: Groups) -> None:
     assert bounded(NoSandbox()) == ()
-    assert bounded(GroupedSandbox(NoSandbox(), groups, Limits())) == ("memory", "pids")
-    assert GroupedSandbox(NoSandbox(), groups, Limits()).name == "none"
+    assert bounded(GroupedSandbox(NoSandbox(), groups, ResourceLimits())) == ("memory", "pids")
+    assert GroupedSandbox(NoSandbox(), groups, ResourceLimits()).name == "none"
 
 
 def test_grouped__a_user_has_twice_the_processes_of_a_build(groups: Groups) -> None:
     """Or the dead of other builds, whom nobody has waited for yet, would count."""
-    made: list[Limits] = []
+    made: list[ResourceLimits] = []
 
-    def find(limits: Limits) -> Sandbox:
+    def find(limits: ResourceLimits) -> Sandbox:
         made.append(limits)
         return NoSandbox(limits)
 
-    sandbox = grouped(find, Limits(processes=20), groups.places)
+    sandbox = grouped(find, ResourceLimits(processes=20), groups.places)
     assert sandbox is not None
     assert (made[0].processes, sandbox.limits.processes) == (40, 20)
 
@@ -400,14 +408,14 @@ def test_grouped__a_user_has_twice_the_processes_of_a_build(groups: Groups) -> N
 def test_choose__has_groups_where_they_can_be_made(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "survey", lambda: Survey(groups.places))
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
-        assert bounded(probe.choose("none", scratch=Path(scratch))) == ("memory", "pids")
+        assert bounded(probe.choose_tier("none", scratch=Path(scratch))) == ("memory", "pids")
 
 
 def test_choose__groups_that_do_not_work_are_no_reason_not_to_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as a folder that takes everything and is no control group."""
-    monkeypatch.setattr(probe, "survey", lambda: Survey((Place(tmp_path, 1, ("pids",)),)))
-    sandbox = probe.choose("none", scratch=tmp_path)
+    monkeypatch.setattr(probe, "survey", lambda: Survey((CgroupPlace(tmp_path, 1, ("pids",)),)))
+    sandbox = probe.choose_tier("none", scratch=tmp_path)
     assert (sandbox.name, bounded(sandbox)) == ("none", ())
     assert "control groups do not work here" in caplog.text

@@ -20,7 +20,7 @@ import pytest
 
 from devpi_forkbuilder.errors import LimitsError
 from devpi_forkbuilder.pipeline.sandbox import reaper
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from tests.pipeline.rooms import READY, Room, room
 
 __all__ = ["room"]
@@ -420,7 +420,7 @@ def _landlock() -> int:
 
 class TestLimits:
     def test_box__processes_are_bounded(self, room: Room) -> None:
-        room.limits = Limits(processes=40)
+        room.limits = ResourceLimits(processes=40)
         script = """
             import os, signal
             count = 0
@@ -444,26 +444,26 @@ class TestLimits:
             assert CANARY not in cmdlines()
 
     def test_box__memory_is_bounded(self, room: Room) -> None:
-        room.limits = Limits(memory=512 * 1024 * 1024)
+        room.limits = ResourceLimits(memory=512 * 1024 * 1024)
         with room.box() as box:
             _, text = box.python(python("attempt('memory', lambda: len(bytearray(1 << 30)))"))
         assert text == "memory MemoryError\n"
 
     def test_box__file_size_is_bounded(self, room: Room) -> None:
-        room.limits = Limits(file_size=1_000_000)
+        room.limits = ResourceLimits(file_size=1_000_000)
         with room.box() as box:
             status, _ = box.shell("head -c 3000000 /dev/zero > big")
             assert status != 0
             assert (box.work / "big").stat().st_size == 1_000_000
 
     def test_box__processor_time_is_bounded(self, room: Room) -> None:
-        room.limits = Limits(cpu=1)
+        room.limits = ResourceLimits(cpu=1)
         with room.box() as box:
             status, _ = box.shell("while :; do :; done")
         assert status != 0
 
     def test_box__no_core_files_and_few_open_files(self, room: Room) -> None:
-        room.limits = Limits(open_files=64)
+        room.limits = ResourceLimits(open_files=64)
         with room.box() as box:
             status, text = box.shell("ulimit -c; ulimit -n; ulimit -n 100")
         assert text.startswith("0\n64\n")
@@ -472,7 +472,7 @@ class TestLimits:
     def test_box__private_tmp_is_sized(self, room: Room) -> None:
         if not room.name.startswith("bwrap"):
             pytest.skip("the tier has no /tmp")
-        room.limits = Limits(tmp=1_000_000)
+        room.limits = ResourceLimits(tmp=1_000_000)
         with room.box() as box:
             _, text = box.shell("head -c 3000000 /dev/zero > /tmp/big; wc -c < /tmp/big; touch /dev/shm/x")
         assert int(text.split()[-1]) <= 1_048_576

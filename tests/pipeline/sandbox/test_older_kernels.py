@@ -11,7 +11,7 @@ import pytest
 from devpi_forkbuilder.pipeline.protocols import Sandbox
 from devpi_forkbuilder.pipeline.sandbox import launcher, tier_landlock
 from devpi_forkbuilder.pipeline.sandbox.launcher_plan import Launcher
-from devpi_forkbuilder.pipeline.sandbox.rlimits import Limits
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
 from tests.pipeline.rooms import ROOT, OpenRoom, Room, room
@@ -50,7 +50,7 @@ def uid_box(request: pytest.FixtureRequest, tmp_path: Path, room: Room) -> Itera
         "no scopes": (SCOPES, "TCP_SINCE, SCOPES_SINCE = 4, 99"),
     }
     script = older(tmp_path, *changes[request.param])
-    yield from inside(room, UidSandbox(Limits(), room.folder, Launcher(script=script)))
+    yield from inside(room, UidSandbox(ResourceLimits(), room.folder, Launcher(script=script)))
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
@@ -83,7 +83,7 @@ class TestUid:
 class TestLandlock:
     def test_box__nothing_runs_without_landlock(self, room: Room) -> None:
         script = older(room.folder / "old", NUMBERS, NUMBERS.replace("444", "9999"))
-        for box in inside(room, LandlockSandbox(Limits(), launcher_for(room, script))):
+        for box in inside(room, LandlockSandbox(ResourceLimits(), launcher_for(room, script))):
             status, text = box.shell("echo ran")
             assert status == launcher.WALL_MISSING
             assert text == "launcher: Landlock version 3 is needed, this kernel has none\n"
@@ -93,7 +93,7 @@ class TestLandlock:
         script = older(room.folder / "old", SCOPES, "TCP_SINCE, SCOPES_SINCE = 4, 99")
         token = f"daemon-of-old-landlock-{os.getpid()}"
         daemon = DAEMON.replace("arguments, {}", "arguments, os.environ")
-        for box in inside(room, LandlockSandbox(Limits(), launcher_for(room, script))):
+        for box in inside(room, LandlockSandbox(ResourceLimits(), launcher_for(room, script))):
             assert box.python(daemon, token, "")[0] == 0
             assert token in cmdlines()
             box.box.end()

