@@ -114,7 +114,7 @@ class ServiceThread:
 
 def resume(context: Context, keys: Iterable[OrderKey]) -> None:
     """Ask for the orders of `keys` that are still pinned and not built."""
-    context.lookup.offer()  # interpreters are asked what they are before a request has to wait for that
+    context.lookup.server_targets()  # interpreters are asked what they are before a request has to wait for that
     with context.keyfs.read_transaction():
         for key in keys:
             user, index = key.index.split("/")
@@ -128,10 +128,10 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     with suppress(OSError):  # the records say so, and do without
         options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
-    lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
+    lookup = Lookup(xom, own_url(xom.config.args), builder.server_targets)
     service = ForkService(
         builder=builder,
-        publisher=Releases(xom, builder.offer, lookup.needs),
+        publisher=Releases(xom, builder.server_targets, lookup.needs),
         records=Records(options.folder / "records.sqlite"),
         logs=options.folder / "logs",
         open_log=BuildLog,
@@ -144,7 +144,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     context = _context(xom, options, service, lookup, *probes)
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
     if isinstance(builder, (WheelBuilder, LateBuilder)):
-        context = replace(context, passes=builder.passes)
+        context = replace(context, index_tokens=builder.index_tokens)
     return context, service
 
 
@@ -167,13 +167,13 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     """The same for a replica: its service builds nothing and talks to the primary."""
     primary, clock = PrimaryServer(xom), SystemClock()
     breaker = Breaker(clock)
-    arrivals = Replication(xom)
-    service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
+    replication = Replication(xom)
+    service = RemoteService(primary=primary, store=replication, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
     guard = ReplicaGuard(xom, primary)
     guard.install()
     context = _context(xom, options, service, lookup, guard.check)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
+    return replace(context, forward=primary, breaker=breaker, fetch=replication.fetch, guard=guard), service
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
@@ -208,7 +208,7 @@ def seats_of(args: Any) -> int:
 
 
 def _tell(access: CredentialFiles) -> None:
-    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
+    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be fixed meanwhile."""
     try:
         access.check()
         for number in access.odd_lines():
@@ -232,13 +232,13 @@ def close_folders(folder: Path) -> None:
         log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
-def _tidy(workshop: WheelBuilder) -> None:
+def _tidy(wheel_builder: WheelBuilder) -> None:
     """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
     try:
         end_abandoned()
     except ForkbuilderError as fault:
         log.warning("%s", fault)
-    workshop.sweep()
+    wheel_builder.sweep()
 
 
 def check_builder(options: Options) -> None:
@@ -272,19 +272,19 @@ def scratch_of(folder: Path) -> Iterator[Path]:
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
     try:
-        return _workshop(options, IndexTokens())
+        return _wheel_builder(options, IndexTokens())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         if reason.retryable:
-            return LateBuilder(partial(_workshop, options), reason)
+            return LateBuilder(partial(_wheel_builder, options), reason)
         return Unable(reason)
 
 
-def _workshop(options: Options, passes: IndexTokens) -> WheelBuilder:
+def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     """Raises ForkbuilderError for what is missing."""
     folder = options.folder
     try:
-        return _equipped(options, passes)
+        return _equipped(options, index_tokens)
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
@@ -292,7 +292,7 @@ def _workshop(options: Options, passes: IndexTokens) -> WheelBuilder:
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
-def _equipped(options: Options, passes: IndexTokens) -> WheelBuilder:
+def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     folder = options.folder
     tools = Tools.find(os.environ.get("PATH", os.defpath))
     work = folder / "work"
@@ -308,7 +308,7 @@ def _equipped(options: Options, passes: IndexTokens) -> WheelBuilder:
     routes = PinnedDns(options.policy.names_host, os.environ)
     git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
     sources = Sources(folder / "sources")
-    workshop = WheelBuilder(
+    wheel_builder = WheelBuilder(
         work=work,
         tools=tools,
         interpreters=interpreters,
@@ -317,10 +317,10 @@ def _equipped(options: Options, passes: IndexTokens) -> WheelBuilder:
         ),
         sources=sources,
         equipment=BuildTools(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
-        passes=passes,
+        index_tokens=index_tokens,
         limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
     )
-    tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+    tidying = threading.Thread(target=_tidy, args=(wheel_builder,), name="forkbuilder-tidy", daemon=True)
     tidying.start()
     tidying.join(TIDYING)
-    return workshop
+    return wheel_builder

@@ -63,7 +63,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
 @hookimpl  # type: ignore[untyped-decorator]  # as above
 def devpiserver_get_identity(request: Any, credentials: tuple[str, str] | None) -> BuildIdentity | None:
     """A build that reads the index of its pin."""
-    return build_identity(request.registry[REGISTRY].passes, request, credentials)
+    return build_identity(request.registry[REGISTRY].index_tokens, request, credentials)
 
 
 def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:

@@ -223,8 +223,8 @@ class Server:
             raise ClientError("no-such-index", told, next_step="'devpi use -l' shows those there are.")
         if config.status == 200 and config.named("type") != INDEX_TYPE:
             told = f"The index {self.index} is of type {config.named('type')}, not of type {INDEX_TYPE}."
-            mend = f"'devpi index -c NAME type={INDEX_TYPE} bases=root/pypi' makes one, 'devpi use' chooses it."
-            raise ClientError("other-index-type", told, next_step=mend)
+            fix = f"'devpi index -c NAME type={INDEX_TYPE} bases=root/pypi' makes one, 'devpi use' chooses it."
+            raise ClientError("other-index-type", told, next_step=fix)
         raise ClientError("not-found", answer.message or "There is no such thing on the server.")
 
     @staticmethod
@@ -292,11 +292,11 @@ def _refuse(*message: object) -> NoReturn:
 
 def _unreachable(root: str, error: Exception, tls: type[Exception]) -> ServerUnreachableError:
     if isinstance(error, tls):
-        what, mend = f"{root} has a certificate that is not trusted here.", "REQUESTS_CA_BUNDLE names your authority."
+        what, fix = f"{root} has a certificate that is not trusted here.", "REQUESTS_CA_BUNDLE names your authority."
     else:
         what = f"The server {root} cannot be reached ({type(error).__name__})."
-        mend = "Is it running? 'devpi use' shows and chooses the server."
-    return ServerUnreachableError("server-unreachable", what, next_step=mend)
+        fix = "Is it running? 'devpi use' shows and chooses the server."
+    return ServerUnreachableError("server-unreachable", what, next_step=fix)
 
 
 def _json(response: Any) -> Any:

@@ -60,7 +60,7 @@ def fault_json(fault: Fault) -> dict[str, object]:
         "line": fault.line,
         "text": fault.text,
         "problem": fault.problem,
-        "mend": fault.mend,
+        "fix": fault.fix,
     }
 
 

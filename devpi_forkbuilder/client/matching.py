@@ -76,8 +76,8 @@ def _state_of(line: GitLine, states: Sequence[ForkState]) -> ForkState | Problem
         return f"the index pins {own[0].project} from {own[0].url}", pin
     if len({state.commit for state in here}) > 1:
         pinned = ", ".join(f"{state.version or '(no version)'} at {state.commit[:7]}" for state in here)
-        mend = "write the commit that is meant after the @"
-        return f"the index pins {here[0].project} {pinned}, and the line says neither version nor commit", mend
+        fix = "write the commit that is meant after the @"
+        return f"the index pins {here[0].project} {pinned}, and the line says neither version nor commit", fix
     return _built_first(here)
 
 

@@ -27,8 +27,8 @@ def read_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Requ
     for number, text in enumerate(arguments, 1):
         found = read_file(text, ARGUMENTS, environ=environ)
         if not found.git_lines and not found.faults:
-            mend = "write git+URL@REF#egg=NAME, or -r FILE for a file"
-            faults.append(Fault(number, redacted(text), "not a git requirement", mend, ARGUMENTS))
+            fix = "write git+URL@REF#egg=NAME, or -r FILE for a file"
+            faults.append(Fault(number, redacted(text), "not a git requirement", fix, ARGUMENTS))
         lines += (replace(line, place=replace(line.place, line=number, last=number)) for line in found.git_lines)
         faults += (replace(fault, line=number) for fault in found.faults)
     return Requirements(tuple(lines), tuple(faults))

@@ -113,8 +113,8 @@ def _files(names: Sequence[str]) -> tuple[RequirementsFile, ...]:
     """The requirements files of these names, with what they include. Raises RefusedError."""
     locks = [name for name in names if reader_for(name) is not None]
     if locks:
-        mend = "Have its own tool write one: uv export --no-emit-project --format requirements-txt, poetry export, ..."
-        raise RefusedError("not-requirements", f"{', '.join(locks)} is not a requirements file.", next_step=mend)
+        fix = "Have its own tool write one: uv export --no-emit-project --format requirements-txt, poetry export, ..."
+        raise RefusedError("not-requirements", f"{', '.join(locks)} is not a requirements file.", next_step=fix)
     read = read_all(names, os.environ)
     if read.faults:
         raise PinsRefusedError(read.faults)

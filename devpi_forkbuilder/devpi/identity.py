@@ -28,9 +28,11 @@ class BuildIdentity:
     groups: tuple[str, ...] = ()
 
 
-def build_identity(passes: IndexTokens, request: Any, credentials: tuple[str, str] | None) -> BuildIdentity | None:
+def build_identity(
+    index_tokens: IndexTokens, request: Any, credentials: tuple[str, str] | None
+) -> BuildIdentity | None:
     """Who asks, if it is a build that may read what it asks for. Needs a transaction."""
-    index = passes.index_of(*credentials) if credentials is not None else None
+    index = index_tokens.index_of(*credentials) if credentials is not None else None
     if index is None or request.method not in READING:
         return None
     asked = "/".join(request.path_info.split("/")[1:3])

@@ -112,23 +112,23 @@ class Releases:
     def __init__(
         self,
         xom: Any,
-        offer: Callable[[], ServerTargets] = ServerTargets,
+        server_targets: Callable[[], ServerTargets] = ServerTargets,
         needs: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: (),
     ) -> None:
         self._xom = xom
-        self._offer = offer
+        self._server_targets = server_targets
         self.needs = needs
 
     def index_health(
         self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
     ) -> IndexHealth:
         """See `Publisher.index_health`."""
-        environment = environment_of(self._offer().client(python))
+        environment = environment_of(self._server_targets().client(python))
         return index_health(self._xom, order, requirements, constraints, environment)
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""
-        client = client_of_user_agent(order.python, self._offer())
+        client = client_of_user_agent(order.python, self._server_targets())
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):

@@ -94,7 +94,7 @@ class WheelBuilder:
     limits: BuildLimits = field(default_factory=BuildLimits)
     free_floor: int = FLOOR
     sources: Sources | None = None
-    passes: IndexTokens = field(default_factory=IndexTokens)
+    index_tokens: IndexTokens = field(default_factory=IndexTokens)
 
     @property
     def identity(self) -> str:
@@ -106,9 +106,9 @@ class WheelBuilder:
         """Remove what builds of a server that crashed have left; returns what was removed."""
         return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         """See `Builder.offer`."""
-        return self.interpreters.offer()
+        return self.interpreters.server_targets()
 
     @contextlib.contextmanager
     def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
@@ -147,8 +147,8 @@ class WheelBuilder:
         left = self._build(order, progress, folder, source, interpreter)
         progress.enter(State.CHECKING)
         known = self._provenance(order, source, interpreter, left)
-        mend = partial(self._repaired, progress, folder, source)
-        built = _checked(order, progress, folder, source, left, known, mend)
+        fix = partial(self._repaired, progress, folder, source)
+        built = _checked(order, progress, folder, source, left, known, fix)
         self._keep(order, source, built, progress)
         return built
 
@@ -161,7 +161,7 @@ class WheelBuilder:
             progress.log.say("fork_build_network: the project's own code has the network")
         extra = (*told, *order.recipe.env)
         circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
-        bench = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
+        build_env = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = BuildOutputs(
             project=source.project,
             constraints=order.recipe.constraints,
@@ -170,9 +170,9 @@ class WheelBuilder:
             needs=lambda requirements: progress.needs(requirements, interpreter.name),
             health=lambda requirements, constraints: progress.index_health(requirements, constraints, interpreter.name),
             sdist=order.versions is Versions.PLAIN,
-            login=partial(self.passes.issue, order.index),
+            login=partial(self.index_tokens.issue, order.index),
         )
-        return pep517.build(bench, wanted)
+        return pep517.build(build_env, wanted)
 
     def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
@@ -244,14 +244,14 @@ def _checked(
     source: Checkout,
     left: Left,
     provenance: dict[str, str],
-    mend: Callable[[Wheel], Path],
+    fix: Callable[[Wheel], Path],
 ) -> Built:
     """What the build left, copied out of its reach, judged, and given its tags and its version."""
     pin = order.pin
     collected = folder.fresh(folder.root / "collected")
     wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
     agree(wheel, pin)
-    path = mend(wheel)
+    path = fix(wheel)
     if order.versions is Versions.STAMPED:
         version = stamp(wheel.version, source.commit_time, pin.commit)
         path = stamp_wheel(path, version, folder.fresh(folder.root / "stamped"), source.commit_time)

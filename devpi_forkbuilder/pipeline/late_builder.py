@@ -26,7 +26,7 @@ class Unable:
         """Raises the reason."""
         raise self.reason
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         """No interpreter, on this machine."""
         return ServerTargets((), own_platform(own_interpreter()))
 
@@ -39,7 +39,7 @@ class LateBuilder:
     """
 
     def __init__(self, make: Callable[[IndexTokens], Builder], reason: ForkbuilderError) -> None:
-        self.passes = IndexTokens()
+        self.index_tokens = IndexTokens()
         self.reason: ForkbuilderError | None = reason
         self._make = make
         self._before = Unable(reason)
@@ -55,11 +55,11 @@ class LateBuilder:
         """See `Builder.build`. Raises what `make` raises."""
         with self._lock:
             if self._made is None:
-                self._made = self._make(self.passes)
+                self._made = self._make(self.index_tokens)
                 self.reason = None
                 progress.log.say("this server can build again")
         return self._made.build(order, progress)
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         """See `Builder.offer`."""
-        return (self._made or self._before).offer()
+        return (self._made or self._before).server_targets()

@@ -65,7 +65,7 @@ class Builder(Protocol):
         raises.
         """
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         """What it builds for. The first call asks all interpreters what they are, which may take a second."""
 
 

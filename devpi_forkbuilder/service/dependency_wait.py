@@ -14,7 +14,7 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError
 from devpi_forkbuilder.service.single_flight.flight import Flight
 
-Ticket = tuple[Order, Flight]
+QueuedBuild = tuple[Order, Flight]
 CYCLE = "pins-need-each-other"
 
 
@@ -25,7 +25,7 @@ class WaitingOrder:
     `node` is its key with the interpreter that builds it: two orders may mean the same one.
     """
 
-    ticket: Ticket
+    queued_build: QueuedBuild
     node: OrderKey
     needed: tuple[OrderKey, ...]
     flights: tuple[Flight, ...] | None = None
@@ -39,29 +39,29 @@ class DependencyWait:
         self._lock = threading.Lock()
         self._parked: list[WaitingOrder] = []
 
-    def park(self, ticket: Ticket, orders: tuple[Order, ...], python: str) -> None:
+    def park(self, queued_build: QueuedBuild, orders: tuple[Order, ...], python: str) -> None:
         """Keep `ticket`, which `python` builds, until `orders` have ended.
 
         Raises BuildError (`pins-need-each-other`, which names them all) when it would wait for itself.
         """
-        node = replace(ticket[0].key, python=python)
+        node = replace(queued_build[0].key, python=python)
         needed = tuple(order.key for order in orders)
         with self._lock:
             names = self._way(needed, node, (node,))
             if names:
                 raise _cycle(names)
-            parked = WaitingOrder(ticket, node, needed)
+            parked = WaitingOrder(queued_build, node, needed)
             self._parked.append(parked)
         flights = tuple(self._ask(order) for order in orders)
         with self._lock:
             parked.flights = flights
 
-    def ready(self) -> list[tuple[Ticket, BuildError | None]]:
+    def ready(self) -> list[tuple[QueuedBuild, BuildError | None]]:
         """Tickets that wait no longer, each once; with the reason when what they need could not be built."""
         with self._lock:
             ended = [one for one in self._parked if _has_ended(one)]
             self._parked = [one for one in self._parked if one not in ended]
-        return [(one.ticket, _reason(one.flights or ())) for one in ended]
+        return [(one.queued_build, _reason(one.flights or ())) for one in ended]
 
     def _way(self, needed: tuple[OrderKey, ...], goal: OrderKey, path: tuple[OrderKey, ...]) -> tuple[OrderKey, ...]:
         """How one comes from `needed` to `goal`; empty when one does not. What is parked has no cycle in it."""
@@ -91,7 +91,7 @@ def _reason(flights: tuple[Flight, ...]) -> BuildError | None:
         return BuildError(
             "needed-pin-failed",
             f"The build requires the pinned project {record.key.project}, which could not be built{why}",
-            next_step="Mend that pin; this one is tried again at the next request.",
+            next_step="Fix that pin; this one is tried again at the next request.",
         )
     return None
 

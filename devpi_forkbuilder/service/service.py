@@ -14,7 +14,7 @@ from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import Counters
-from devpi_forkbuilder.service.dependency_wait import DependencyWait, Ticket
+from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
@@ -57,11 +57,11 @@ class ForkService:
         self._logs = Logs(logs)
         self._counts = Counters()
         self._stopping = threading.Event()
-        self._backlog: Backlog[Ticket] = Backlog(queue_limit)
+        self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
         self._read_ahead = read_ahead
         self._board = FlightRegistry(records, self.changes)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
-        self._parking = DependencyWait(lambda order: self._take(order, front=True))
+        self._dependency_wait = DependencyWait(lambda order: self._take(order, front=True))
         self._runner = Worker(
             builder=builder,
             publisher=publisher,
@@ -71,7 +71,7 @@ class ForkService:
             clock=clock,
             counts=self._counts,
             stopping=self._stopping,
-            parking=self._parking,
+            dependency_wait=self._dependency_wait,
             claim=claim,
         )
         self._workers = [
@@ -243,7 +243,7 @@ class ForkService:
 
     def _go_on(self) -> None:
         """What waited for others and need not wait any more is next, or has failed with them."""
-        while ready := self._parking.ready():
+        while ready := self._dependency_wait.ready():
             for (order, flight), error in ready:
                 if error is not None:
                     self._runner.give_up(flight, error)

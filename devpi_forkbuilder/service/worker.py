@@ -42,7 +42,7 @@ class Worker:
         clock: Clock,
         counts: counters.Counters,
         stopping: threading.Event,
-        parking: DependencyWait,
+        dependency_wait: DependencyWait,
         claim: Claim,
     ) -> None:
         self._builder = builder
@@ -53,7 +53,7 @@ class Worker:
         self._clock = clock
         self._counts = counts
         self._stopping = stopping
-        self._parking = parking
+        self._dependency_wait = dependency_wait
         self._claim = claim
 
     def run(self, order: Order, flight: Flight) -> tuple[Order, ...]:
@@ -95,7 +95,7 @@ class Worker:
 
     def give_up(self, flight: Flight, error: BuildError) -> None:
         """`flight`, which was parked, ends with `error`. It is tried again whenever it is asked for: what it waited
-        for may be mended, and then nothing of its own changes. Nothing happens when `stop` has ended it.
+        for may be fixed, and then nothing of its own changes. Nothing happens when `stop` has ended it.
         """
         record = replace(
             flight.record,
@@ -138,7 +138,7 @@ class Worker:
         stack.close()
         try:
             run.parked()
-            self._parking.park((run.order, run.flight), error.orders, error.python)
+            self._dependency_wait.park((run.order, run.flight), error.orders, error.python)
         except CancelledError:
             return  # the server stops, and has ended the flight
         except BuildError as cycle:

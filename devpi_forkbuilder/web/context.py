@@ -131,7 +131,7 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
-    passes: IndexTokens = field(default_factory=IndexTokens)
+    index_tokens: IndexTokens = field(default_factory=IndexTokens)
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

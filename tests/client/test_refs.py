@@ -51,9 +51,9 @@ def test_commit_of__every_way_to_name_it(ref, expected):
 
 
 def test_commit_of__a_tag_and_a_branch_that_differ_are_told():
-    problem, mend = commit_of("both", REFS)
+    problem, fix = commit_of("both", REFS)
     assert "refs/tags/both and refs/heads/both, which differ" in problem
-    assert mend.startswith("write @refs/tags/both")
+    assert fix.startswith("write @refs/tags/both")
 
 
 def test_commit_of__an_empty_repository_has_no_default_branch():
@@ -70,7 +70,7 @@ def test_completed__an_abbreviated_commit_of_a_branch_or_tag(ref, expected):
 
 
 @pytest.mark.parametrize(
-    ("ref", "problem", "mend"),
+    ("ref", "problem", "fix"),
     [
         ("abcdef0", "neither a branch or tag nor the begin", "git rev-parse"),
         ("mian", "no branch or tag 'mian'", "did you mean 'main'?"),
@@ -78,10 +78,10 @@ def test_completed__an_abbreviated_commit_of_a_branch_or_tag(ref, expected):
         ("abb", "no branch or tag 'abb'", ""),
     ],
 )
-def test_completed__what_is_not_there(ref, problem, mend):
+def test_completed__what_is_not_there(ref, problem, fix):
     told = completed(ref, REFS)
     assert problem in told[0]
-    assert mend in told[1]
+    assert fix in told[1]
 
 
 def test_completed__several_commits_begin_so():

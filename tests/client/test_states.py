@@ -70,9 +70,9 @@ def test_age__of_what_has_not_begun():
 
 
 def test_messages__are_taken_apart_where_one_begins():
-    joined = "forks: line 1: a, b, c: mend, forks: line 2: x, fork_build_env: line 1: y, forksome: no"
+    joined = "forks: line 1: a, b, c: fix, forks: line 2: x, fork_build_env: line 1: y, forksome: no"
     assert MESSAGES.split(joined) == [
-        "forks: line 1: a, b, c: mend",
+        "forks: line 1: a, b, c: fix",
         "forks: line 2: x",
         "fork_build_env: line 1: y, forksome: no",
     ]

@@ -98,7 +98,7 @@ def test_markers__one_version_says_what_to_write():
     with pytest.raises(PinsRefusedError) as refused:
         pins_of(found)
     (fault,) = refused.value.faults
-    assert f"git+{HOST}/r@bbbbbbb...#egg=r==VERSION ; python_version >= '3.8'" in fault.mend
+    assert f"git+{HOST}/r@bbbbbbb...#egg=r==VERSION ; python_version >= '3.8'" in fault.fix
     assert contradicting(read(f"r @ git+{HOST}/r@{A}\nr @ git+{HOST}/r@{A} ; python_version < '3'").git_lines) == ()
 
 
@@ -299,4 +299,4 @@ def test_other_files__are_refused_by_name(name):
     assert reader is not None
     (fault,) = reader("git+https://h/x", name).faults
     assert str(fault).startswith(f"{name}: not a file that git requirements are read from: name a requirements file")
-    assert "pdm.lock" in fault.mend
+    assert "pdm.lock" in fault.fix

@@ -47,7 +47,7 @@ class Clock:
         return self.now
 
 
-def bench(
+def build_env(
     folder: Path,
     *,
     limits: BuildLimits | None = None,
@@ -66,7 +66,7 @@ def bench(
     return BuildEnv(work, equipment(folder), circumstances, deadline, TransferWatch(Lines(), cancelled))
 
 
-def workshop(
+def wheel_builder(
     folder: Path, *, limits: BuildLimits | None = None, sandbox: Sandbox | None = None, free_floor: int = 0
 ) -> WheelBuilder:
     """A workshop that keeps all it has below `folder`."""

@@ -19,7 +19,7 @@ from devpi_forkbuilder.pipeline.frontend.work_dir import discard, owner_of, swee
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
-from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.benches import Follower, order, wheel_builder
 
 STATES = [State.FETCHING, State.BUILDING, State.CHECKING]
 
@@ -37,7 +37,7 @@ def failure(shop, line, kind, follower=None, **more) -> ForkbuilderError:
 
 def test_build__stamped(tmp_path, repositories):
     fork = repositories.make("inline")
-    shop, follower = workshop(tmp_path), Follower()
+    shop, follower = wheel_builder(tmp_path), Follower()
     with shop.build(order(repositories.pin_line(fork)), follower) as built:
         (wheel,) = built.artefacts
         version = f"1.0.2+20260102010405.g{fork.commit[:12]}"
@@ -54,7 +54,7 @@ def test_build__stamped(tmp_path, repositories):
 
 def test_build__provenance(tmp_path, repositories):
     fork = repositories.make("inline")
-    with workshop(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
         known = built.provenance
     assert known["commit"] == fork.commit
     assert known["tree"] == repositories.git("rev-parse", f"{fork.commit}^{{tree}}", at=fork.path).strip()
@@ -69,14 +69,14 @@ def test_build__provenance(tmp_path, repositories):
 def test_build__plain_has_the_version_as_built_and_no_sdist_where_there_is_none(tmp_path, repositories):
     line = repositories.pin_line(repositories.make("inline"))
     follower = Follower()
-    with workshop(tmp_path).build(order(line, versions=Versions.PLAIN), follower) as built:
+    with wheel_builder(tmp_path).build(order(line, versions=Versions.PLAIN), follower) as built:
         assert [artefact.filename for artefact in built.artefacts] == ["inline-1.0.2-py3-none-any.whl"]
     assert "no source distribution" in follower.log.text
 
 
 def test_build__local_label_is_never_stamped(tmp_path, repositories):
     fork = repositories.make("inline", version="0.1.0+edx.2")
-    with workshop(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
         assert built.artefacts[0].version == "0.1.0+edx.2"
 
 
@@ -84,7 +84,7 @@ def test_build__two_servers_make_the_same_bytes(tmp_path, repositories):
     line = repositories.pin_line(repositories.make("inline"))
     digests = set()
     for name in ("one", "a-rather-longer-name"):
-        with workshop(tmp_path / name).build(order(line), Follower()) as built:
+        with wheel_builder(tmp_path / name).build(order(line), Follower()) as built:
             digests.add(built.artefacts[0].sha256)
     assert len(digests) == 1
 
@@ -102,7 +102,7 @@ def test_build__two_servers_make_the_same_bytes_with_usual_back_ends(tmp_path, r
     line = repositories.pin_line(repositories.make(case))
     files = []
     for name in ("one", "a-rather-longer-name"):
-        with workshop(tmp_path / name).build(order(line, versions=Versions.PLAIN), Follower()) as built:
+        with wheel_builder(tmp_path / name).build(order(line, versions=Versions.PLAIN), Follower()) as built:
             files.append([(artefact.filename, artefact.sha256) for artefact in built.artefacts])
     assert files[0] == files[1]
     assert files[0][0][0].endswith(".whl")
@@ -118,14 +118,14 @@ def test_build__confined_makes_the_same_bytes_as_unconfined(tmp_path, repositori
     line = repositories.pin_line(repositories.make("pure-setuptools"))
     digests = []
     for name, walls in (("confined", sandbox), ("open", None)):
-        with workshop(tmp_path / name, sandbox=walls).build(order(line), Follower()) as built:
+        with wheel_builder(tmp_path / name, sandbox=walls).build(order(line), Follower()) as built:
             digests.append(built.artefacts[0].sha256)
     assert digests[0] == digests[1]
     assert leftovers(tmp_path / "confined") == []
 
 
 def test_build__over_http_with_subdirectory_and_submodule(tmp_path, repositories, git_server):
-    shop = workshop(tmp_path)
+    shop = wheel_builder(tmp_path)
     for case in ("subdirectory", "submodule"):
         line = repositories.pin_line(repositories.make(case), git_server.url)
         with shop.build(order(line), Follower()) as built:
@@ -145,18 +145,18 @@ def test_build__over_http_with_subdirectory_and_submodule(tmp_path, repositories
 def test_build__failing_forks(tmp_path, repositories, case, kind, reference, states):
     follower = Follower()
     line = repositories.pin_line(repositories.make(case))
-    error = failure(workshop(tmp_path), line, kind, follower)
+    error = failure(wheel_builder(tmp_path), line, kind, follower)
     assert error.reference == reference
     assert follower.states == STATES[:states]
 
 
 def test_build__silent_fork(tmp_path, repositories):
-    shop = workshop(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
+    shop = wheel_builder(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
     assert failure(shop, repositories.pin_line(repositories.make("hangs")), LimitsError).reference == "silence"
 
 
 def test_build__endless_fork(tmp_path, repositories):
-    shop = workshop(tmp_path, limits=BuildLimits(timeout=3, silence=60))
+    shop = wheel_builder(tmp_path, limits=BuildLimits(timeout=3, silence=60))
     assert failure(shop, repositories.pin_line(repositories.make("endless-output")), LimitsError).reference == "timeout"
 
 
@@ -172,7 +172,7 @@ class StopsInside:
 
 def test_build__cancelled_while_it_hangs(tmp_path, repositories):
     line = repositories.pin_line(repositories.make("hangs"))
-    shop, stop = workshop(tmp_path), StopsInside()
+    shop, stop = wheel_builder(tmp_path), StopsInside()
     with pytest.raises(CancelledError), shop.build(order(line), stop.follower):
         pytest.fail("built")
     assert leftovers(tmp_path) == []
@@ -182,7 +182,7 @@ def test_build__environment_of_the_build_has_the_recipe_and_nothing_of_the_serve
     monkeypatch.setenv("DEVPI_SECRET", "hunter2")
     line = repositories.pin_line(repositories.make("prints-secrets-env"))
     recipe = Recipe(env=(("WITH_SPEEDUPS", "0"),))
-    with workshop(tmp_path).build(order(line, recipe=recipe), Follower()) as built:
+    with wheel_builder(tmp_path).build(order(line, recipe=recipe), Follower()) as built:
         found = json.loads(zipfile.ZipFile(built.artefacts[0].path).read("environment.json"))
     assert found["WITH_SPEEDUPS"] == "0"
     assert "DEVPI_SECRET" not in found
@@ -191,13 +191,13 @@ def test_build__environment_of_the_build_has_the_recipe_and_nothing_of_the_serve
 def test_build__unknown_interpreter(tmp_path, repositories):
     line = repositories.pin_line(repositories.make("inline"))
     follower = Follower()
-    error = failure(workshop(tmp_path), line, InfrastructureError, follower, python="3.99")
+    error = failure(wheel_builder(tmp_path), line, InfrastructureError, follower, python="3.99")
     assert error.reference == "interpreter-missing"
     assert follower.states == []
 
 
 def test_build__full_disk(tmp_path, repositories):
-    shop = workshop(tmp_path, free_floor=1 << 62)
+    shop = wheel_builder(tmp_path, free_floor=1 << 62)
     error = failure(shop, repositories.pin_line(repositories.make("inline")), InfrastructureError)
     assert error.reference == "disk-full"
     assert error.retryable
@@ -206,20 +206,20 @@ def test_build__full_disk(tmp_path, repositories):
 def test_build__work_folder_that_cannot_be_made(tmp_path, repositories):
     (tmp_path / "builds").write_text("a file is in the way")
     line = repositories.pin_line(repositories.make("inline"))
-    with pytest.raises(InfrastructureError) as caught, workshop(tmp_path).build(order(line), Follower()):
+    with pytest.raises(InfrastructureError) as caught, wheel_builder(tmp_path).build(order(line), Follower()):
         pytest.fail("built")
     assert caught.value.reference == "disk-failed"
 
 
 def test_build__errors_of_who_uses_the_files_are_theirs(tmp_path, repositories):
     line = repositories.pin_line(repositories.make("inline"))
-    with pytest.raises(FileNotFoundError), workshop(tmp_path).build(order(line), Follower()):
+    with pytest.raises(FileNotFoundError), wheel_builder(tmp_path).build(order(line), Follower()):
         raise FileNotFoundError
     assert leftovers(tmp_path) == []
 
 
 def test_build__several_at_once(tmp_path, repositories):
-    shop = workshop(tmp_path)
+    shop = wheel_builder(tmp_path)
     lines = [repositories.pin_line(repositories.make("inline", name, project=name)) for name in ("one", "two", "three")]
     names: list[str] = []
 
@@ -239,7 +239,7 @@ def test_build__several_at_once(tmp_path, repositories):
 @pytest.mark.network
 def test_build__version_from_tags(tmp_path, repositories):
     fork = repositories.make("version-from-tags")
-    with workshop(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork)), Follower()) as built:
         assert built.provenance["built_version"] == "1.0.2"
 
 
@@ -248,7 +248,7 @@ def test_build__version_from_a_tag_that_is_missing_is_the_pins(tmp_path, reposit
     fork = repositories.make("version-from-tags")
     repositories.git("update-ref", "-d", "refs/tags/v1.0.2", at=fork.path)
     follower = Follower()
-    with workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
         assert built.provenance["built_version"] == "3.1"
     assert "the back end is told 3.1" in follower.log.text
 
@@ -259,7 +259,7 @@ def test_told_version__names_the_project():
 
 
 def test_identity__names_tools_and_tier(tmp_path):
-    identity = workshop(tmp_path).identity
+    identity = wheel_builder(tmp_path).identity
     for word in ("devpi-forkbuilder", "uv ", "git ", "sandbox none"):
         assert word in identity
 
@@ -277,7 +277,7 @@ def test_sweep__removes_those_of_the_dead_and_keeps_those_of_the_living(tmp_path
 
 
 def test_sweep__traces_of_git_commands_of_a_killed_server(tmp_path):
-    shop = workshop(tmp_path)
+    shop = wheel_builder(tmp_path)
     home = shop.mirrors.git.home
     own = f"trace-{owner_of(os.getpid())}-x"
     for name in ("trace-old", "trace-4194304.12345-abc", own):

@@ -58,7 +58,7 @@ class HeldBuilder:
         self.tags: Callable[[Order], str] = lambda _order: PURE
         self.source: Callable[[Order], bytes | None] = lambda _order: None
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         return ServerTargets(
             ("3.11", "3.12", "pypy3.10"), Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
         )

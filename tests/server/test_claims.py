@@ -48,16 +48,16 @@ def test_number_of__is_that_of_the_group() -> None:
 
 
 def test_claims__who_waits_can_be_cancelled(app: App) -> None:
-    claims = ClusterLocks(app.xom)
+    cluster_locks = ClusterLocks(app.xom)
     looked: list[bool] = []
 
     def cancelled() -> bool:
         looked.append(True)
         return len(looked) == 2
 
-    with claims(KEY, lambda: False):
+    with cluster_locks(KEY, lambda: False):
         with pytest.raises(CancelledError), ClusterLocks(app.xom)(KEY, cancelled):
             pass
         assert (Path(app.xom.config.server_path) / FILE).is_file()
-    with claims(KEY, lambda: True):
+    with cluster_locks(KEY, lambda: True):
         pass

@@ -148,13 +148,13 @@ def test_group__a_busy_one_holds_up_nobody_else(world: World) -> None:
 
 
 def test_failure__is_remembered(world: World) -> None:
-    world.builder = FakeBuilder(Breaks(BuildError("no-wheel", "The build made no wheel.", next_step="Mend it.")))
+    world.builder = FakeBuilder(Breaks(BuildError("no-wheel", "The build made no wheel.", next_step="Fix it.")))
     service = world.open()
     record = finish(service, order())
     assert record.state is State.FAILED
     assert record.error is not None
     assert (record.error.kind, record.error.reference) == (Kind.BUILD, "no-wheel")
-    assert (record.error.stage, record.error.message) == (State.BUILDING, "The build made no wheel. Mend it.")
+    assert (record.error.stage, record.error.message) == (State.BUILDING, "The build made no wheel. Fix it.")
     assert record.retry_at is None
     world.clock.advance(1e9)
     again = service.ask(order())

@@ -19,7 +19,7 @@ from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, MismatchError
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
-from tests.pipeline.benches import Follower, workshop
+from tests.pipeline.benches import Follower, wheel_builder
 from tests.repositories import Content, Link, Repositories
 from tests.threats.hostile import attacking, reporting
 
@@ -30,7 +30,7 @@ CANARY = "canary-71c02f"
 def shop(tmp_path: Path) -> WheelBuilder:
     folder = tmp_path / "server"
     (folder / "builds").mkdir(parents=True)
-    return workshop(folder, sandbox=choose_tier("auto", scratch=folder / "builds"))
+    return wheel_builder(folder, sandbox=choose_tier("auto", scratch=folder / "builds"))
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_flood__of_made_up_interpreters(app: App, builder: HeldBuilder) -> None:
         app.page(PAGE, User_Agent=UV % f"3.{number + 30}.1")
         app.request("POST", "/root/forks/+forks/alpha/miss", {"python": f"3.{number + 30}"}, user=None)
         app.request("POST", "/root/forks/+forks/alpha/miss", {"python": TARGET % number}, user=None)
-    assert len(builder.orders) <= len(app.context.lookup.offer().pythons) + 1
+    assert len(builder.orders) <= len(app.context.lookup.server_targets().pythons) + 1
 
 
 BODIES = [

@@ -181,7 +181,7 @@ def test_access__known_hosts_that_others_may_write(tmp_path: Path) -> None:
 def test_fetch__file_that_others_may_read_is_not_used(
     git_server: GitServer, repositories: Repositories, tmp_path: Path
 ) -> None:
-    """And it is as soon as it is mended, without a new start."""
+    """And it is as soon as it is fixed, without a new start."""
     fork = repositories.make("inline")
     git_server.require_login(fork.name, "me", CANARY)
     path = file_of(tmp_path, git_server.url.replace("//", f"//me:{CANARY}@"), mode=0o644)

@@ -56,10 +56,10 @@ def _judge_arguments(context: CommandContext) -> None:
     locks = [name for name in args.requirement if reader_for(name) is not None and PurePath(name).name != PROJECT]
     if locks and args.format != "pylock":
         what = f"{', '.join(locks)} is written by its own tool."
-        mend = (
+        fix = (
             f"Freeze {PROJECT} or a requirements file, then run that tool again; --format pylock writes a pylock.toml."
         )
-        raise ClientError("not-requirements", what, next_step=mend)
+        raise ClientError("not-requirements", what, next_step=fix)
     if args.in_place and (not args.requirement or args.format == "pylock"):
         raise ClientError("nothing-given", "Name the requirements files to rewrite: -r FILE --in-place.")
 

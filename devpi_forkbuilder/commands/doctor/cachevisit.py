@@ -44,5 +44,5 @@ def judge_patience(upstream: str, patience: int, wait: float) -> Finding:
         f"This cache waits {patience} s for {upstream}; a page that waits for a build there may take {wait:g} s,"
         " and the cache then passes on an error."
     )
-    mend = f"Start it with --request-timeout {int(wait) + 60} ('devpi-forkbuilder up --upstream' does)."
-    return Finding.warning("request-timeout", what, mend)
+    fix = f"Start it with --request-timeout {int(wait) + 60} ('devpi-forkbuilder up --upstream' does)."
+    return Finding.warning("request-timeout", what, fix)

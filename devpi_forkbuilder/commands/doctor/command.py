@@ -1,4 +1,4 @@
-"""`devpi-forkbuilder doctor`: is everything here that builds need? Each fault comes with its mend."""
+"""`devpi-forkbuilder doctor`: is everything here that builds need? Each fault comes with its fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
         help="check what builds need on this machine",
-        description="Check git, uv, interpreters, sandbox, credentials, disk and an index; each fault with its mend.",
+        description="Check git, uv, interpreters, sandbox, credentials, disk and an index; each fault with its fix.",
         epilog=USAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
         metavar="NUM",
         help="as the server is started with; default: devpi's own, 5 seconds",
     )
-    parser.add_argument("--json", action="store_true", help="print a list of objects: name, state, what, mend")
+    parser.add_argument("--json", action="store_true", help="print a list of objects: name, state, what, fix")
     add_options(OptionGroup(parser))
     parser.set_defaults(run=run, usage_error=parser.error, words=words_for_doctor)
 
@@ -66,14 +66,14 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
 def findings_as_json(finding: Finding) -> Mapping[str, str]:
     """A finding as an object."""
-    return {"name": finding.name, "state": finding.state.value, "what": finding.what, "mend": finding.mend}
+    return {"name": finding.name, "state": finding.state.value, "what": finding.what, "fix": finding.fix}
 
 
 def _show(found: Sequence[Finding]) -> None:
-    """One line for each finding; its mend below it."""
+    """One line for each finding; its fix below it."""
     width = max(len(one.name) for one in found)
     for one in found:
         print(f"{one.state.value:8} {one.name:{width}}  {one.what}")
-        if one.mend:
-            print(f"{'':8} {'':{width}}  -> {one.mend}")
+        if one.fix:
+            print(f"{'':8} {'':{width}}  -> {one.fix}")
     sys.stdout.flush()

@@ -57,8 +57,8 @@ def check_uv(options: Options, path: str, environ: Mapping[str, str]) -> tuple[F
     except ForkbuilderError as error:
         return (Finding.of_error("uv", error),)
     downloads = options.folder / "pythons" if options.python_downloads else None
-    offer = Interpreters(uv.path, environ, downloads).offer()
-    return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(offer)))
+    server_targets = Interpreters(uv.path, environ, downloads).server_targets()
+    return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(server_targets)))
 
 
 def check_tools(options: Options) -> tuple[Finding, ...]:
@@ -166,8 +166,8 @@ def _credentials(path: Path) -> Finding:
 def _hosts(path: Path) -> Finding:
     lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     if not lines:
-        mend = f"Add keys that you have compared with what the host publishes: ssh-keyscan HOST >> {path}"
-        return Finding.warning("known-hosts", f"{path} is empty: no ssh host will be connected to.", mend)
+        fix = f"Add keys that you have compared with what the host publishes: ssh-keyscan HOST >> {path}"
+        return Finding.warning("known-hosts", f"{path} is empty: no ssh host will be connected to.", fix)
     return Finding.ok("known-hosts", f"{path} has {len(lines)} lines")
 
 

@@ -18,12 +18,12 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`name` is a stable word, `what` a full sentence; `mend`, what to do, is empty when nothing needs to be done."""
+    """`name` is a stable word, `what` a full sentence; `fix`, what to do, is empty when nothing needs to be done."""
 
     name: str
     state: Verdict
     what: str
-    mend: str = ""
+    fix: str = ""
 
     @classmethod
     def ok(cls, name: str, what: str) -> Finding:
@@ -31,14 +31,14 @@ class Finding:
         return cls(name, Verdict.OK, what)
 
     @classmethod
-    def warning(cls, name: str, what: str, mend: str) -> Finding:
+    def warning(cls, name: str, what: str, fix: str) -> Finding:
         """It works, but."""
-        return cls(name, Verdict.WARNING, what, mend)
+        return cls(name, Verdict.WARNING, what, fix)
 
     @classmethod
-    def failed(cls, name: str, what: str, mend: str) -> Finding:
+    def failed(cls, name: str, what: str, fix: str) -> Finding:
         """Builds will fail."""
-        return cls(name, Verdict.FAILED, what, mend)
+        return cls(name, Verdict.FAILED, what, fix)
 
     @classmethod
     def of_error(cls, name: str, error: ForkbuilderError) -> Finding:

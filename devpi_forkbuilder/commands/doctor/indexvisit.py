@@ -60,17 +60,17 @@ def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
 def judge_server(base: str, answer: IndexAnswer) -> Finding | None:
     """Why what answered is no devpi server with this plugin, or None."""
     if not answer.status:
-        mend = "Start the server, or see to the way to it: address, port, proxy, certificate."
-        return Finding.failed("index", f"{base} cannot be reached: {answer.trouble}.", mend)
+        fix = "Start the server, or see to the way to it: address, port, proxy, certificate."
+        return Finding.failed("index", f"{base} cannot be reached: {answer.trouble}.", fix)
     if answer.status in {401, 403}:
         return _closed(base, answer.status)
     features = _at(answer.document, "result", "features")
     if not isinstance(features, list):
-        mend = "Give the URL of an index: http://HOST/USER/NAME."
-        return Finding.failed("index", f"{base} answers {answer.status}, and not as a devpi server does.", mend)
+        fix = "Give the URL of an index: http://HOST/USER/NAME."
+        return Finding.failed("index", f"{base} answers {answer.status}, and not as a devpi server does.", fix)
     if "forkbuilder" not in features:
-        mend = "Install 'devpi-forkbuilder[server]' beside that devpi-server and restart it."
-        return Finding.failed("index", f"The devpi server of {base} runs without this plugin.", mend)
+        fix = "Install 'devpi-forkbuilder[server]' beside that devpi-server and restart it."
+        return Finding.failed("index", f"The devpi server of {base} runs without this plugin.", fix)
     return None
 
 
@@ -80,8 +80,8 @@ def judge_health(answer: IndexAnswer) -> tuple[Finding, ...]:
     if not isinstance(checks, list):
         return ()
     told = [str(_at(check, "message")) for check in checks if _at(check, "ok") is False]
-    mend = "Put right what it names; a replica with another history has to be made anew."
-    return tuple(Finding.failed("health", text, mend) for text in told)
+    fix = "Put right what it names; a replica with another history has to be made anew."
+    return tuple(Finding.failed("health", text, fix) for text in told)
 
 
 def judge_forks(base: str, answer: IndexAnswer) -> Finding:
@@ -156,8 +156,8 @@ def _root(base: str) -> str:
 
 
 def _closed(base: str, status: int) -> Finding:
-    mend = "Open its permission pkg_read to who installs, or ask as somebody who has it."
-    return Finding.warning("index", f"{base} is there, but not for everybody: it answers {status}.", mend)
+    fix = "Open its permission pkg_read to who installs, or ask as somebody who has it."
+    return Finding.warning("index", f"{base} is there, but not for everybody: it answers {status}.", fix)
 
 
 def _at(document: Any, *path: str) -> Any:

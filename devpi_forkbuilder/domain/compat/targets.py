@@ -144,7 +144,7 @@ class TargetChoice:
 
 
 def choose_targets(
-    client: Client | None, offer: ServerTargets, only: Sequence[str], built_by: Collection[str]
+    client: Client | None, server_targets: ServerTargets, only: Sequence[str], built_by: Collection[str]
 ) -> TargetChoice:
     """Who builds for `client`, for which no file of a pin fits.
 
@@ -155,17 +155,17 @@ def choose_targets(
     first = only[0] if only else ""
     if client is None:
         return TargetChoice(first)
-    if offer.platform is None:
+    if server_targets.platform is None:
         return TargetChoice(str(client))
-    python = offer.python_for(client)
+    python = server_targets.python_for(client)
     if python is None or (only and python not in only):
         return TargetChoice(first, served=not built_by)
     return TargetChoice(python, served=python not in built_by)
 
 
-def client_of_user_agent(python: str, offer: ServerTargets) -> Client | None:
+def client_of_user_agent(python: str, server_targets: ServerTargets) -> Client | None:
     """The client that an order's `python` means: what `str` of one said, or an interpreter of the server's own."""
-    return Client.told(python) or (offer.client(python) if python else None)
+    return Client.told(python) or (server_targets.client(python) if python else None)
 
 
 def is_interpreter(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 `git+URL@COMMIT#egg=NAME[==VERSION][&subdirectory=DIR]`
 
-Parsing judges each part on its own and collects every fault before it raises, so that a user mends a file once.
+Parsing judges each part on its own and collects every fault before it raises, so that a user fixes a file once.
 A pin prints as the line it was parsed from: `Pin.parse(str(pin)) == pin`.
 """
 
@@ -44,14 +44,14 @@ class Fault:
     line: int
     text: str
     problem: str
-    mend: str
+    fix: str
     where: str = ""
 
     def __str__(self) -> str:
         line = f"line {self.line}" if self.line else ""
         place = f"{self.where}:{self.line}" if self.where and self.line else self.where or line
         quoted = repr(self.text) if self.text else ""
-        return ": ".join(part for part in (place, self.problem, quoted, self.mend) if part)
+        return ": ".join(part for part in (place, self.problem, quoted, self.fix) if part)
 
 
 class PinsRefusedError(RefusedError):
@@ -100,7 +100,7 @@ class Pin:
         values, more = _parse_fragment(fragment)
         faults += more
         if faults:
-            raise PinsRefusedError(Fault(line, redacted(text), problem, mend) for problem, mend in faults)
+            raise PinsRefusedError(Fault(line, redacted(text), problem, fix) for problem, fix in faults)
         return cls(url=url, commit=commit, **values)
 
 
@@ -142,11 +142,11 @@ def _parse_location(location: str) -> tuple[str, str, list[tuple[str, str]]]:
         return "", "", [*url_faults(location[4:]), ("no commit", "end the URL with @ and the full commit id")]
     faults = url_faults(url)
     if not COMMIT.fullmatch(commit):
-        faults.append(("not a full commit id", _mend_commit(commit)))
+        faults.append(("not a full commit id", _fix_commit(commit)))
     return url, commit, faults
 
 
-def _mend_commit(commit: str) -> str:
+def _fix_commit(commit: str) -> str:
     if COMMIT.fullmatch(commit.lower()):
         return "write the commit in lower case"
     if re.fullmatch(r"[0-9a-fA-F]{4,63}", commit):
@@ -160,7 +160,7 @@ def _parse_fragment(fragment: str) -> tuple[dict[str, str], list[tuple[str, str]
     for part in fragment.split("&") if fragment else ():
         key, _, value = part.partition("=")
         if key not in KEYS:
-            faults.append((f"unknown fragment key {key!r}", _mend_key(key, values)))
+            faults.append((f"unknown fragment key {key!r}", _fix_key(key, values)))
         elif key in values:
             faults.append((f"{key} is given twice", "keep one"))
         else:
@@ -176,7 +176,7 @@ def _parse_fragment(fragment: str) -> tuple[dict[str, str], list[tuple[str, str]
     return values, faults
 
 
-def _mend_key(key: str, values: dict[str, str]) -> str:
+def _fix_key(key: str, values: dict[str, str]) -> str:
     close = difflib.get_close_matches(key, KEYS, n=1)
     if close:
         return f"did you mean {close[0]}?"
@@ -196,16 +196,16 @@ def _parse_egg(egg: str, faults: list[tuple[str, str]]) -> dict[str, str]:
     try:
         Version(version)
     except InvalidVersion:
-        faults.append((f"{version!r} is not a version", _mend_version(version)))
+        faults.append((f"{version!r} is not a version", _fix_version(version)))
     if version != version.strip():
         faults.append((f"white space around {version!r}", "remove it"))
     return {"project": name, "version": version}
 
 
-def _mend_version(version: str) -> str:
+def _fix_version(version: str) -> str:
     public, _, local = version.partition("-")
     try:
-        offer = str(Version(f"{public}+{local}"))
+        server_targets = str(Version(f"{public}+{local}"))
     except InvalidVersion:
         return "write a PEP 440 version such as 1.0.2 or 1.0.2+local"
-    return f"write {offer}, or leave the version out if the fork calls itself otherwise"
+    return f"write {server_targets}, or leave the version out if the fork calls itself otherwise"

@@ -18,7 +18,7 @@ Problem = tuple[str, str]
 
 
 def url_faults(url: str) -> list[Problem]:
-    """(problem, mend) for everything that is wrong with `url`; an empty list when nothing is."""
+    """(problem, fix) for everything that is wrong with `url`; an empty list when nothing is."""
     if len(url) > LONGEST:
         return [("the URL is too long", f"{LONGEST} characters are the most")]
     if (

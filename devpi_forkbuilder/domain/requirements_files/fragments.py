@@ -25,12 +25,12 @@ OLD_EGG = re.compile(r"(?P<name>.+?)-(?:dev|[0-9].*)")
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`mended` is the fragment as a pin has it; `notes` say what was mended, `problems` what could not be.
+    """`fixed` is the fragment as a pin has it; `notes` say what was fixed, `problems` what could not be.
 
-    `nameless`: no project is named, and UNNAMED stands in `mended` instead of it.
+    `nameless`: no project is named, and UNNAMED stands in `fixed` instead of it.
     """
 
-    mended: str
+    fixed: str
     extras: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -71,7 +71,7 @@ def read_fragment(text: str, repository: str, named: str = "") -> Fragment:
     read = [_read_egg(egg, repository, old_names=not named) for egg in eggs] or [Egg(named)]
     problems = tuple(_other_name(egg, named) for egg in read if named and not _same(egg.name, named))
     return Fragment(
-        mended="&".join([*(f"egg={named or egg.name}{egg.version or equals + version}" for egg in read), *others]),
+        fixed="&".join([*(f"egg={named or egg.name}{egg.version or equals + version}" for egg in read), *others]),
         extras=tuple(extra for egg in read for extra in egg.extras),
         notes=(*notes, *(note for egg in read for note in egg.notes)),
         problems=problems,

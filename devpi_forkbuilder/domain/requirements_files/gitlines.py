@@ -41,7 +41,7 @@ class LinePlace:
 
     def faults(self, problems: list[Problem]) -> tuple[Fault, ...]:
         """`problems` as faults of this place; no secret of the text is in them."""
-        return tuple(Fault(self.line, redacted(self.text), problem, mend, self.file) for problem, mend in problems)
+        return tuple(Fault(self.line, redacted(self.text), problem, fix, self.file) for problem, fix in problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def judged(written: Written, place: LinePlace, problems: tuple[Problem, ...] = (
     try:
         pin = Pin.parse(f"git+{url}@{ANY_COMMIT}#{_plain_subdirectory(written.fragment)}")
     except PinsRefusedError as refused:
-        return place.faults([*found, *((fault.problem, fault.mend) for fault in refused.faults)])
+        return place.faults([*found, *((fault.problem, fault.fix) for fault in refused.faults)])
     if found:
         return place.faults(found)
     return GitLine(

@@ -65,7 +65,7 @@ def read_git_line(
     written = Written(
         location=location,
         ref=ref,
-        fragment=fragment.mended,
+        fragment=fragment.fixed,
         extras=tuple(dict.fromkeys(extras)),
         marker=(parts["marker"] or "").strip() or None,
         editable=editable is not None,

@@ -84,7 +84,7 @@ def read_requirements(
             try:
                 nested.append((include(found.name, file.name), found.name, file.constraint or found.constraint))
             except (OSError, UnicodeError) as error:
-                unreadable += place.faults([(_unreadable(found.name, error), "mend or remove the include")])
+                unreadable += place.faults([(_unreadable(found.name, error), "fix or remove the include")])
         waiting += reversed(nested)
     git_lines = tuple(line for file in files for line in file.git_lines)
     return Requirements(git_lines, (*(fault for file in files for fault in file.faults), *unreadable), tuple(files))
@@ -162,23 +162,23 @@ def _unreadable(name: str, error: OSError | UnicodeError) -> str:
 def _unnamed(line: GitLine, resolver: str) -> Fault:
     guess = repository_name(line.url)
     folder = f"&subdirectory={line.subdirectory}" if line.subdirectory else ""
-    mend = (
+    fix = (
         f"add #egg={guess if NAME.fullmatch(guess) else 'NAME'} (the name the project is published under){folder}; "
         f"{resolver} reads it from the repository"
     )
-    return line.place.faults([("no project name", mend)])[0]
+    return line.place.faults([("no project name", fix)])[0]
 
 
 def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
     resolve = f"{resolver} resolves it"
     if not ref:
-        problem, mend = "no commit, so whatever the default branch has today", resolve
+        problem, fix = "no commit, so whatever the default branch has today", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:
-        problem, mend = f"{ref!r} is not a full commit id", f"write all 40 (or 64) hex digits; {resolve}"
+        problem, fix = f"{ref!r} is not a full commit id", f"write all 40 (or 64) hex digits; {resolve}"
     else:
-        problem, mend = f"{redacted(ref)!r} is a branch or tag, which can move", resolve
-    return place.faults([(problem, mend)])[0]
+        problem, fix = f"{redacted(ref)!r} is a branch or tag, which can move", resolve
+    return place.faults([(problem, fix)])[0]
 
 
 def _conflicts(pinned: Mapping[GitLine, Pin]) -> Iterator[Fault]:

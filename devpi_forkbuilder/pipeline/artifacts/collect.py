@@ -68,7 +68,7 @@ def the_one(files: Sequence[Path], *, suffix: str) -> Path:
         raise MismatchError(
             f"several-{kind}s",
             f"The fork's build left {len(files)} {kind}s where one is expected: {there}.",
-            next_step=f"Mend the fork's build so that it makes one {kind}; for a fork with several projects, pin each "
+            next_step=f"Fix the fork's build so that it makes one {kind}; for a fork with several projects, pin each "
             "with &subdirectory=DIR.",
         )
     return files[0]

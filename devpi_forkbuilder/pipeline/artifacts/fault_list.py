@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from devpi_forkbuilder.errors import LimitsError, MismatchError
 
 SHOWN = 8
-NEXT_STEP = "Mend the fork's build; 'uv build' in a checkout makes the same file to look at."
+NEXT_STEP = "Fix the fork's build; 'uv build' in a checkout makes the same file to look at."
 
 
 def shown_values(name: str | bytes) -> str:

@@ -1,7 +1,7 @@
 """Reads a zip archive so strictly that every other reader sees the same members in it.
 
 Installers read archives by different code, and a file that two of them understand differently is an attack
-(CVE-2025-54368), so whatever is ambiguous is refused, never mended. Numbers in comments are sections of
+(CVE-2025-54368), so whatever is ambiguous is refused, never fixed. Numbers in comments are sections of
 APPNOTE.TXT, the zip format's specification.
 """
 

@@ -74,7 +74,7 @@ def checkout(
     project = into / pin.subdirectory if pin.subdirectory else into
     if not project.is_dir() or not _inside(project, into):
         what = f"There is no folder {pin.subdirectory} in {pin.url} at {pin.commit7}."
-        raise SourceError("subdirectory-missing", what, next_step="Mend the pin's subdirectory.")
+        raise SourceError("subdirectory-missing", what, next_step="Fix the pin's subdirectory.")
     return Checkout(into, project, commit, tree_id, seconds, work.untagged, work.restored, tuple(work.parts))
 
 

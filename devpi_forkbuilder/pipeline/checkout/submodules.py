@@ -105,5 +105,5 @@ def _problem(url: str, scheme: str) -> str:
 
 def _refused(path: bytes, problem: str) -> SourceError:
     what = f"The submodule {shown_path(path)} cannot be fetched: {problem}."
-    step = "Mend .gitmodules in the fork, or remove the submodule."
+    step = "Fix .gitmodules in the fork, or remove the submodule."
     return SourceError("submodule-refused", what, next_step=step)

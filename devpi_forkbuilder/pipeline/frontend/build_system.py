@@ -33,7 +33,7 @@ NEEDS_NO_WHEEL = Version("70.1")
 # What these answer does not depend on the project: they return an empty list, and always have.
 ASK_FOR_NOTHING = ("poetry.core.masonry.api", "uv_build")
 BACKEND = re.compile(r"\w+(?:\.\w+)*(?::\w+(?:\.\w+)*)?")  # PEP 517, "importable_part:object_path"
-MEND = "Mend the [build-system] table in the fork and pin the new commit."
+FIX = "Fix the [build-system] table in the fork and pin the new commit."
 SIZE_LIMIT = 4 * 1024 * 1024
 
 
@@ -64,7 +64,7 @@ def read_build_system(project: Path) -> BuildSystem:
     """
     if not project.is_dir():
         what = "The pinned subdirectory does not exist in the commit."
-        raise BuildError("project-missing", what, next_step="Mend &subdirectory= in the pin.")
+        raise BuildError("project-missing", what, next_step="Fix &subdirectory= in the pin.")
     document = _read_pyproject(project)
     if document is None and not (project / "setup.py").is_file():
         raise BuildError("not-a-project", "There is neither pyproject.toml nor setup.py.", next_step=_where(project))
@@ -118,19 +118,19 @@ def _read_pyproject(project: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     if path.stat().st_size > SIZE_LIMIT:
-        raise BuildError("pyproject-invalid", "pyproject.toml is larger than 4 MiB.", next_step=MEND)
+        raise BuildError("pyproject-invalid", "pyproject.toml is larger than 4 MiB.", next_step=FIX)
     try:
         document: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError:
-        raise BuildError("pyproject-invalid", "pyproject.toml is not UTF-8.", next_step=MEND) from None
+        raise BuildError("pyproject-invalid", "pyproject.toml is not UTF-8.", next_step=FIX) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         what = f"pyproject.toml is not valid TOML: {error}."
-        raise BuildError("pyproject-invalid", what, next_step="Mend it in the fork and pin the new commit.") from None
+        raise BuildError("pyproject-invalid", what, next_step="Fix it in the fork and pin the new commit.") from None
     return document
 
 
 def _where(project: Path) -> str:
-    """The mend for a folder that is no project: often the project is one folder further down."""
+    """The fix for a folder that is no project: often the project is one folder further down."""
     below = sorted(
         child.name
         for child in project.iterdir()
@@ -143,7 +143,7 @@ def _where(project: Path) -> str:
 
 def _invalid(faults: list[str]) -> BuildError:
     what = f"The [build-system] table of pyproject.toml is not valid: {'; '.join(faults)}."
-    return BuildError("build-system-invalid", what, next_step=MEND)
+    return BuildError("build-system-invalid", what, next_step=FIX)
 
 
 def _key_faults(table: Mapping[str, object]) -> list[str]:
@@ -204,4 +204,4 @@ def _check_backend_path(project: Path, folders: tuple[str, ...]) -> None:
         inside = real == root or real.startswith(root + os.sep)
         if PurePosixPath(folder).is_absolute() or not inside or not Path(real).is_dir():
             what = f"backend-path has {folder!r}, which is not a folder inside the project."
-            raise BuildError("backend-path-escapes", what, next_step=MEND)
+            raise BuildError("backend-path-escapes", what, next_step=FIX)

@@ -110,7 +110,7 @@ class Interpreters:
                 self._known = self._look()
             return self._known
 
-    def offer(self) -> ServerTargets:
+    def server_targets(self) -> ServerTargets:
         """What this server builds for: what is installed, and what may be fetched."""
         names = [one.name for one in self.all()]
         return ServerTargets(tuple(dict.fromkeys([*names, *self._downloadable()])), self._platform)

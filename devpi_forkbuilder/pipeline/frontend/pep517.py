@@ -58,7 +58,7 @@ class Left:
     held: tuple[str, ...]
 
 
-def build(bench: BuildEnv, wanted: BuildOutputs) -> Left:
+def build(build_env: BuildEnv, wanted: BuildOutputs) -> Left:
     """Build the project's wheel.
 
     When this returns or raises, none of the build's processes is left. Raises BuildError (those of
@@ -66,23 +66,23 @@ def build(bench: BuildEnv, wanted: BuildOutputs) -> Left:
     InfrastructureError and CancelledError, and what `wanted.needs` raises.
     """
     system = read_build_system(wanted.project)
-    copy = _copied(bench, wanted)
+    copy = _copied(build_env, wanted)
     try:
-        supplies = RequirementsEnv(
+        requirements_env = RequirementsEnv(
             system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
         )
-        supplies, held = _equip(bench, system, supplies, wanted)
-        wheel = _build_wheel(bench, wanted.project)
-        sdist = None if copy is None else _try_sdist(bench, system, supplies, replace(wanted, project=copy))
+        requirements_env, held = _equip(build_env, system, requirements_env, wanted)
+        wheel = _build_wheel(build_env, wanted.project)
+        sdist = None if copy is None else _try_sdist(build_env, system, requirements_env, replace(wanted, project=copy))
     finally:
-        bench.end()
+        build_env.end()
     return Left(wheel, sdist, held)
 
 
-def _copied(bench: BuildEnv, wanted: BuildOutputs) -> Path | None:
+def _copied(build_env: BuildEnv, wanted: BuildOutputs) -> Path | None:
     if not wanted.sdist:
         return None
-    source, target = bench.folder.source, bench.folder.box / "sdist-src"
+    source, target = build_env.folder.source, build_env.folder.box / "sdist-src"
     _copy_tree(source, target)
     return target / wanted.project.relative_to(source)
 
@@ -104,33 +104,33 @@ def _copy_tree(source: Path, target: Path) -> None:
 
 
 def _equip(
-    bench: BuildEnv, system: BuildSystem, supplies: RequirementsEnv, wanted: BuildOutputs
+    build_env: BuildEnv, system: BuildSystem, requirements_env: RequirementsEnv, wanted: BuildOutputs
 ) -> tuple[RequirementsEnv, tuple[str, ...]]:
     """The environment with what the table and then the back end require; when more is asked for, it is made anew:
     the back end's code has run in the first one and could have changed it.
     """
     project = wanted.project
-    held = _supply(bench, supplies, wanted)
+    held = _supply(build_env, requirements_env, wanted)
     setuptools = _versions(held).get("setuptools")
     if asks_for_nothing(system, project, Version(setuptools) if setuptools else None):
-        return supplies, held
-    asked = _ask(bench, system, project, WHEEL_HOOK)
+        return requirements_env, held
+    asked = _ask(build_env, system, project, WHEEL_HOOK)
     if _all_held(asked, held):
-        return supplies, held
-    supplies = replace(supplies, requires=(*supplies.requires, *asked))
-    return supplies, _supply(bench, supplies, wanted)
+        return requirements_env, held
+    requirements_env = replace(requirements_env, requires=(*requirements_env.requires, *asked))
+    return requirements_env, _supply(build_env, requirements_env, wanted)
 
 
-def _supply(bench: BuildEnv, supplies: RequirementsEnv, wanted: BuildOutputs) -> tuple[str, ...]:
-    wanted.needs(supplies.requires)
-    return supply(bench, supplies)
+def _supply(build_env: BuildEnv, requirements_env: RequirementsEnv, wanted: BuildOutputs) -> tuple[str, ...]:
+    wanted.needs(requirements_env.requires)
+    return supply(build_env, requirements_env)
 
 
-def _ask(bench: BuildEnv, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
-    script = bench.fresh("hook") / "hook.py"
+def _ask(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
+    script = build_env.fresh("hook") / "hook.py"
     shutil.copyfile(hook_runner.__file__, script)
-    arguments = (bench.inside(script), name, system.backend, *system.backend_path)
-    answered = bench.boxed_python(arguments, project, f"the back end's {name}", capture=True)
+    arguments = (build_env.inside(script), name, system.backend, *system.backend_path)
+    answered = build_env.boxed_python(arguments, project, f"the back end's {name}", capture=True)
     if answered.returncode:
         what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
         raise BuildError("hook-failed", what, next_step=LOOK)
@@ -166,33 +166,37 @@ def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
     return version is not None and wanted.specifier.contains(version, prereleases=True)
 
 
-def _build_wheel(bench: BuildEnv, project: Path) -> Path:
-    out = bench.fresh("out")
-    done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
+def _build_wheel(build_env: BuildEnv, project: Path) -> Path:
+    out = build_env.fresh("out")
+    done = build_env.boxed_uv(_arguments(build_env, "--wheel", project, out), "The build")
     if done.returncode:
         what = f"The fork's build ended with status {done.returncode}."
         raise BuildError("build-failed", what, next_step=LOOK)
     return out
 
 
-def _try_sdist(bench: BuildEnv, system: BuildSystem, supplies: RequirementsEnv, wanted: BuildOutputs) -> Path | None:
+def _try_sdist(
+    build_env: BuildEnv, system: BuildSystem, requirements_env: RequirementsEnv, wanted: BuildOutputs
+) -> Path | None:
     project = wanted.project
-    out = bench.fresh("sdist-out")
+    out = build_env.fresh("sdist-out")
     try:
-        asked = _ask(bench, system, project, SDIST_HOOK)
+        asked = _ask(build_env, system, project, SDIST_HOOK)
         if asked:
-            _supply(bench, replace(supplies, requires=(*supplies.requires, *asked)), wanted)
-        done = bench.boxed_uv(_arguments(bench, "--sdist", project, out), "The build of the source distribution")
+            _supply(build_env, replace(requirements_env, requires=(*requirements_env.requires, *asked)), wanted)
+        done = build_env.boxed_uv(
+            _arguments(build_env, "--sdist", project, out), "The build of the source distribution"
+        )
         failed = f"status {done.returncode}" if done.returncode else ""
     except (BuildError, LimitsError) as error:
         failed = error.what
     if failed:
-        bench.watch.log.say(f"no source distribution: {failed}")
+        build_env.watch.log.say(f"no source distribution: {failed}")
     return None if failed else out
 
 
-def _arguments(bench: BuildEnv, kind: str, project: Path, out: Path) -> tuple[str, ...]:
+def _arguments(build_env: BuildEnv, kind: str, project: Path, out: Path) -> tuple[str, ...]:
     """`--force-pep517`: the back end that was installed builds, not the one that uv has inside."""
     options = ("--force-pep517", "--no-build-isolation", "--no-create-gitignore", "--offline")
-    where = ("--python", bench.inside(bench.folder.environment), "--out-dir", bench.inside(out))
-    return ("build", kind, *options, *where, bench.inside(project))
+    where = ("--python", build_env.inside(build_env.folder.environment), "--out-dir", build_env.inside(out))
+    return ("build", kind, *options, *where, build_env.inside(project))

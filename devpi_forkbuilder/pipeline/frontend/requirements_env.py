@@ -71,112 +71,116 @@ def refused_install(requires: Iterable[str]) -> list[str]:
     return [line for line in requires if "$" in line or Requirement(line).url is not None]
 
 
-def supply(bench: BuildEnv, supplies: RequirementsEnv) -> tuple[str, ...]:
+def supply(build_env: BuildEnv, requirements_env: RequirementsEnv) -> tuple[str, ...]:
     """Make the environment with `supplies` in it; returns what it holds, as sorted `name==version`.
 
     Raises BuildError (`requirement-refused`, `requirements-unresolvable`), InfrastructureError (`index-unreachable`,
     `environment-failed`), and what `process.run` raises.
     """
-    bad = refused_install(supplies.requires)
+    bad = refused_install(requirements_env.requires)
     if bad:
         what = f"The build requires {bad[0]!r}, which does not come from the index."
         raise BuildError("requirement-refused", what, next_step="Require a released project in the fork.")
-    _make(bench)
-    if supplies.requires:
-        _fill(bench, supplies)
-    return _listed(bench)
+    _make(build_env)
+    if requirements_env.requires:
+        _fill(build_env, requirements_env)
+    return _listed(build_env)
 
 
-def _make(bench: BuildEnv) -> None:
-    environment = bench.fresh(bench.folder.environment.name)
+def _make(build_env: BuildEnv) -> None:
+    environment = build_env.fresh(build_env.folder.environment.name)
     # Relocatable: scripts find their interpreter from where they are, since the box gives the folder another name.
     options = ("--quiet", "--no-project", "--relocatable", "--allow-existing")
-    python = str(bench.interpreter.executable)
-    made = bench.supply(("venv", *options, "--python", python, str(environment)), "uv venv")
+    python = str(build_env.interpreter.executable)
+    made = build_env.supply(("venv", *options, "--python", python, str(environment)), "uv venv")
     if made.returncode:
-        what = f"No environment for Python {bench.interpreter.version} could be made (status {made.returncode})."
+        what = f"No environment for Python {build_env.interpreter.version} could be made (status {made.returncode})."
         raise InfrastructureError("environment-failed", what, next_step="The log shows what uv says.")
 
 
-def _fill(bench: BuildEnv, supplies: RequirementsEnv) -> None:
-    log = bench.watch.log
-    log.say(f"installing {', '.join(supplies.requires)}")
-    folder = bench.folder
-    constraints = _constraints(supplies, folder.fresh(folder.root / "supplies"))
-    arguments = _arguments(supplies, str(folder.environment), str(constraints or ""))
-    done, health = _fill_with_wheels(bench, supplies, (*arguments, "--only-binary", ":all:", "--", *supplies.requires))
-    if done.returncode == UNMET and bench.network:
+def _fill(build_env: BuildEnv, requirements_env: RequirementsEnv) -> None:
+    log = build_env.watch.log
+    log.say(f"installing {', '.join(requirements_env.requires)}")
+    folder = build_env.folder
+    constraints = _constraints(requirements_env, folder.fresh(folder.root / "supplies"))
+    arguments = _arguments(requirements_env, str(folder.environment), str(constraints or ""))
+    done, health = _fill_with_wheels(
+        build_env, requirements_env, (*arguments, "--only-binary", ":all:", "--", *requirements_env.requires)
+    )
+    if done.returncode == UNMET and build_env.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
-        _make(bench)
-        done = _fill_from_source(bench, supplies)
-    _judge(done, supplies, bench.network, health)
+        _make(build_env)
+        done = _fill_from_source(build_env, requirements_env)
+    _judge(done, requirements_env, build_env.network, health)
 
 
 def _fill_with_wheels(
-    bench: BuildEnv, supplies: RequirementsEnv, arguments: tuple[str, ...]
+    build_env: BuildEnv, requirements_env: RequirementsEnv, arguments: tuple[str, ...]
 ) -> tuple[Finished, IndexHealth]:
     """Install, again if the indexes do not rule it out; how it ended, and what the indexes said of it.
 
     More than one try: while a mirror of devpi-server 6 reads a project for the first time, it answers others who ask
     for it "not found", and two who fetch one file at once get an error (seen with 6.20.3).
     """
-    done, health = _install(bench, arguments, supplies.login), IndexHealth()
+    done, health = _install(build_env, arguments, requirements_env.login), IndexHealth()
     for pause in PAUSES:
         if done.returncode == 0:
             break
-        health = supplies.health(supplies.requires, supplies.constraints)
+        health = requirements_env.health(requirements_env.requires, requirements_env.constraints)
         if health.fault:
-            bench.watch.log.say(health.fault)
+            build_env.watch.log.say(health.fault)
         elif done.returncode == UNMET and health.unmet:
-            bench.watch.log.say(f"no index has a wheel that fits: {', '.join(health.unmet)}")
+            build_env.watch.log.say(f"no index has a wheel that fits: {', '.join(health.unmet)}")
             break
-        bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
+        build_env.watch.log.say(
+            f"trying again in {pause:g} s: an index that is read for the first time may not be ready"
+        )
         time.sleep(pause)
-        _make(bench)  # a try that failed may have left half of what it was to install
-        done = _install(bench, arguments, supplies.login)
+        _make(build_env)  # a try that failed may have left half of what it was to install
+        done = _install(build_env, arguments, requirements_env.login)
     return done, health
 
 
-def _install(bench: BuildEnv, arguments: tuple[str, ...], login: Login | None) -> Finished:
+def _install(build_env: BuildEnv, arguments: tuple[str, ...], login: Login | None) -> Finished:
     """A password for uv is in variables named after the index (uv's manual, "Providing credentials")."""
     if login is None:
-        return bench.supply(arguments, "uv pip install")
+        return build_env.supply(arguments, "uv pip install")
     with login() as secret:
         variables = {f"UV_INDEX_{OWN.upper()}_USERNAME": USER, f"UV_INDEX_{OWN.upper()}_PASSWORD": secret.reveal()}
-        return bench.supply(arguments, "uv pip install", variables)
+        return build_env.supply(arguments, "uv pip install", variables)
 
 
-def _fill_from_source(bench: BuildEnv, supplies: RequirementsEnv) -> Finished:
+def _fill_from_source(build_env: BuildEnv, requirements_env: RequirementsEnv) -> Finished:
     """As pip would do it. This runs code of the requirements, which anybody may have released, with the network: so
     only for projects whose own code has it, in the box, and with a cache that ends with it.
     """
-    folder = bench.folder
-    constraints = _constraints(supplies, bench.fresh("supplies"))
-    inside = bench.inside(folder.environment)
-    arguments = _arguments(supplies, inside, bench.inside(constraints) if constraints else "")
+    folder = build_env.folder
+    constraints = _constraints(requirements_env, build_env.fresh("supplies"))
+    inside = build_env.inside(folder.environment)
+    arguments = _arguments(requirements_env, inside, build_env.inside(constraints) if constraints else "")
     try:
-        return bench.boxed_uv((*arguments, "--", *supplies.requires), "uv pip install", network=True)
+        return build_env.boxed_uv((*arguments, "--", *requirements_env.requires), "uv pip install", network=True)
     finally:
-        bench.end()
+        build_env.end()
 
 
-def _constraints(supplies: RequirementsEnv, folder: Path) -> Path | None:
-    if not supplies.constraints:
+def _constraints(requirements_env: RequirementsEnv, folder: Path) -> Path | None:
+    if not requirements_env.constraints:
         return None
     path = folder / "constraints.txt"
-    path.write_text("".join(f"{line}\n" for line in supplies.constraints))
+    path.write_text("".join(f"{line}\n" for line in requirements_env.constraints))
     return path
 
 
-def _arguments(supplies: RequirementsEnv, environment: str, constraints: str) -> tuple[str, ...]:
-    named = "" if supplies.pins_url else f"{OWN}="
-    index = ("--default-index", f"{named}{supplies.index_url}") if supplies.index_url else ()
-    first = ("--index", f"{OWN}={supplies.pins_url}") if supplies.pins_url else ()
+def _arguments(requirements_env: RequirementsEnv, environment: str, constraints: str) -> tuple[str, ...]:
+    named = "" if requirements_env.pins_url else f"{OWN}="
+    index = ("--default-index", f"{named}{requirements_env.index_url}") if requirements_env.index_url else ()
+    first = ("--index", f"{OWN}={requirements_env.pins_url}") if requirements_env.pins_url else ()
     held_back = ("--constraints", constraints) if constraints else ()
     return ("pip", "install", "--python", environment, *index, *first, *held_back)
 
 
-def _judge(done: Finished, supplies: RequirementsEnv, network: bool, health: IndexHealth) -> None:
+def _judge(done: Finished, requirements_env: RequirementsEnv, network: bool, health: IndexHealth) -> None:
     """Raise the failure of an installation. Whoever may be to blame, it is tried again later: what is not there today
     may be released tomorrow, and an index may fail in ways that look as if a release was missing.
     """
@@ -187,19 +191,19 @@ def _judge(done: Finished, supplies: RequirementsEnv, network: bool, health: Ind
     if done.returncode == UNMET:
         kind = "" if network else " from wheels"
         named = f" No index has a wheel of {', '.join(health.unmet)} that fits." if health.unmet and not network else ""
-        what = f"What the build requires cannot be installed{kind}: {', '.join(supplies.requires)}.{named}"
+        what = f"What the build requires cannot be installed{kind}: {', '.join(requirements_env.requires)}.{named}"
         step = HINT if network else f"{HINT} {FROM_SOURCE}"
         raise BuildError("requirements-unresolvable", what, next_step=step, retryable=True)
     what = f"uv could not install what the build requires (status {done.returncode})."
     raise InfrastructureError("index-unreachable", what, next_step="The log shows which host or file failed.")
 
 
-def _listed(bench: BuildEnv) -> tuple[str, ...]:
+def _listed(build_env: BuildEnv) -> tuple[str, ...]:
     """From folder names (binary distribution format, `.dist-info`), so that nothing of the environment has to run.
 
     A requirement that was built from source may have put anything there: what is no name and version is left out.
     """
-    found = itertools.islice(bench.folder.environment.glob("lib/*/site-packages/*.dist-info"), LISTED)
+    found = itertools.islice(build_env.folder.environment.glob("lib/*/site-packages/*.dist-info"), LISTED)
     pairs = (path.name.removesuffix(".dist-info").rpartition("-") for path in found)
     return tuple(
         sorted({f"{canonicalize_name(name)}=={version}" for name, _, version in pairs if _sane(name, version)})

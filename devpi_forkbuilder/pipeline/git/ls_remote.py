@@ -53,9 +53,9 @@ def ls_remote(
     try:
         finished = runner.run_as_user(command, cancelled=cancelled)
     except LimitsError as error:
-        raise SourceError("repository-unreachable", error.what, next_step=_mend(url)) from error
+        raise SourceError("repository-unreachable", error.what, next_step=_fix(url)) from error
     if finished.returncode != 0:
-        raise SourceError("repository-unreachable", said(finished, "git ls-remote"), next_step=_mend(url))
+        raise SourceError("repository-unreachable", said(finished, "git ls-remote"), next_step=_fix(url))
     return advertised(finished.stdout.decode("utf-8", "replace"))
 
 
@@ -78,5 +78,5 @@ def said(finished: Finished, command: str) -> str:
     return f"{command} ended with status {finished.returncode}" + (f" ({words})." if words else ".")
 
 
-def _mend(url: str) -> str:
+def _fix(url: str) -> str:
     return f"Try: git ls-remote {url}"

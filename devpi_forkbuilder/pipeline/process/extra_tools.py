@@ -49,7 +49,7 @@ def _judged(folder: Path) -> Path:
         found = next(filter(_is_exposed, _parts(real)), None)
     except OSError as error:
         what = f"{folder} ({OPTION}) cannot be read: {error.strerror}."
-        step = f"Mend {OPTION}, or install what it names."
+        step = f"Fix {OPTION}, or install what it names."
         raise InfrastructureError("tools-missing", what, next_step=step, retryable=False) from error
     if found is not None:
         what = f"{found[0]} ({OPTION}) can be changed by others than root and the server's user."

@@ -17,7 +17,7 @@ CONTROLLERS = (MEMORY, PROCESSES)
 LEAF = "forkbuilder-server"
 """Where the server itself goes: in version 2 a group with controlled groups below it has no processes of its own."""
 DELEGATED = ("user.delegate", "trusted.delegate")
-PASSES = 5
+INDEX_TOKENS = 5
 
 MOUNTS, OWN = Path("/proc/self/mountinfo"), Path("/proc/self/cgroup")
 
@@ -147,7 +147,7 @@ def _move_away(folder: Path) -> None:
     """Processes can start others meanwhile: until there are none. Raises OSError."""
     leaf = folder / LEAF
     leaf.mkdir(exist_ok=True)
-    for _ in range(PASSES):
+    for _ in range(INDEX_TOKENS):
         for pid in _words(folder / "cgroup.procs"):
             with contextlib.suppress(ProcessLookupError):
                 (leaf / "cgroup.procs").write_text(pid)

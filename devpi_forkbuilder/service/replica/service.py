@@ -26,7 +26,7 @@ from devpi_forkbuilder.service.single_flight.flight import Flight
 
 REMEMBERED = 10_000
 QUEUE = 1_000
-Ticket = tuple[Order, Flight, bool]
+QueuedBuild = tuple[Order, Flight, bool]
 """The last: whether it is the one that an open breaker lets through, to try."""
 
 
@@ -53,10 +53,10 @@ class RemoteService:
         self._clock = clock
         self._breaker = breaker
         self._stopping = threading.Event()
-        self._conversation = BuildOnPrimary(
+        self._build_on_primary = BuildOnPrimary(
             primary, store, clock, breaker, self._stopping.wait, patience if patience is not None else Patience()
         )
-        self._backlog: Backlog[Ticket] = Backlog(QUEUE)
+        self._backlog: Backlog[QueuedBuild] = Backlog(QUEUE)
         self._lock = threading.Lock()
         self._live: dict[OrderKey, Flight] = {}
         self._records: OrderedDict[OrderKey, Record] = OrderedDict()
@@ -166,7 +166,7 @@ class RemoteService:
             # The primary may have died while this one waited for its turn.
             if not (trial or self._breaker.allows() or self._store.covers(order)):
                 raise self._silent()
-            record = self._conversation.hold(order, lambda told: self._advance(flight, told))
+            record = self._build_on_primary.hold(order, lambda told: self._advance(flight, told))
         except CancelledError:
             record = replace(flight.record, state=State.WANTED)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flight's waiters must hear of its end

@@ -71,11 +71,17 @@ class LogsView(ForksView):
 
     def _unservable(self, one: Pinned, url: str) -> str:
         """What is said to a client that nothing built here fits: what it is, and what this server builds for."""
-        client, offer, only = client_of(self.request), self.context.lookup.offer(), one.order.recipe.pythons
+        client, server_targets, only = (
+            client_of(self.request),
+            self.context.lookup.server_targets(),
+            one.order.recipe.pythons,
+        )
         if only:
-            offer = replace(offer, pythons=tuple(python for python in offer.pythons if python in only))
+            server_targets = replace(
+                server_targets, pythons=tuple(python for python in server_targets.pythons if python in only)
+            )
         who = f"Python {client.interpreter} on {client.platform}" if client is not None else ""
-        return phrase(one.pin, NO_INTERPRETER, url, client=who, offer=f"Python {offer}")
+        return phrase(one.pin, NO_INTERPRETER, url, client=who, offer=f"Python {server_targets}")
 
     def _one(self, pinned: tuple[Pinned, ...]) -> Pinned:
         """The pin of the request's project and commit; of several the one of the file's version, or without one."""

@@ -31,17 +31,19 @@ def tween_offline(handler: Handler, registry: Any) -> Handler:
     if not is_offline(registry):
         return handler
     xom = registry["xom"]
-    shelf = MirrorContents(xom)
+    mirror_contents = MirrorContents(xom)
 
     def answer(request: Any) -> Any:
         asked = page_request(request.path_info, by_installer(request)) if request.method in {"GET", "HEAD"} else None
         if asked is not None:
-            return _page(xom.keyfs, shelf, handler, request, asked)
+            return _page(xom.keyfs, mirror_contents, handler, request, asked)
         found = FILE.fullmatch(request.path_info) if request.method in {"GET", "HEAD"} else None
         if found is not None:
             with xom.keyfs.read_transaction():
                 user, index = found["user"], found["index"]
-                lacks = shelf.lacks(user, index, request.path_info.strip("/")) and may_read(request, user, index)
+                lacks = mirror_contents.lacks(user, index, request.path_info.strip("/")) and may_read(
+                    request, user, index
+                )
             if lacks:
                 return _absent(absent_file(found["rest"].rpartition("/")[2]))
         return handler(request)
@@ -49,13 +51,13 @@ def tween_offline(handler: Handler, registry: Any) -> Handler:
     return answer
 
 
-def _page(keyfs: Any, shelf: MirrorContents, handler: Handler, request: Any, asked: PageRequest) -> Any:
+def _page(keyfs: Any, mirror_contents: MirrorContents, handler: Handler, request: Any, asked: PageRequest) -> Any:
     with keyfs.read_transaction():
         if not may_read(request, asked.user, asked.index):
             links = None
         else:
             try:
-                links = shelf.links(asked.user, asked.index, asked.name)
+                links = mirror_contents.links(asked.user, asked.index, asked.name)
             except LookupError:
                 return _absent(absent_project(asked.project))
     response = handler(request)

@@ -57,7 +57,7 @@ WINDOWS = (
     '"version":"24.0"},"python":"3.11.8","system":{"name":"Windows","release":"10"}}'
 )
 HERE = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
-OFFER = ServerTargets(("3.11", "3.12", "3.13t", "pypy3.10"), HERE)
+SERVER_TARGETS = ServerTargets(("3.11", "3.12", "3.13t", "pypy3.10"), HERE)
 
 
 def of(text: str) -> Client:
@@ -179,23 +179,23 @@ def test_accepts__only_wheels(name):
 
 
 def test_offer__who_builds_for_whom():
-    assert OFFER.python_for(of(UV)) == "3.12"
-    assert OFFER.python_for(of(OLD_PIP)) is None  # no Python 3.8 here
-    assert OFFER.python_for(of(PYPY)) is None  # another CPU
-    assert OFFER.python_for(of(ALPINE)) is None  # another libc
-    assert OFFER.python_for(of(MAC)) is None
+    assert SERVER_TARGETS.python_for(of(UV)) == "3.12"
+    assert SERVER_TARGETS.python_for(of(OLD_PIP)) is None  # no Python 3.8 here
+    assert SERVER_TARGETS.python_for(of(PYPY)) is None  # another CPU
+    assert SERVER_TARGETS.python_for(of(ALPINE)) is None  # another libc
+    assert SERVER_TARGETS.python_for(of(MAC)) is None
 
 
 def test_offer__says_so():
-    assert str(OFFER) == "3.11, 3.12, 3.13t, pypy3.10 on linux x86_64 (glibc 2.36)"
+    assert str(SERVER_TARGETS) == "3.11, 3.12, 3.13t, pypy3.10 on linux x86_64 (glibc 2.36)"
 
 
 def test_offer__its_own_clients():
-    assert OFFER.client("") == HERE
-    assert OFFER.client("3.13t") == Client("cpython", (3, 13), "linux", "x86_64", "glibc", (2, 36), True)
-    assert OFFER.client("pypy3.10").accepts("a-1-pp310-pypy310_pp73-linux_x86_64.whl")
-    assert OFFER.client("3.13t").accepts("a-1-cp313-cp313t-linux_x86_64.whl")
-    assert OFFER.client("nonsense") is None
+    assert SERVER_TARGETS.client("") == HERE
+    assert SERVER_TARGETS.client("3.13t") == Client("cpython", (3, 13), "linux", "x86_64", "glibc", (2, 36), True)
+    assert SERVER_TARGETS.client("pypy3.10").accepts("a-1-pp310-pypy310_pp73-linux_x86_64.whl")
+    assert SERVER_TARGETS.client("3.13t").accepts("a-1-cp313-cp313t-linux_x86_64.whl")
+    assert SERVER_TARGETS.client("nonsense") is None
     assert ServerTargets().client("3.12") is None
 
 
@@ -215,7 +215,7 @@ def test_offer__its_own_clients():
     ],
 )
 def test_choose__an_interpreter_or_nothing(client, only, built_by, choice):
-    assert choose_targets(client, OFFER, only, built_by) == choice
+    assert choose_targets(client, SERVER_TARGETS, only, built_by) == choice
 
 
 def test_choose__a_server_that_builds_nothing_passes_on_what_it_was_told():
@@ -223,9 +223,9 @@ def test_choose__a_server_that_builds_nothing_passes_on_what_it_was_told():
 
 
 def test_client_of__both_forms():
-    assert client_of_user_agent("3.12", OFFER) == OFFER.client("3.12")
-    assert client_of_user_agent("3.12 darwin arm64 - 14.4", OFFER) == of(MAC)
-    assert client_of_user_agent("", OFFER) is None
+    assert client_of_user_agent("3.12", SERVER_TARGETS) == SERVER_TARGETS.client("3.12")
+    assert client_of_user_agent("3.12 darwin arm64 - 14.4", SERVER_TARGETS) == of(MAC)
+    assert client_of_user_agent("", SERVER_TARGETS) is None
 
 
 @pytest.mark.parametrize("text", ["3.12", "3.13t", "pypy3.10"])

@@ -31,7 +31,7 @@ def test_pin__reads_every_part(text, pin):
 
 
 @pytest.mark.parametrize(
-    ("text", "problem", "mend"),
+    ("text", "problem", "fix"),
     [
         ("wiki==1.0", "not a git requirement", "write git+URL"),
         (f"git+{URL}#egg=wiki", "no commit", "full commit id"),
@@ -53,10 +53,10 @@ def test_pin__reads_every_part(text, pin):
         (f"git+https://user:pw@h.example.com/o/r@{COMMIT}#egg=r", "user info", "--forkbuilder-credentials"),
     ],
 )
-def test_pin__says_what_is_wrong_and_how_to_mend_it(text, problem, mend):
+def test_pin__says_what_is_wrong_and_how_to_mend_it(text, problem, fix):
     with pytest.raises(PinsRefusedError) as refused:
         Pin.parse(text)
-    assert any(problem in fault.problem and mend in fault.mend for fault in refused.value.faults), refused.value
+    assert any(problem in fault.problem and fix in fault.fix for fault in refused.value.faults), refused.value
 
 
 def test_pin__collects_every_fault_of_a_line():

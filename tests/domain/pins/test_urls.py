@@ -70,4 +70,4 @@ def test_url_faults__agrees_with_the_urls_that_other_tests_draw(url):
 @quick
 @given(nearly | st.text(max_size=30))
 def test_url_faults__never_fails(url):
-    assert all(problem and mend for problem, mend in url_faults(url))
+    assert all(problem and fix for problem, fix in url_faults(url))

@@ -79,7 +79,7 @@ def test_frozen__refuses_at_once_everything_that_has_no_release():
     assert [(fault.where, fault.line) for fault in refused.value.faults] == [
         ("github.txt", line) for line in range(1, 6)
     ]
-    assert "devpi forks build r --wait" in refused.value.faults[1].mend
+    assert "devpi forks build r --wait" in refused.value.faults[1].fix
     assert "not a version" in refused.value.faults[2].problem
 
 

@@ -126,7 +126,7 @@ def test_git_line__keeps_a_name_that_only_looks_like_an_old_egg():
 
 
 @pytest.mark.parametrize(
-    ("text", "problem", "mend"),
+    ("text", "problem", "fix"),
     [
         (f"git+{HOST}/r@{A}#egg=r==0.0.5-edx", "'0.0.5-edx' is not a version", "write 0.0.5+edx"),
         (f"git+{HOST}/r@{A}#egg=r=1.8-support", "'1.8-support' is not a version", "write 1.8+support"),
@@ -150,9 +150,9 @@ def test_git_line__keeps_a_name_that_only_looks_like_an_old_egg():
         ("git+https://user:p/hunter2@h.example.com/o/r", "the URL cannot be parsed", "host and port"),
     ],
 )
-def test_git_line__says_what_is_wrong_with_file_and_line_and_mend(text, problem, mend):
+def test_git_line__says_what_is_wrong_with_file_and_line_and_mend(text, problem, fix):
     found = faults(f"# comment\n\n{text}\n")
-    assert any(problem in fault and mend in fault for fault in found), found
+    assert any(problem in fault and fix in fault for fault in found), found
     assert all(fault.startswith("req/github.txt:3: ") for fault in found)
     assert "hunter2" not in "".join(found)
 
@@ -288,7 +288,7 @@ def test_pins_of__says_how_to_pin_what_has_no_full_commit(ref, problem):
     (fault,) = refused.value.faults
     assert problem in fault.problem
     assert (fault.line, fault.where) == (2, "req/github.txt")
-    assert "'devpi forks pin -r req/github.txt' resolves it" in fault.mend
+    assert "'devpi forks pin -r req/github.txt' resolves it" in fault.fix
 
 
 def test_pins_of__raises_every_fault_of_every_file_at_once():

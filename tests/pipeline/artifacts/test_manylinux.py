@@ -21,7 +21,7 @@ from devpi_forkbuilder.pipeline.artifacts.manylinux import (
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
 from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
-from tests.pipeline.benches import EPOCH, Follower, order, workshop
+from tests.pipeline.benches import EPOCH, Follower, order, wheel_builder
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories
 
@@ -88,7 +88,7 @@ def extension(tmp_path: Path, repositories: Repositories) -> Wheel:
     line = repositories.pin_line(repositories.make("extension"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("devpi_forkbuilder.pipeline.builder.repair", keep)
-        with workshop(tmp_path / "shop").build(order(line), Follower()):
+        with wheel_builder(tmp_path / "shop").build(order(line), Follower()):
             pass
     return read_wheel(kept[0])
 
@@ -152,7 +152,7 @@ def test_retag__changes_names_and_nothing_else(tmp_path: Path, extension: Wheel)
 def test_build__publishes_the_repaired_wheel(tmp_path: Path, repositories: Repositories):
     pytest.importorskip("auditwheel")
     fork, follower = repositories.make("extension"), Follower()
-    with workshop(tmp_path).build(order(repositories.pin_line(fork)), follower) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork)), follower) as built:
         (wheel,) = built.artefacts
         assert f"+20260102010405.g{fork.commit[:12]}-cp" in wheel.filename
         assert "manylinux" in wheel.filename

@@ -15,7 +15,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Sour
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part, keep
-from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.pipeline.watching import watch
 from tests.repositories import Link, Program, Repositories, Repository
 
@@ -56,7 +56,7 @@ def archive_of(shop: WheelBuilder, line: str) -> Path:
 
 def test_archive__a_build_from_it_gives_the_same_bytes(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("inline", files=ODD)
-    line, shop, follower = repositories.pin_line(fork), workshop(tmp_path), Follower()
+    line, shop, follower = repositories.pin_line(fork), wheel_builder(tmp_path), Follower()
     first = built(shop, line)
     forget(shop, fork)
     assert built(shop, line, follower) == first
@@ -65,7 +65,7 @@ def test_archive__a_build_from_it_gives_the_same_bytes(tmp_path: Path, repositor
 
 def test_archive__is_the_exact_tree(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("inline", files=ODD)
-    line, shop = repositories.pin_line(fork), workshop(tmp_path)
+    line, shop = repositories.pin_line(fork), wheel_builder(tmp_path)
     built(shop, line)
     with tarfile.open(archive_of(shop, line)) as archive:
         members = {member.name.partition("/")[2]: member for member in archive}
@@ -89,7 +89,7 @@ def test_archive__two_servers_keep_the_same_bytes_once_for_each_tree(
     again = repositories.commit(fork, {})  # another commit of the same tree
     archives = set()
     for name in ("one", "two"):
-        shop = workshop(tmp_path / name)
+        shop = wheel_builder(tmp_path / name)
         for commit in (fork.commits[0], again):
             line = repositories.pin_line(fork, commit=commit)
             built(shop, line)
@@ -101,7 +101,7 @@ def test_archive__two_servers_keep_the_same_bytes_once_for_each_tree(
 
 def test_archive__with_submodules(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("submodule")
-    line, shop = repositories.pin_line(fork), workshop(tmp_path)
+    line, shop = repositories.pin_line(fork), wheel_builder(tmp_path)
     first = built(shop, line)
     with tarfile.open(archive_of(shop, line)) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
@@ -113,7 +113,7 @@ def test_archive__with_submodules(tmp_path: Path, repositories: Repositories) ->
 
 def test_archive__one_urls_source_is_not_anothers(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("inline")
-    shop = workshop(tmp_path)
+    shop = wheel_builder(tmp_path)
     built(shop, repositories.pin_line(fork))
     other = repositories.empty("other")
     repositories.commit(other, {"README": "another repository"})
@@ -124,7 +124,7 @@ def test_archive__one_urls_source_is_not_anothers(tmp_path: Path, repositories: 
 
 def test_archive__that_is_damaged_is_told(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("inline")
-    line, shop = repositories.pin_line(fork), workshop(tmp_path)
+    line, shop = repositories.pin_line(fork), wheel_builder(tmp_path)
     built(shop, line)
     forget(shop, fork)
     archive = archive_of(shop, line)
@@ -138,7 +138,7 @@ def test_archive__that_is_damaged_is_told(tmp_path: Path, repositories: Reposito
 
 
 def test_archive__nothing_is_kept_of_what_was_not_built(tmp_path: Path, repositories: Repositories) -> None:
-    line, shop = repositories.pin_line(repositories.make("fails")), workshop(tmp_path)
+    line, shop = repositories.pin_line(repositories.make("fails")), wheel_builder(tmp_path)
     with pytest.raises(ForkbuilderError):
         built(shop, line)
     assert shop.sources is not None
@@ -146,7 +146,7 @@ def test_archive__nothing_is_kept_of_what_was_not_built(tmp_path: Path, reposito
 
 
 def test_archive__that_cannot_be_written_spoils_no_build(tmp_path: Path, repositories: Repositories) -> None:
-    line, shop, follower = repositories.pin_line(repositories.make("inline")), workshop(tmp_path), Follower()
+    line, shop, follower = repositories.pin_line(repositories.make("inline")), wheel_builder(tmp_path), Follower()
     assert shop.sources is not None
     shop.sources.root.write_text("a file is in the way")
     assert built(shop, line, follower)
@@ -161,7 +161,7 @@ def test_archive__keeps_the_version_that_came_from_tags(
     fork = repositories.make("version-from-tags")
     for number in range(distance):
         repositories.commit(fork, {f"change{number}": "x"})
-    line, shop = repositories.pin_line(fork, version=""), workshop(tmp_path)
+    line, shop = repositories.pin_line(fork, version=""), wheel_builder(tmp_path)
     first = built(shop, line)
     forget(shop, fork)
     assert built(shop, line) == first
@@ -218,7 +218,7 @@ def test_kept__that_cannot_be_written(tmp_path: Path, taken: str) -> None:
 
 
 def test_archive__that_cannot_be_made(tmp_path: Path) -> None:
-    shop = workshop(tmp_path / "shop")
+    shop = wheel_builder(tmp_path / "shop")
     (tmp_path / "trees").write_text("a file is in the way")
     with pytest.raises(InfrastructureError) as caught:
         keep(Sources(tmp_path), shop.mirrors, [Part(*NOTED, "t" * 40, "", ())], {}, watch())
@@ -226,7 +226,7 @@ def test_archive__that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_archive__is_written_once_by_those_who_keep_the_same_tree(tmp_path: Path, repositories: Repositories) -> None:
-    fork, shop, sources = repositories.make("inline"), workshop(tmp_path), Sources(tmp_path / "kept")
+    fork, shop, sources = repositories.make("inline"), wheel_builder(tmp_path), Sources(tmp_path / "kept")
     line = repositories.pin_line(fork)
     built(shop, line)
     pin = Pin.parse(line)

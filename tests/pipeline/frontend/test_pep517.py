@@ -25,7 +25,7 @@ from devpi_forkbuilder.pipeline.process.command import Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
 from tests.hostile_trees import nest
-from tests.pipeline.benches import EPOCH, Clock, bench
+from tests.pipeline.benches import EPOCH, Clock, build_env
 from tests.repositories import FORKS
 
 NOWHERE = "http://127.0.0.1:9/simple/"
@@ -63,7 +63,7 @@ def wheel_member(folder: Path, member: str) -> object:
 
 
 def test_build__in_tree_back_end_needs_no_index(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left = build(desk, BuildOutputs(project(tmp_path), index_url=NOWHERE))
     assert [path.name for path in left.wheel.iterdir()] == ["demo-1.0-py3-none-any.whl"]
     assert left.held == ()
@@ -74,7 +74,7 @@ def test_build__environment_is_a_short_list(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.invalid:1")
     monkeypatch.setenv("UV_INDEX_URL", NOWHERE)
-    desk = bench(tmp_path, extra=(("EXTRA_FLAG", "on"),))
+    desk = build_env(tmp_path, extra=(("EXTRA_FLAG", "on"),))
     left = build(desk, BuildOutputs(project(tmp_path)))
     found = wheel_member(left.wheel, "environment.json")
     assert "hunter2" not in json.dumps(found)
@@ -87,7 +87,7 @@ def test_build__environment_is_a_short_list(tmp_path, monkeypatch):
 
 
 def test_build__source_tree_gets_no_bytecode(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     source = project(tmp_path)
     build(desk, BuildOutputs(source))
     assert not list(source.rglob("*.pyc"))
@@ -106,7 +106,7 @@ def test_build__source_tree_gets_no_bytecode(tmp_path):
     ],
 )
 def test_build__failures_of_the_project(tmp_path, more, reference, said):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     with pytest.raises(BuildError) as caught:
         build(desk, BuildOutputs(project(tmp_path, more), index_url=NOWHERE))
     assert caught.value.reference == reference
@@ -121,14 +121,14 @@ def test_build__hook_output_goes_to_the_log_not_into_the_answer(tmp_path):
         "    print('from python'); os.system('echo from a child'); os.write(1, b'from the descriptor')\n"
         "    return []"
     )
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     build(desk, BuildOutputs(project(tmp_path, more)))
     for said in ("from python", "from a child", "from the descriptor"):
         assert said in desk.watch.log.text
 
 
 def test_build__back_end_from_elsewhere_than_backend_path(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     source = project(tmp_path)
     (source / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "json"\nbackend-path = ["."]\n'
@@ -141,7 +141,7 @@ def test_build__back_end_from_elsewhere_than_backend_path(tmp_path):
 
 def test_build__silence_and_time(tmp_path):
     more = "import threading\ndef before_wheel(): threading.Event().wait()"
-    desk = bench(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
+    desk = build_env(tmp_path, limits=BuildLimits(timeout=60, silence=0.5))
     with pytest.raises(LimitsError) as caught:
         build(desk, BuildOutputs(project(tmp_path, more)))
     assert caught.value.reference == "silence"
@@ -160,7 +160,7 @@ def test_deadline__is_one_for_all_commands():
 
 def test_build__time_spent_is_time_gone(tmp_path):
     clock = Clock()
-    desk = bench(tmp_path, limits=BuildLimits(timeout=10), clock=clock)
+    desk = build_env(tmp_path, limits=BuildLimits(timeout=10), clock=clock)
     clock.now += 11
     with pytest.raises(LimitsError) as caught:
         build(desk, BuildOutputs(project(tmp_path)))
@@ -169,7 +169,7 @@ def test_build__time_spent_is_time_gone(tmp_path):
 
 def test_build__failing_sdist_leaves_the_wheel(tmp_path):
     more = "def before_wheel(): pass\ndef build_sdist(d, c=None): raise SystemExit('no sources to give')"
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left = build(desk, BuildOutputs(project(tmp_path, more), sdist=True))
     assert left.sdist is None
     assert list(left.wheel.glob("*.whl"))
@@ -183,7 +183,7 @@ def test_build__sdist_comes_from_an_untouched_copy(tmp_path):
         "    Path(d, 'demo-1.0.tar.gz').write_text(str(Path('left-by-the-wheel').exists()))\n"
         "    return 'demo-1.0.tar.gz'"
     )
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left = build(desk, BuildOutputs(project(tmp_path, more), sdist=True))
     assert (left.sdist / "demo-1.0.tar.gz").read_text() == "False"
 
@@ -193,7 +193,7 @@ def test_build__a_hook_cannot_trap_the_output_folder(tmp_path):
     target.mkdir()
     trap = f"os.symlink({str(target)!r}, '../out')"
     more = f"def before_wheel(): pass\ndef get_requires_for_build_wheel(c): {trap}; return []"
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left = build(desk, BuildOutputs(project(tmp_path, more)))
     assert not list(target.iterdir())
     assert not left.wheel.is_symlink()
@@ -202,7 +202,7 @@ def test_build__a_hook_cannot_trap_the_output_folder(tmp_path):
 
 def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     with pytest.raises(InfrastructureError) as caught:
         supply(desk, RequirementsEnv(("setuptools",), index_url=NOWHERE))
     assert caught.value.reference == "index-unreachable"
@@ -219,7 +219,7 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
     ],
 )
 def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, wanted, tries, error):
-    desk, asked = bench(tmp_path), []
+    desk, asked = build_env(tmp_path), []
 
     def ask(requirements, constraints):
         asked.append((requirements, constraints))
@@ -235,7 +235,7 @@ def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, w
 
 
 def test_supply__not_while_the_projects_code_may_run(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     desk.inside(desk.folder.source)
     with pytest.raises(RuntimeError):
         desk.supply(("--version",), "uv")
@@ -275,12 +275,12 @@ def sdist_in(page: Path, code: str) -> None:
 
 
 def test_supply__lists_what_the_environment_holds(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     assert supply(desk, RequirementsEnv(("helper",), index_url=local_index(tmp_path))) == ("helper==1.0",)
 
 
 def test_supply__unmet(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     with pytest.raises(BuildError) as caught:
         supply(desk, RequirementsEnv(("helper>=2",), index_url=local_index(tmp_path)))
     assert caught.value.reference == "requirements-unresolvable"
@@ -292,7 +292,7 @@ def test_supply__code_of_requirements_runs_only_where_the_projects_may_use_the_n
     index = local_index(tmp_path)
     marker = tmp_path / "marker"
     sdist_in(tmp_path / "index" / "sourceonly", f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
-    desk = bench(tmp_path, network=network)
+    desk = build_env(tmp_path, network=network)
     with pytest.raises(BuildError) as caught:
         supply(desk, RequirementsEnv(("sourceonly",), index_url=index))
     assert caught.value.reference == "requirements-unresolvable"
@@ -301,14 +301,14 @@ def test_supply__code_of_requirements_runs_only_where_the_projects_may_use_the_n
 
 
 def test_supply__constraints_hold(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     with pytest.raises(BuildError) as caught:
         supply(desk, RequirementsEnv(("helper",), constraints=("helper<1",), index_url=local_index(tmp_path)))
     assert caught.value.reference == "requirements-unresolvable"
 
 
 def test_supply__cache_and_environment_share_no_file(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     supply(desk, RequirementsEnv(("helper",), index_url=local_index(tmp_path)))
     (installed,) = desk.folder.environment.rglob("helper.py")
     assert installed.stat().st_nlink == 1
@@ -323,14 +323,14 @@ def test_build__what_the_hook_asks_for_is_there_in_an_environment_made_anew(tmp_
         "    import helper\n"
         "    assert not (Path(sys.prefix) / 'left-by-the-hook').exists()"
     )
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left = build(desk, BuildOutputs(project(tmp_path, more), index_url=local_index(tmp_path)))
     assert left.held == ("helper==1.0",)
 
 
 def test_build__what_the_hook_asks_for_and_is_there_already_is_not_installed_twice(tmp_path):
     more = "def get_requires_for_build_wheel(c): return ['helper>=1']\ndef before_wheel(): import helper"
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     build(desk, BuildOutputs(project(tmp_path, more, requires='"helper"'), index_url=local_index(tmp_path)))
     assert desk.watch.log.text.count("+ helper==1.0") == 1
 
@@ -358,7 +358,7 @@ def test_hook__runs_on_every_interpreter_from_3_6():
 @pytest.mark.network
 @pytest.mark.parametrize("case", ["pure-setuptools", "hatchling", "flit", "poetry"])
 def test_build__usual_back_ends(tmp_path, case):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     source = desk.folder.source
     shutil.copytree(FORKS / case, source, dirs_exist_ok=True)
     left = build(desk, BuildOutputs(source, sdist=True))
@@ -370,14 +370,14 @@ def test_build__usual_back_ends(tmp_path, case):
 @pytest.mark.network
 def test_build__requirement_without_a_wheel_is_built_in_the_box(tmp_path):
     more = "def get_requires_for_build_wheel(c): return ['docopt']\ndef before_wheel(): import docopt"
-    desk = bench(tmp_path, network=True)
+    desk = build_env(tmp_path, network=True)
     left = build(desk, BuildOutputs(project(tmp_path, more)))
     assert [pair for pair in left.held if pair.startswith("docopt==")]
 
 
 @pytest.mark.network
 def test_build__constrained_old_setuptools(tmp_path):
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     source = desk.folder.source
     (source / "setup.py").write_text("from setuptools import setup\nsetup(name='old', version='1.0', py_modules=[])\n")
     left = build(desk, BuildOutputs(source, constraints=("setuptools<58",)))
@@ -404,7 +404,7 @@ def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
 def test_supply__each_try_has_a_fresh_environment(tmp_path, monkeypatch):
     """A try that failed may leave files, and the next one would trust their RECORD."""
     monkeypatch.setattr(supplies_module, "PAUSES", (0.0, 0.0))
-    desk = bench(tmp_path)
+    desk = build_env(tmp_path)
     left, seen = desk.folder.environment / "half-installed", []
 
     def installed(arguments, label, more=None):

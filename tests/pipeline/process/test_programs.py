@@ -170,18 +170,18 @@ def test_all__asked_by_threads_looks_once(tools, tmp_path, own_folder):
 
 def test_offer__what_is_installed_on_this_machine(tools):
     interpreters = Interpreters(tools.uv.path, os.environ)
-    offer = interpreters.offer()
-    assert offer.pythons[0] == interpreters.own().name
-    assert set(offer.pythons) == {one.name for one in interpreters.all()}
-    assert offer.platform.interpreter == interpreters.own().name
-    assert offer.platform.accepts(f"x-1-{next(sys_tags())}.whl")
+    server_targets = interpreters.server_targets()
+    assert server_targets.pythons[0] == interpreters.own().name
+    assert set(server_targets.pythons) == {one.name for one in interpreters.all()}
+    assert server_targets.platform.interpreter == interpreters.own().name
+    assert server_targets.platform.accepts(f"x-1-{next(sys_tags())}.whl")
 
 
 def test_downloads__are_offered_when_they_are_allowed(tools, tmp_path):
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-    offer = Interpreters(tools.uv.path, environ, tmp_path / "pythons").offer()
-    assert {"3.9", "3.13", "3.13t", "pypy3.10"} <= set(offer.pythons)
-    assert "3.13" not in Interpreters(tools.uv.path, environ).offer().pythons[1:]
+    server_targets = Interpreters(tools.uv.path, environ, tmp_path / "pythons").server_targets()
+    assert {"3.9", "3.13", "3.13t", "pypy3.10"} <= set(server_targets.pythons)
+    assert "3.13" not in Interpreters(tools.uv.path, environ).server_targets().pythons[1:]
 
 
 def test_downloads__are_fetched_when_a_build_needs_them(tools, tmp_path, other_interpreter):

@@ -97,10 +97,10 @@ class Talk:
         self.seen: list[State] = []
         self.rests = 0
         self.stopping = False
-        self.conversation = BuildOnPrimary(primary, self.store, self.clock, self.breaker, self._pause, Patience())
+        self.build_on_primary = BuildOnPrimary(primary, self.store, self.clock, self.breaker, self._pause, Patience())
 
     def hold(self) -> Record:
-        return self.conversation.hold(order(), lambda record: self.seen.append(record.state))
+        return self.build_on_primary.hold(order(), lambda record: self.seen.append(record.state))
 
     def _pause(self, seconds: float) -> bool:
         self.rests += 1

@@ -37,5 +37,5 @@ def reader_for(filename: str) -> Reader | None:
 
 
 def _refuse(text: str, name: str) -> Requirements:  # noqa: ARG001  (a Reader)
-    mend = f"name a requirements file, or one of {', '.join(READERS)}, pylock.toml"
-    return Requirements(faults=(Fault(0, "", "not a file that git requirements are read from", mend, name),))
+    fix = f"name a requirements file, or one of {', '.join(READERS)}, pylock.toml"
+    return Requirements(faults=(Fault(0, "", "not a file that git requirements are read from", fix, name),))
