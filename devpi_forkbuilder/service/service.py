@@ -177,11 +177,13 @@ class ForkService:
         self.changes.close()
 
     def stats(self) -> Mapping[str, int | float]:
-        """Figures for metrics: `queued` and `running` now; since the start `built_total`, `covered_total` (served by
+        """Figures for metrics: `queued` and `running` now; `records_in_memory` 1 when the records'
+        file cannot be used; since the start `built_total`, `covered_total` (served by
         another target's build), `cancelled_total`, `failed_KIND_total`, and `STEP_seconds_total` of all ended runs.
         """
         queued, running = self._backlog.sizes()
-        return {"queued": queued, "running": running, **self._counts.numbers()}
+        lost = {"records_in_memory": int(self._records.lost)}
+        return {"queued": queued, "running": running, **lost, **self._counts.numbers()}
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
