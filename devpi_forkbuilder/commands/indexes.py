@@ -24,13 +24,13 @@ def index_url(text: str) -> IndexUrl:
 
 def open_web(index: IndexUrl, pause: Callable[[float], None], hands: int) -> Web:
     """Requests to an index. Raises RefusedError at once when nothing answers, or when there is no such index."""
-    from devpi_forkbuilder.warming.seams import NotHadError  # noqa: PLC0415
+    from devpi_forkbuilder.warming.protocols import NotFetchedError  # noqa: PLC0415
     from devpi_forkbuilder.warming.web import Web  # noqa: PLC0415  (as above)
 
     web = Web(index, pause, hands)
     try:
         web.open()
-    except NotHadError as error:
+    except NotFetchedError as error:
         what = f"The index {index.pages} cannot be asked: {error.why}."
         raise RefusedError(
             "index-unanswered", what, next_step="Look at the URL, and whether the server runs."
