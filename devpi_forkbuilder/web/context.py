@@ -20,6 +20,7 @@ from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.seats import Seats
@@ -46,6 +47,9 @@ class Builds(Protocol):
 
     def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
         """The latest snapshots of an index, or of one project on it."""
+
+    def outlook(self, record: Record) -> Outlook:
+        """The queue position of a build that has not ended, and the seconds until it does."""
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
