@@ -18,9 +18,9 @@ from pyramid.threadlocal import get_current_request
 from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.policy import PinPolicy
-from devpi_forkbuilder.domain.settings import (
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.domain.pins.settings import (
     DEFAULTS,
     LINES,
     BuildWhen,

@@ -15,9 +15,9 @@ from typing import Any
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.settings import BuildWhen
-from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.settings import BuildWhen
+from devpi_forkbuilder.service.single_flight.flight import Flight
 
 log = logging.getLogger(__name__)
 
