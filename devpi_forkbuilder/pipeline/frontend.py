@@ -47,6 +47,14 @@ class Wanted:
     health: Health = unknown
 
 
+class ProjectError(BuildError):
+    """The project's own code failed; `output` is the end of what it printed."""
+
+    def __init__(self, reference: str, what: str, *, next_step: str = "", output: bytes = b"") -> None:
+        super().__init__(reference, what, next_step=next_step)
+        self.output = output
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What the build left: the folder with its wheel, that with its source distribution (None: there is none), and
@@ -131,7 +139,7 @@ def _ask(bench: Bench, system: BuildSystem, project: Path, name: str) -> tuple[s
     answered = bench.boxed_python(arguments, project, f"the back end's {name}", capture=True)
     if answered.returncode:
         what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
-        raise BuildError("hook-failed", what, next_step=LOOK)
+        raise ProjectError("hook-failed", what, next_step=LOOK, output=answered.tail)
     return _requirements(answered.stdout, name)
 
 
@@ -169,7 +177,7 @@ def _build_wheel(bench: Bench, project: Path) -> Path:
     done = bench.boxed_uv(_arguments(bench, "--wheel", project, out), "The build")
     if done.returncode:
         what = f"The fork's build ended with status {done.returncode}."
-        raise BuildError("build-failed", what, next_step=LOOK)
+        raise ProjectError("build-failed", what, next_step=LOOK, output=done.tail)
     return out
 
 

@@ -17,7 +17,7 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline import frontend
+from devpi_forkbuilder.pipeline import diagnosis, frontend
 from devpi_forkbuilder.pipeline.agreement import agree
 from devpi_forkbuilder.pipeline.archiving import keep
 from devpi_forkbuilder.pipeline.artefacts import collect, the_one
@@ -25,7 +25,7 @@ from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
 from devpi_forkbuilder.pipeline.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
-from devpi_forkbuilder.pipeline.frontend import Left, Wanted
+from devpi_forkbuilder.pipeline.frontend import Left, ProjectError, Wanted
 from devpi_forkbuilder.pipeline.git import TRACE, Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
@@ -144,7 +144,14 @@ class Workshop:
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
-        left = self._build(order, progress, folder, source, interpreter)
+        try:
+            left = self._build(order, progress, folder, source, interpreter)
+        except ProjectError as error:
+            if not order.diagnose:
+                raise diagnosis.hinted(order, error) from error
+            attempt = partial(self._attempt, progress, folder)
+            pythons = self.interpreters.offer().pythons
+            raise diagnosis.diagnose(order, error, attempt, pythons, progress.log.say) from error
         progress.enter(State.CHECKING)
         known = self._provenance(order, source, interpreter, left)
         mend = partial(self._repaired, progress, folder, source)
@@ -173,6 +180,14 @@ class Workshop:
             login=partial(self.passes.issue, order.index),
         )
         return frontend.build(bench, wanted)
+
+    def _attempt(self, progress: Progress, folder: WorkFolder, order: Order) -> None:
+        """Build and check `order` in what an earlier build has used, and keep nothing of it."""
+        watch = (progress.log, progress.cancelled)
+        folder.fresh(folder.source)
+        source = checkout(self.mirrors, order.pin, folder.source, *watch, anywhere=order.recipe.unreachable)
+        left = self._build(order, progress, folder, source, self.interpreters.find(order.python))
+        _checked(order, progress, folder, source, left, {}, partial(self._repaired, progress, folder, source))
 
     def _told(self, order: Order, source: Checkout, watch: Watch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
