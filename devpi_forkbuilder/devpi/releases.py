@@ -67,7 +67,7 @@ class ReleaseFile:
 
 
 def built_files(stage: Any, project: str) -> Iterator[ReleaseFile]:
-    """The files of a project (normalized name) on a stage that a build of ours made."""
+    """The files of a project (normalized name) on a stage, once for each build of ours that made them."""
     for version in stage.list_versions_perstage(project):
         store = stage.get_linkstore_perstage(project, version)
         for link in store.get_links(rel=Rel.ReleaseFile):
@@ -150,7 +150,8 @@ class Releases:
                 stage = self._pinned_stage(order)
                 provenance = _pinned_at(self._xom, order)
                 for artefact in built.artefacts:
-                    _store(stage, order, artefact, replace(built, provenance={**built.provenance, **provenance}))
+                    if not _has_source(stage, order, artefact):
+                        _store(stage, order, artefact, replace(built, provenance={**built.provenance, **provenance}))
         finally:
             thread_pop_log(tag)
 
@@ -164,6 +165,17 @@ class Releases:
                 next_step="Nothing needs to be done.",
             )
         return stage
+
+
+def _has_source(stage: Any, order: Order, artefact: Artefact) -> bool:
+    """Whether `artefact` is a source distribution and the pin has one, from the build for another interpreter.
+
+    Back ends do not make them twice alike, and the first one is as good: the wheel must not be lost for it.
+    """
+    if artefact.filename.endswith(".whl"):
+        return False
+    files = built_files(stage, order.pin.name)
+    return any(file.stands_for(order.pin) and not file.filename.endswith(".whl") for file in files)
 
 
 def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
