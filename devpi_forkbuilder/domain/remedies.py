@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.targets import INTERPRETER
+from devpi_forkbuilder.domain.compat.targets import INTERPRETER
+from devpi_forkbuilder.domain.pins.orders import Order
 
 MOST = 6
 """How many builds one diagnosis may start."""

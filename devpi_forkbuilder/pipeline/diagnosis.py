@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from devpi_forkbuilder.domain import remedies
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.remedies import Remedy
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, LimitsError, MismatchError
-from devpi_forkbuilder.pipeline.frontend import ProjectError
+from devpi_forkbuilder.pipeline.frontend.pep517 import ProjectError
 
 TRY = "'devpi forks build {} --diagnose' tries it and others."
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.remedies import LADDER, REMEDIES, applied, settings_of, suggested, suggested_lines
 
 PIN = Pin("old", "https://git.example/old.git", "1" * 40, "1.0")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.remedies import REMEDIES, applied
 from devpi_forkbuilder.errors import BuildError, MismatchError
 from devpi_forkbuilder.pipeline.diagnosis import diagnose, hinted
-from devpi_forkbuilder.pipeline.frontend import ProjectError
-from tests.pipeline.benches import Follower, order, workshop
+from devpi_forkbuilder.pipeline.frontend.pep517 import ProjectError
+from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.repositories import FORKS, Content, Repositories
 
 LEGACY = FORKS / "_legacy"
@@ -103,11 +103,11 @@ def test_remedies__each_has_a_fixture() -> None:
 @pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: remedy.name)
 def test_diagnose__of_a_real_fork(tmp_path: Path, repositories: Repositories, remedy: object) -> None:
     name = remedy.name  # type: ignore[attr-defined]  # a Remedy
-    shop, root = workshop(tmp_path), LEGACY / name
+    shop, root = wheel_builder(tmp_path), LEGACY / name
     fork = repositories.empty(f"legacy-{name}")
     files: dict[str, Content] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
     repositories.commit(fork, files)
-    line, pythons = repositories.pin_line(fork, project=f"legacy-{name}"), shop.offer().pythons
+    line, pythons = repositories.pin_line(fork, project=f"legacy-{name}"), shop.server_targets().pythons
     plain = order(line, python=NEWER.get(name, ""))
     if (plain.python and plain.python not in pythons) or applied(plain, remedy, pythons) is None:  # type: ignore[arg-type]  # a Remedy
         pytest.skip("this machine lacks the interpreter")
