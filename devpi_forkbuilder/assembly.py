@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,9 +38,10 @@ from devpi_forkbuilder.pipeline.mirror import Mirrors
 from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
+from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
+from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
-from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.seams import Builder, Progress, Sandbox
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -249,34 +249,12 @@ def _tidy(workshop: Workshop) -> None:
     workshop.sweep()
 
 
-def check_builder(options: Options) -> None:
-    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
-
-    Nothing is left behind; the folder of `options` need not be there yet.
-    """
-    tools = Tools.find(os.environ.get("PATH", os.defpath))
-    folders = ToolFolders.judged(options.tools)
-    with scratch_of(options.folder) as scratch:
-        check_tiers(
-            options.sandbox,
-            scratch=scratch,
-            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
-            limits=options.limits,
-            first_uid=options.first_uid,
-        )
-
-
-@contextmanager
-def scratch_of(folder: Path) -> Iterator[Path]:
-    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
-    work = folder / "work"
-    if work.is_dir():
-        yield work
-        return
-    # not Path.exists, which raises PermissionError before Python 3.14
-    above = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
-    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=above) as name:
-        yield Path(name)
+def _within_reach(sandbox: Sandbox, work: Path, uv: Path, pythons: Path) -> tuple[Path, Path, Path]:
+    """The folders for builds and for downloaded interpreters, and uv, where builds of `sandbox` get to them."""
+    if sandbox.scratch is None:
+        return work, uv, pythons
+    work = work_place(sandbox.scratch, work)
+    return work, open_copy(uv, work), pythons if sandbox.reaches(pythons) else work / pythons.name
 
 
 def make_builder(options: Options) -> Builder:
@@ -286,12 +264,14 @@ def make_builder(options: Options) -> Builder:
         tools = Tools.find(os.environ.get("PATH", os.defpath))
         work = folder / "work"
         work.mkdir(parents=True, exist_ok=True)
-        interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
         folders = ToolFolders.judged(options.tools)
-        readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
+        readable = (own_interpreter().prefix, *folders.folders)
         sandbox = choose(
             options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
         )
+        work, uv, pythons = _within_reach(sandbox, work, tools.uv.path, folder / "pythons")
+        downloads = pythons if options.python_downloads else None
+        interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
         access = Access(options.credentials, options.ssh_key, options.known_hosts)
         _tell(access)
         routes = Routes(options.policy.names_host, os.environ)
@@ -305,7 +285,7 @@ def make_builder(options: Options) -> Builder:
                 folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
             ),
             sources=sources,
-            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+            equipment=Equipment(uv, folder / "uv-cache", sandbox, os.environ, folders),
             limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
         )
         tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from devpi_forkbuilder.pipeline.sandbox.groups import grouped
 from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
 from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
+from devpi_forkbuilder.pipeline.sandbox.open_place import discard_empty
 from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
 from devpi_forkbuilder.pipeline.seams import Box, Sandbox
 
@@ -191,8 +193,7 @@ def _tried(tier: str, place: _Place, limits: Limits, finders: Mapping[str, Finde
 
 def _ran(sandbox: Sandbox, place: _Place) -> str:
     """Why nothing can be run in `sandbox`; empty when something can."""
-    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
+    with _folder(sandbox, place) as name:
         work, lines = Path(name, "work"), _Lines()
         work.mkdir()
         command = Command(("/bin/sh", "-c", "exit 0"), {}, work, SECONDS, "control group probe")
@@ -200,10 +201,21 @@ def _ran(sandbox: Sandbox, place: _Place) -> str:
     return "" if status == 0 else f"A command ended with status {status}: {' '.join(lines.text.split())}."
 
 
+@contextlib.contextmanager
+def _folder(sandbox: Sandbox, place: _Place) -> Iterator[str]:
+    """A folder for a probe, where the tier's work folders will be."""
+    scratch = sandbox.scratch or place.scratch
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as name:
+            yield name
+    finally:
+        discard_empty(scratch)
+
+
 def _fault(sandbox: Sandbox, place: _Place) -> str:
     """What is wrong with a tier; empty when it confines."""
-    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
+    with _folder(sandbox, place) as name:
         work, canary = Path(name, "work"), Path(name, "canary")
         work.mkdir()
         canary.touch(mode=0o600)
