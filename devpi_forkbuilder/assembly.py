@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,25 +24,28 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.domain.targets import Offer
+from devpi_forkbuilder.devpi.simple.catalog import equip
+from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
+from devpi_forkbuilder.domain.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.bench import Equipment
+from devpi_forkbuilder.pipeline.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter, own_platform
+from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
 from devpi_forkbuilder.pipeline.sandbox.probe import choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
-from devpi_forkbuilder.pipeline.seams import Builder, Progress, Sandbox
+from devpi_forkbuilder.pipeline.seams import Builder, Sandbox
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -66,22 +70,6 @@ TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
 """Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
-
-
-class Unable:
-    """A builder on a server that cannot build: every order fails with the reason."""
-
-    def __init__(self, reason: ForkbuilderError) -> None:
-        self.reason = reason
-        self.identity = f"unable: {reason.reference}"
-
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
-        """Raises the reason."""
-        raise self.reason
-
-    def offer(self) -> Offer:
-        """No interpreter, on this machine."""
-        return Offer((), own_platform(own_interpreter()))
 
 
 class Service(Protocol):
@@ -137,7 +125,8 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
-    options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(OSError):  # the records say so, and do without
+        options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
@@ -151,15 +140,17 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    probes = [] if options.cached_only else [tier_probe(unable(builder)), worker_probe(lambda: service.working)]
+    probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     context = _context(xom, options, service, lookup, *probes)
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
-    return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+    if isinstance(builder, (Workshop, LateBuilder)):
+        context = replace(context, passes=builder.passes)
+    return context, service
 
 
 def unable(builder: Builder) -> str:
     """Why `builder` builds nothing; empty when it does."""
-    return builder.reason.what if isinstance(builder, Unable) else ""
+    return builder.reason.what if isinstance(builder, (Unable, LateBuilder)) and builder.reason else ""
 
 
 def tier_of(builder: Builder) -> str:
@@ -201,6 +192,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes
         health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
+        metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
     )
@@ -259,43 +251,58 @@ def _within_reach(sandbox: Sandbox, work: Path, uv: Path, pythons: Path) -> tupl
 
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
-    folder = options.folder
     try:
-        tools = Tools.find(os.environ.get("PATH", os.defpath))
-        work = folder / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        folders = ToolFolders.judged(options.tools)
-        readable = (own_interpreter().prefix, *folders.folders)
-        sandbox = choose(
-            options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
-        )
-        work, uv, pythons = _within_reach(sandbox, work, tools.uv.path, folder / "pythons")
-        downloads = pythons if options.python_downloads else None
-        interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
-        access = Access(options.credentials, options.ssh_key, options.known_hosts)
-        _tell(access)
-        routes = Routes(options.policy.names_host, os.environ)
-        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
-        sources = Sources(folder / "sources")
-        workshop = Workshop(
-            work=work,
-            tools=tools,
-            interpreters=interpreters,
-            mirrors=Mirrors(
-                folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-            ),
-            sources=sources,
-            equipment=Equipment(uv, folder / "uv-cache", sandbox, os.environ, folders),
-            limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
-        )
-        tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
-        tidying.start()
-        tidying.join(TIDYING)
+        return _workshop(options, Passes())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
+        if reason.retryable:
+            return LateBuilder(partial(_workshop, options), reason)
         return Unable(reason)
+
+
+def _workshop(options: Options, passes: Passes) -> Workshop:
+    """Raises ForkbuilderError for what is missing."""
+    folder = options.folder
+    try:
+        return _equipped(options, passes)
     except OSError as error:
-        fault = InfrastructureError("folder-unusable", f"{folder} cannot be used: {error.strerror}.", retryable=False)
-        log.error("No fork can be built: %s", fault)
-        return Unable(fault)
+        if error.errno in FULL:
+            raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
+        what = f"{folder} cannot be used: {error.strerror}."
+        raise InfrastructureError("folder-unusable", what, retryable=False) from error
+
+
+def _equipped(options: Options, passes: Passes) -> Workshop:
+    folder = options.folder
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    folders = ToolFolders.judged(options.tools)
+    readable = (own_interpreter().prefix, *folders.folders)
+    sandbox = choose(
+        options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
+    )
+    work, uv, pythons = _within_reach(sandbox, work, tools.uv.path, folder / "pythons")
+    downloads = pythons if options.python_downloads else None
+    interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
+    access = Access(options.credentials, options.ssh_key, options.known_hosts)
+    _tell(access)
+    routes = Routes(options.policy.names_host, os.environ)
+    git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+    sources = Sources(folder / "sources")
+    workshop = Workshop(
+        work=work,
+        tools=tools,
+        interpreters=interpreters,
+        mirrors=Mirrors(
+            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
+        ),
+        sources=sources,
+        equipment=Equipment(uv, folder / "uv-cache", sandbox, os.environ, folders),
+        passes=passes,
+        limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
+    )
+    tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+    tidying.start()
+    tidying.join(TIDYING)
     return workshop

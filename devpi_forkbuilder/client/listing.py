@@ -29,8 +29,10 @@ def show(context: Context) -> int:
 
 def table(states: Sequence[ForkState], now: float, *, wide: bool = False) -> Table:
     """The states as a table; `now` in seconds since the epoch. `wide`: full commits, and the repositories' URLs."""
-    headers = ("project", "version", "commit", "state", "age", "files", *(("repository",) if wide else ()))
-    return Table(headers, [_row(state, now, wide=wide) for state in states])
+    waits = any(state.outlook for state in states)
+    more = (*(("wait",) if waits else ()), *(("repository",) if wide else ()))
+    headers = ("project", "version", "commit", "state", "age", "files", *more)
+    return Table(headers, [_row(state, now, waits=waits, wide=wide) for state in states])
 
 
 def age(since: float | None, now: float) -> str:
@@ -42,10 +44,10 @@ def age(since: float | None, now: float) -> str:
     return f"{seconds / size:.0f} {unit}"
 
 
-def _row(state: ForkState, now: float, *, wide: bool) -> tuple[str, ...]:
+def _row(state: ForkState, now: float, *, waits: bool, wide: bool) -> tuple[str, ...]:
     moment = (state.finished_at if state.ended else None) or state.started_at or state.queued_at
     names = [file.filename for file in state.files]
     shown = names[0] if len(names) == 1 else f"{len(names)} files" if names else ""
     commit = state.commit if wide else state.commit[:7]
     row = (state.project, state.version or "", commit, state.state, age(moment, now), shown)
-    return (*row, state.url) if wide else row
+    return (*row, *((state.outlook,) if waits else ()), *((state.url,) if wide else ()))

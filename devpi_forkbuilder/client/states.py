@@ -103,6 +103,14 @@ class ForkState:
         return self.state in ENDED
 
     @property
+    def outlook(self) -> str:
+        """Its place in the queue, and about how long it will take; empty when the server says neither."""
+        position, seconds = self.told.get("queue_position"), self.told.get("estimate")
+        place = [f"{position} in the queue"] if isinstance(position, int) else []
+        wait = [f"about {seconds:.0f} s"] if isinstance(seconds, (int, float)) else []
+        return ", ".join([*place, *wait])
+
+    @property
     def release(self) -> Release | None:
         """The newest version among the files, with the hashes of all its files; None when there is no file."""
         files = self.newest

@@ -15,6 +15,7 @@ from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.credentials import parse
+from devpi_forkbuilder.pipeline.disk_space import check_space
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
@@ -22,7 +23,6 @@ from devpi_forkbuilder.pipeline.sandbox.open_place import closed_part
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
-from devpi_forkbuilder.pipeline.workfolder import check_space
 
 UID = "uid"
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.disk_space import existing
 from devpi_forkbuilder.pipeline.interpreters import own_interpreter
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
@@ -40,7 +41,5 @@ def scratch_of(folder: Path) -> Iterator[Path]:
     if work.is_dir():
         yield work
         return
-    # not Path.exists, which raises PermissionError before Python 3.14
-    above = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
-    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=above) as name:
+    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=existing(folder)) as name:
         yield Path(name)

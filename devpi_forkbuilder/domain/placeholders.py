@@ -76,7 +76,9 @@ def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str =
         text = f"{name} from {pin.commit7} is not built, and this URL or server never builds"
     elif stage == NO_INTERPRETER:
         text = f"{name} from {pin.commit7} has no file for {client or 'this client'}: this server builds for {offer}"
-    elif stage in {WAITING, STOPPED}:
+    elif stage == WAITING:
+        text = f"Build of {name} from {pin.commit7} did not end in time ({stage}): the build runs; watch: {log_url}"
+    elif stage == STOPPED:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}), ask again: see {log_url}"
     else:
         text = f"Build of {name} from {pin.commit7} failed ({stage}): see {log_url}"

@@ -72,7 +72,11 @@ TWEENS = (
     ),
     Tween(
         "devpi_forkbuilder.web.metadata.tween_metadata",
-        "outside the transaction: it fetches a file from the primary",
+        "outside the transaction: it asks upstream or the primary; outside offline: what was read once is here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.ranges.tween_ranges",
+        "outside the view: it sends a part of the file that the view has opened",
     ),
     Tween(
         "devpi_forkbuilder.web.offline.tween_offline",

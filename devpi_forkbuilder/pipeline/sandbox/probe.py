@@ -12,6 +12,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.disk_space import out_of_space, space_of
 from devpi_forkbuilder.pipeline.process import run
 from devpi_forkbuilder.pipeline.sandbox import slots
 from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
@@ -126,6 +127,8 @@ def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str,
         if finding.ok:
             return finding
         findings.append(finding)
+    if (space := space_of(place.scratch)).scarce:  # on a full disk a probe says nothing of the sandbox
+        raise out_of_space(space, "no sandbox could be tried.")
     raise _refusal(wanted, findings)
 
 
