@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devpi_forkbuilder.options import Options
-from devpi_forkbuilder.pipeline.disk_space import existing
-from devpi_forkbuilder.pipeline.interpreters import own_interpreter
+from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter
+from devpi_forkbuilder.pipeline.process.disk_space import existing
+from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers
-from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
-from devpi_forkbuilder.pipeline.tools import Tools
 
 
 def check_builder(options: Options) -> None:
