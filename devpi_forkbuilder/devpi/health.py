@@ -52,10 +52,9 @@ def worker_probe(alive: Callable[[], bool]) -> Probe:
     return check
 
 
-def tier_probe(reason: str) -> Probe:
-    """Builds can be run here; `reason` says why not."""
-    result = Check("builds", ok=not reason, message=reason)
-    return lambda: result
+def tier_probe(reason: Callable[[], str]) -> Probe:
+    """Builds can be run here; `reason` says why not, and may change."""
+    return lambda: Check("builds", ok=not (said := reason()), message=said)
 
 
 def store_probe(xom: Any) -> Probe:

@@ -7,7 +7,7 @@ replicated and exported with it. No other database says what is built.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ from packaging.version import Version
 
 from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
+from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
+from devpi_forkbuilder.domain.compat.requirement_closure import environment_of
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, client_of_user_agent
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.domain.results import Artefact, Built
-from devpi_forkbuilder.domain.settings import IndexSettings
-from devpi_forkbuilder.domain.targets import Client, Offer, client_of
 from devpi_forkbuilder.domain.versions import satisfies_pin
-from devpi_forkbuilder.domain.wanted import environment_of
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
@@ -66,7 +67,7 @@ class ReleaseFile:
 
 
 def built_files(stage: Any, project: str) -> Iterator[ReleaseFile]:
-    """The files of a project (normalized name) on a stage that a build of ours made."""
+    """The files of a project (normalized name) on a stage, once for each build of ours that made them."""
     for version in stage.list_versions_perstage(project):
         store = stage.get_linkstore_perstage(project, version)
         for link in store.get_links(rel=Rel.ReleaseFile):
@@ -111,23 +112,23 @@ class Releases:
     def __init__(
         self,
         xom: Any,
-        offer: Callable[[], Offer] = Offer,
+        server_targets: Callable[[], ServerTargets] = ServerTargets,
         needs: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: (),
     ) -> None:
         self._xom = xom
-        self._offer = offer
+        self._server_targets = server_targets
         self.needs = needs
 
     def index_health(
         self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
     ) -> IndexHealth:
         """See `Publisher.index_health`."""
-        environment = environment_of(self._offer().client(python))
+        environment = environment_of(self._server_targets().client(python))
         return index_health(self._xom, order, requirements, constraints, environment)
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""
-        client = client_of(order.python, self._offer())
+        client = client_of_user_agent(order.python, self._server_targets())
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):
@@ -147,8 +148,10 @@ class Releases:
         try:
             with self._xom.keyfs.write_transaction():
                 stage = self._pinned_stage(order)
+                provenance = _pinned_at(self._xom, order)
                 for artefact in built.artefacts:
-                    _store(stage, order, artefact, built)
+                    if not _has_source(stage, order, artefact):
+                        _store(stage, order, artefact, replace(built, provenance={**built.provenance, **provenance}))
         finally:
             thread_pop_log(tag)
 
@@ -162,6 +165,17 @@ class Releases:
                 next_step="Nothing needs to be done.",
             )
         return stage
+
+
+def _has_source(stage: Any, order: Order, artefact: Artefact) -> bool:
+    """Whether `artefact` is a source distribution and the pin has one, from the build for another interpreter.
+
+    Back ends do not make them twice alike, and the first one is as good: the wheel must not be lost for it.
+    """
+    if artefact.filename.endswith(".whl"):
+        return False
+    files = built_files(stage, order.pin.name)
+    return any(file.stands_for(order.pin) and not file.filename.endswith(".whl") for file in files)
 
 
 def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
@@ -194,6 +208,13 @@ def _name_taken(order: Order, artefact: Artefact, link: Any) -> MismatchError:
         f"{artefact.filename} is published already, from {origin}, with other content.",
         next_step=f"Give the fork at {order.pin.commit7} another version, or set fork_versions=stamped.",
     )
+
+
+def _pinned_at(xom: Any, order: Order) -> dict[str, str]:
+    """When the commit was pinned on the index, in seconds since the epoch, where that was seen."""
+    catalog = catalog_of(xom)
+    at = catalog.store.pinned_at(order.index, order.pin.name, order.pin.commit) if catalog is not None else None
+    return {"pinned_at": f"{at:.0f}"} if at is not None else {}
 
 
 def _provenance(order: Order, artefact: Artefact, built: Built) -> dict[str, str]:

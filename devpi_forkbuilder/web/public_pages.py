@@ -20,7 +20,7 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.pages import bare_page
 from devpi_forkbuilder.web.paths import PageRequest, page_request
-from devpi_forkbuilder.web.stream import HeldStream
+from devpi_forkbuilder.web.waiting.stream import HeldStream
 
 Handler = Callable[[Any], Any]
 RETRY_AFTER = 5

@@ -60,7 +60,7 @@ def test_ready__needs_workers(app: App) -> None:
 
 def test_ready__needs_a_sandbox(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     import devpi_forkbuilder.plugin  # noqa: PLC0415 - as only here
-    from devpi_forkbuilder.assembly import Unable  # noqa: PLC0415
+    from devpi_forkbuilder.pipeline.late_builder import Unable  # noqa: PLC0415
 
     reason = InfrastructureError("no-sandbox", "Builds cannot be confined here.")
     monkeypatch.setattr(devpi_forkbuilder.plugin, "make_builder", lambda _options: Unable(reason))

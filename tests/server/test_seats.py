@@ -8,7 +8,7 @@ from argparse import Namespace
 import pytest
 
 from devpi_forkbuilder.assembly import seats_of
-from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.waiting.seats import Seats
 
 
 @pytest.mark.parametrize(
