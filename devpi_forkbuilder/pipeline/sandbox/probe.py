@@ -127,7 +127,7 @@ def _strongest(wanted: str, place: _Place, limits: ResourceLimits, finders: Mapp
         if finding.ok:
             return finding
         findings.append(finding)
-    if (space := space_of(place.scratch)).scarce:  # on a full disk a probe says nothing of the sandbox
+    if (space := space_of(existing(place.scratch))).scarce:  # on a full disk a probe says nothing of the sandbox
         raise out_of_space(space, "no sandbox could be tried.")
     raise _refusal(wanted, findings)
 
