@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
-from devpi_forkbuilder.pipeline.process.disk_space import out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.disk_space import existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.runner import run
 from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
 from devpi_forkbuilder.pipeline.sandbox import uid_pool
