@@ -48,6 +48,7 @@ from devpi_forkbuilder.service.service import ForkService
 from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +182,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         seats=seats,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
+        addresses=ClientAddresses(options.trusted_proxies),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
     )

@@ -20,6 +20,7 @@ from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 
 REGISTRY = "forkbuilder"
 
@@ -103,6 +104,7 @@ class Context:
     policy: PinPolicy
     seats: Seats
     waiting: Waiting
+    addresses: ClientAddresses = field(default_factory=ClientAddresses)
     cached_only: bool = False
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
