@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
+from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.arrivals import Arrivals
 from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.domain.targets import Offer
+from devpi_forkbuilder.devpi.simple.catalog import equip
+from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
+from devpi_forkbuilder.domain.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.bench import Equipment
+from devpi_forkbuilder.pipeline.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter, own_platform
+from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.limits import BuildLimits
 from devpi_forkbuilder.pipeline.logfile import BuildLog
 from devpi_forkbuilder.pipeline.mirror import Mirrors
+from devpi_forkbuilder.pipeline.passes import Passes
+from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.route import Routes
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
 from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
-from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.seams import Builder
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import Tools
@@ -55,26 +65,12 @@ log = logging.getLogger(__name__)
 LAST_ANSWERS = 5.0
 """Seconds that held requests have for their last page when the server stops."""
 LAST_BYTES = 0.2
+PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
+"""Folders of --forkbuilder-dir that no build and no other user has to enter."""
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
 """Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
-
-
-class Unable:
-    """A builder on a server that cannot build: every order fails with the reason."""
-
-    def __init__(self, reason: ForkbuilderError) -> None:
-        self._reason = reason
-        self.identity = f"unable: {reason.reference}"
-
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
-        """Raises the reason."""
-        raise self._reason
-
-    def offer(self) -> Offer:
-        """No interpreter, on this machine."""
-        return Offer((), own_platform(own_interpreter()))
 
 
 class Service(Protocol):
@@ -130,7 +126,9 @@ def resume(context: Context, keys: Iterable[OrderKey]) -> None:
 
 def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, ForkService]:
     """The context of the web layer, and the service behind it, not started yet."""
-    options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(OSError):  # the records say so, and do without
+        options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
     service = ForkService(
         builder=builder,
@@ -143,8 +141,17 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         read_ahead=options.read_ahead,
         claim=Claims(xom),
     )
-    context = replace(_context(xom, options, service, lookup), tier=tier_of(builder), bounded=bounded_by(builder))
-    return (replace(context, passes=builder.passes) if isinstance(builder, Workshop) else context), service
+    probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
+    context = _context(xom, options, service, lookup, *probes)
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
+    if isinstance(builder, (Workshop, LateBuilder)):
+        context = replace(context, passes=builder.passes)
+    return context, service
+
+
+def unable(builder: Builder) -> str:
+    """Why `builder` builds nothing; empty when it does."""
+    return builder.reason.what if isinstance(builder, (Unable, LateBuilder)) and builder.reason else ""
 
 
 def tier_of(builder: Builder) -> str:
@@ -164,11 +171,14 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     arrivals = Arrivals(xom)
     service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
-    context = _context(xom, options, service, lookup)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch), service
+    guard = ReplicaGuard(xom, primary)
+    guard.install()
+    context = _context(xom, options, service, lookup, guard.check)
+    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Context:
+def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+    disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
     store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
     return Context(
@@ -180,9 +190,11 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup) -> Cont
         builds=builds,
         policy=options.policy,
         seats=seats,
+        health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
         addresses=ClientAddresses(options.trusted_proxies),
+        metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
     )
@@ -197,20 +209,6 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def own_url(args: Any) -> str:
-    """How this server's own builds reach it, from devpi's arguments: loopback where it listens there."""
-    if args.listen:
-        address = str(args.listen[0])
-        host, _, port = address.rpartition(":")
-    else:
-        host, port = str(args.host), str(args.port)
-    if host.strip("[]") in {"localhost", "0.0.0.0", "", "*"}:  # noqa: S104  (compared with, not bound to)
-        host = "127.0.0.1"
-    elif host.strip("[]") == "::":
-        host = "[::1]"
-    return f"http://{host}:{port}"
-
-
 def _tell(access: Access) -> None:
     """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
     try:
@@ -219,6 +217,21 @@ def _tell(access: Access) -> None:
             log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
     except (ForkbuilderError, OSError) as fault:
         log.error("No fork can be fetched: %s", fault)
+
+
+def close_folders(folder: Path) -> None:
+    """Close what is kept in `folder` to other users, also where --forkbuilder-dir is in a folder that is open to them.
+
+    Not the folder itself: the tier `uid` lets builds pass through it, and an administrator may have made it.
+    """
+    try:
+        for name in PRIVATE:
+            private_folder(folder / name)
+        private_file(folder / "records.sqlite")
+        for more in folder.glob("records.sqlite-*"):
+            closed(more)
+    except OSError as error:
+        log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
 def _tidy(workshop: Workshop) -> None:
@@ -230,43 +243,86 @@ def _tidy(workshop: Workshop) -> None:
     workshop.sweep()
 
 
+def check_builder(options: Options) -> None:
+    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
+
+    Nothing is left behind; the folder of `options` need not be there yet.
+    """
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    folders = ToolFolders.judged(options.tools)
+    with scratch_of(options.folder) as scratch:
+        check_tiers(
+            options.sandbox,
+            scratch=scratch,
+            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
+            limits=options.limits,
+            first_uid=options.first_uid,
+        )
+
+
+@contextmanager
+def scratch_of(folder: Path) -> Iterator[Path]:
+    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
+    work = folder / "work"
+    if work.is_dir():
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=existing(folder)) as name:
+        yield Path(name)
+
+
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
-    folder = options.folder
     try:
-        tools = Tools.find(os.environ.get("PATH", os.defpath))
-        work = folder / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
-        folders = ToolFolders.judged(options.tools)
-        readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
-        sandbox = choose(
-            options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
-        )
-        access = Access(options.credentials, options.ssh_key, options.known_hosts)
-        _tell(access)
-        routes = Routes(options.policy.names_host, os.environ)
-        git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
-        sources = Sources(folder / "sources")
-        workshop = Workshop(
-            work=work,
-            tools=tools,
-            interpreters=interpreters,
-            mirrors=Mirrors(
-                folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-            ),
-            sources=sources,
-            equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
-            limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
-        )
-        tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
-        tidying.start()
-        tidying.join(TIDYING)
+        return _workshop(options, Passes())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
+        if reason.retryable:
+            return LateBuilder(partial(_workshop, options), reason)
         return Unable(reason)
+
+
+def _workshop(options: Options, passes: Passes) -> Workshop:
+    """Raises ForkbuilderError for what is missing."""
+    folder = options.folder
+    try:
+        return _equipped(options, passes)
     except OSError as error:
-        fault = InfrastructureError("folder-unusable", f"{folder} cannot be used: {error.strerror}.", retryable=False)
-        log.error("No fork can be built: %s", fault)
-        return Unable(fault)
+        if error.errno in FULL:
+            raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
+        what = f"{folder} cannot be used: {error.strerror}."
+        raise InfrastructureError("folder-unusable", what, retryable=False) from error
+
+
+def _equipped(options: Options, passes: Passes) -> Workshop:
+    folder = options.folder
+    tools = Tools.find(os.environ.get("PATH", os.defpath))
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
+    folders = ToolFolders.judged(options.tools)
+    readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
+    sandbox = choose(
+        options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
+    )
+    access = Access(options.credentials, options.ssh_key, options.known_hosts)
+    _tell(access)
+    routes = Routes(options.policy.names_host, os.environ)
+    git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+    sources = Sources(folder / "sources")
+    workshop = Workshop(
+        work=work,
+        tools=tools,
+        interpreters=interpreters,
+        mirrors=Mirrors(
+            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
+        ),
+        sources=sources,
+        equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+        passes=passes,
+        limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
+    )
+    tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+    tidying.start()
+    tidying.join(TIDYING)
     return workshop

@@ -18,6 +18,7 @@ PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
 LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
+DISK_FLOOR = 256 * 2**20
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -37,6 +38,13 @@ def add_options(parser: Any) -> None:
         "python-downloads",
         action="store_true",
         help="uv may download interpreters that clients ask for and this machine lacks",
+    )
+    add(
+        "disk-floor",
+        type=size,
+        default=DISK_FLOOR,
+        metavar="SIZE",
+        help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
     )
     add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are built or handed on to the primary")
@@ -89,6 +97,14 @@ def _add_trust(add: Callable[..., None]) -> None:
         default=[],
         metavar="PREFIX",
         help="fetch only from URLs that begin with PREFIX (repeatable); default: any https or ssh host",
+    )
+    add(
+        "also-allow-url",
+        type=url_prefix,
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="fetch from URLs that begin with PREFIX besides what is allowed otherwise (repeatable)",
     )
     add(
         "credentials",
@@ -159,6 +175,7 @@ class Options:
     sandbox: str
     cached_only: bool
     python_downloads: bool = False
+    disk_floor: int = DISK_FLOOR
     first_uid: int = FIRST
     limits: Limits = field(default_factory=Limits)
     tools: tuple[Path, ...] = ()
@@ -180,13 +197,14 @@ class Options:
             wait=option("wait"),
             build_timeout=option("build_timeout"),
             silence_timeout=option("silence_timeout"),
-            policy=PinPolicy(users, tuple(option("allow_url"))),
+            policy=PinPolicy(users, tuple(option("allow_url")), tuple(option("also_allow_url"))),
             credentials=_path(option("credentials") or environ.get(CREDENTIALS_FILE)),
             ssh_key=_path(option("ssh_key")),
             known_hosts=_path(option("known_hosts")),
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
             python_downloads=option("python_downloads"),
+            disk_floor=option("disk_floor"),
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             trusted_proxies=tuple(option("trusted_proxy")),

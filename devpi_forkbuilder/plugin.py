@@ -13,6 +13,8 @@ from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
+from devpi_forkbuilder.devpi.simple.mirrors import listen
+from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.kept import KeptPages
@@ -52,7 +54,9 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     xom.thread_pool.register(ServiceThread(service, context))
     pyramid_config.include("devpi_forkbuilder.web.routes")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(xom, context.pages))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+    listen()
+    install()
     stop_on_sigterm()
 
 

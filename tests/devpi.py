@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,7 @@ class DevpiServer:
         self._primary = primary
         self._environment = dict(environment or {})
         self._running: Running | None = None
+        self.template = template
         self._prepare(template)
 
     def __enter__(self) -> DevpiServer:
@@ -252,8 +254,7 @@ class DevpiServer:
         if self.serverdir.exists():
             return  # somebody serves it already
         if self._primary is not None:
-            initialise(self.serverdir, "--role", "replica", "--primary-url", self._primary.url)
-            shutil.copy2(self._primary.serverdir / "secret", self.serverdir / "secret")
+            initialise_replica(self.serverdir, self._primary)
         elif template is not None:
             shutil.copytree(template, self.serverdir)
         else:
@@ -311,6 +312,22 @@ def initialise(serverdir: Path, *options: str) -> Path:
     secret.touch(mode=0o600)
     secret.write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
     return serverdir
+
+
+def initialise_replica(serverdir: Path, primary: DevpiServer) -> None:
+    """The same for a replica: a copy of the first one beside the primary's template, with an identity of its own."""
+    options = ("--role", "replica", "--primary-url", primary.url)
+    if primary.template is None:
+        initialise(serverdir, *options)
+    else:
+        template = primary.template.with_name(f"{primary.template.name}-for-replicas")
+        shutil.copytree(template if template.exists() else initialise(template, *options), serverdir)
+        node = serverdir / ".nodeinfo"
+        known = json.loads(node.read_text())
+        # the key of the primary's URL has another name in each of devpi's versions
+        own = {key: primary.url for key, value in known.items() if str(value).startswith("http")}
+        node.write_text(json.dumps({**known, **own, "uuid": uuid.uuid4().hex}))
+    shutil.copy2(primary.serverdir / "secret", serverdir / "secret")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -76,6 +76,7 @@ class Rules:
     authorization: str | None = None
     hidden: bool = False
     gate: Gate | None = None
+    cut: int | None = None
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -228,6 +229,10 @@ class GitServer:
         self._of(name).gate = gate
         return gate
 
+    def cut(self, name: str, size: int) -> None:
+        """Send no more than `size` bytes of the objects that are asked for, and then end the answer."""
+        self._of(name).cut = size
+
     def reset(self, name: str) -> None:
         """An ordinary public repository again; who waits at its gate goes on. The counts stay."""
         gate = self._rules.pop(name, Rules()).gate
@@ -280,7 +285,10 @@ class GitServer:
         if rules.gate is not None:
             rules.gate.pass_through()
         refusal = _judge(rules, lower)
-        return refusal or self._backend(request, rules, target, lower, body)
+        answer = refusal or self._backend(request, rules, target, lower, body)
+        if rules.cut is not None and request.kind == "fetch":
+            return *answer[:2], answer[2][: rules.cut]
+        return answer
 
     def _backend(self, request: Request, rules: Rules, target: str, headers: dict[str, str], body: bytes) -> Answer:
         parts = urlsplit(target)

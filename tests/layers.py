@@ -60,14 +60,14 @@ CLOCKS = frozenset({"now", "utcnow", "today"})
 PROCESS_MODULES = frozenset({"subprocess", "pty", "multiprocessing"})
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
 DOOR = "pipeline/process.py"
-LAUNCHERS = ("pipeline/sandbox/launcher.py", "pipeline/sandbox/attribute_broker.py")
+LAUNCHERS = ("pipeline/sandbox/launcher.py", "pipeline/sandbox/broker.py")
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "devpi_server": ("devpi/",),
     "pyramid": ("web/", "devpi/", "plugin.py"),
     "webob": ("web/", "devpi/", "plugin.py"),
     "devpi": ("client/",),
-    "devpi_common": ("client/",),
+    "devpi_common": ("client/", "devpi/"),
     "rich": ("client/",),
     "requests": ("warming/",),
 }

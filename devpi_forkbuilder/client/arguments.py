@@ -7,7 +7,11 @@ import textwrap
 from collections.abc import Callable
 
 Parser = argparse.ArgumentParser
-FILES = "requirements file, or uv.lock, poetry.lock, Pipfile.lock, pylock.toml, pyproject.toml (by its name)"
+FILES = (
+    "requirements file, or uv.lock, poetry.lock, pdm.lock, Pipfile, Pipfile.lock, pylock.toml, pyproject.toml "
+    "(by its name)"
+)
+FROZEN_FILES = "requirements file or pyproject.toml; with --format pylock any lock file, too"
 SELECTION = "project, or NAME==VERSION where an index pins several versions"
 
 
@@ -47,14 +51,18 @@ def _add_yes(parser: Parser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", default=argparse.SUPPRESS, help="do not ask")
 
 
-def _add_files(parser: Parser, *, required: bool = False) -> None:
+def _add_files(parser: Parser, *, required: bool = False, text: str = FILES) -> None:
     parser.add_argument(
-        "-r", "--requirement", action="append", default=[], metavar="FILE", required=required, help=FILES
+        "-r", "--requirement", action="append", default=[], metavar="FILE", required=required, help=text
     )
 
 
 def _pin(parser: Parser) -> None:
     _add_files(parser)
+    text = "move a pinned project to the newest tag of its repository that is a version; repeatable"
+    parser.add_argument("--upgrade", action="append", default=[], metavar="NAME", help=text)
+    text = "store nothing; exit status 1 when the files and the index differ"
+    parser.add_argument("--check", action="store_true", help=text)
     parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="git requirement: git+URL@REF#egg=NAME")
     _add_yes(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change and store nothing")
@@ -70,6 +78,7 @@ def _unpin(parser: Parser) -> None:
 
 
 def _list(parser: Parser) -> None:
+    parser.add_argument("--wide", action="store_true", help="with the repository's URL and the full commit")
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help=f"{SELECTION} (default: all)")
 
 
@@ -78,6 +87,8 @@ def _build(parser: Parser) -> None:
     parser.add_argument("--all", action="store_true", help="every pin of the index")
     parser.add_argument("--wait", action="store_true", help="wait for the builds, exit with their result")
     parser.add_argument("--force", action="store_true", help="build again what has failed")
+    text = "only what has failed, of the projects named or of all; builds it again"
+    parser.add_argument("--failed", action="store_true", help=text)
     text = "interpreter to build for, as in 3.12 (for forks with compiled parts)"
     parser.add_argument("--python", default=None, metavar="X.Y", help=text)
 
@@ -91,8 +102,14 @@ def _log(parser: Parser) -> None:
 
 
 def _freeze(parser: Parser) -> None:
-    _add_files(parser)
+    _add_files(parser, text=FROZEN_FILES)
     parser.add_argument("--in-place", action="store_true", help="rewrite the files and those they include")
+    text = "what to write: the file with its git lines replaced, or a pylock.toml (PEP 751) of the forks"
+    parser.add_argument("--format", choices=("requirements", "pylock"), default="requirements", help=text)
+    text = "interpreter whose wheels must be there, as in 3.12; repeatable (default: those of fork_pythons)"
+    parser.add_argument("--python", action="append", default=[], metavar="X.Y", help=text)
+    parser.add_argument("--strict", action="store_true", help="a missing interpreter is a fault: exit status 1")
+    parser.add_argument("--build", action="store_true", help="build what is missing first, and wait for it")
 
 
 def _check(parser: Parser) -> None:
@@ -110,7 +127,9 @@ change is shown and, when you agree, stored in one request. What is pinned alrea
 FREEZE = """\
 print a requirements file with each git line replaced by a version and its hashes.
 
-Comments, order, markers and all other lines stay. Without -r: a line for each pin of the index.
+Comments, order, markers and all other lines stay. In a pyproject.toml, dependencies become versions
+and the index is declared for uv and Poetry. Without -r: a line for each pin of the index.
+Where a fork has compiled parts, a warning names the interpreters that have no wheel yet.
 """
 CHECK = """\
 look for faults in the git lines of files, without a server.
@@ -131,6 +150,8 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks pin -r requirements/github.txt
         devpi forks pin 'git+https://github.com/our-org/name.git@v1.0.2#egg=name==1.0.2'
         devpi forks pin -r github.txt --yes --build --wait
+        devpi forks pin --upgrade name
+        devpi forks pin -r github.txt --check
         """,
     ),
     "unpin": (
@@ -146,6 +167,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         "show pins and how their builds stand.",
         """
         devpi forks list
+        devpi forks list --wide
         devpi forks list name --json
         devpi forks list --index USER/NAME
         """,
@@ -157,6 +179,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks build name --wait
         devpi forks build name --force --wait
         devpi forks build --all --wait --python 3.12
+        devpi forks build --all --failed --wait
         """,
     ),
     "log": (
@@ -175,6 +198,9 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         """
         devpi forks freeze -r github.txt > locked.txt
         devpi forks freeze -r requirements/base.txt --in-place
+        devpi forks freeze -r pyproject.toml --in-place && uv lock
+        devpi forks freeze -r github.txt --format pylock > pylock.toml
+        devpi forks freeze -r github.txt --build --strict --python 3.11 --python 3.12
         pip install --require-hashes -r locked.txt
         """,
     ),

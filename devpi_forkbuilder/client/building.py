@@ -16,15 +16,29 @@ TAIL = 15
 def build(context: Context) -> int:
     """Build what is meant; with `--wait`, the builds' result is ours."""
     args = context.args
-    if bool(args.projects) == args.all:
-        raise ClientError("which", "Name the projects to build, or say --all.")
+    if args.projects and args.all:
+        raise ClientError("which", "Name the projects to build, or give --all, not both.")
+    if not args.projects and not args.all and not args.failed:
+        raise ClientError("which", "Name the projects to build, or give --all or --failed.")
     server = context.connect()
     require_login(server, "build on")
     pinned = server.states()
-    pins = pinned if args.all else selected(pinned, args.projects)
-    states = run(context, server, pins, wait=args.wait, force=args.force, python=args.python or "")
+    pins = selected(pinned, args.projects) if args.projects else pinned
+    if args.failed:
+        pins = tuple(state for state in pins if state.state == "failed")
+        _show_again(context, pins)
+    force = args.force or args.failed
+    states = run(context, server, pins, wait=args.wait, force=force, python=args.python or "")
     context.screen.json([dict(state.told) for state in states])
     return result(states)
+
+
+def _show_again(context: Context, pins: Sequence[ForkState]) -> None:
+    """Say which failed builds are started again."""
+    for state in pins:
+        context.screen.line(f"{state.label} is built again; it failed: {state.error}")
+    if not pins:
+        context.screen.line("no build has failed")
 
 
 def result(states: Iterable[ForkState]) -> int:

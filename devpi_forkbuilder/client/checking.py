@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from devpi_forkbuilder.client.context import Context, fault_json, notes_json
 from devpi_forkbuilder.client.files import read_all
+from devpi_forkbuilder.client.screen import counted
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.pins import Fault, PinsRefusedError
 from devpi_forkbuilder.domain.requirements import Requirements, contradicting, pins_of
@@ -20,8 +21,8 @@ def check(context: Context) -> int:
     strict = context.args.strict
     faults = faults_of(found, strict=strict)
     context.show_faults(faults)
+    context.show_notes(found.git_lines)
     for line in found.git_lines:
-        context.show_notes([line])
         if line in open_lines and not strict:
             for text in _open(line):
                 context.screen.note(f"{line.place.file}:{line.place.line}: {text}")
@@ -73,4 +74,5 @@ def _open(line: GitLine) -> Iterator[str]:
 
 def _say(context: Context, found: Requirements, faults: Sequence[Fault], unresolved: int) -> None:
     tail = f", {unresolved} of them to be resolved by 'devpi forks pin'" if unresolved else ""
-    context.screen.line(f"{len(found.git_lines)} git requirements{tail}; {len(faults) or 'no'} faults")
+    faulty = counted(len(faults), "fault") if faults else "no faults"
+    context.screen.line(f"{counted(len(found.git_lines), 'git requirement')}{tail}; {faulty}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,24 @@ class Context:
         for fault in faults:
             self.screen.fault(str(fault))
 
-    def show_notes(self, lines: Iterable[GitLine]) -> None:
-        """What was read otherwise than written."""
+    def show_notes(self, lines: Sequence[GitLine]) -> None:
+        """What was read otherwise than written, and which lines an installer will refuse."""
         for line in lines:
             for text in line.notes:
                 self.screen.note(f"{line.place.file}:{line.place.line}: {text}")
+        for text in old_eggs(lines):
+            self.screen.note(text)
+
+
+def old_eggs(lines: Iterable[GitLine]) -> Iterator[str]:
+    """A note for each file that has lines with `#egg=NAME==VERSION`."""
+    numbers: dict[str, list[int]] = {}
+    for line in lines:
+        if line.old_egg:
+            numbers.setdefault(line.place.file, []).append(line.place.line)
+    for file, listed in numbers.items():
+        where = f"line {listed[0]}" if len(listed) == 1 else f"lines {', '.join(map(str, listed))}"
+        yield f"{file}, {where}: new pip refuses #egg=NAME==VERSION; 'devpi forks freeze' writes NAME==VERSION"
 
 
 def fault_json(fault: Fault) -> dict[str, object]:

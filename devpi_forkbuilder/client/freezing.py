@@ -2,134 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePath
 
-from packaging.version import Version
-
+from devpi_forkbuilder.client.completeness import build_missing, gaps
 from devpi_forkbuilder.client.context import Context, fault_json
-from devpi_forkbuilder.client.files import read_all
+from devpi_forkbuilder.client.files import read_all, read_text
+from devpi_forkbuilder.client.matching import Matched, matched, unbuilt_lines, why_unbuilt
+from devpi_forkbuilder.client.project_file import Declared, frozen_project
+from devpi_forkbuilder.client.pylock_file import pylock
 from devpi_forkbuilder.client.rewriting import rewrite
+from devpi_forkbuilder.client.server import Server
 from devpi_forkbuilder.client.states import ClientError, ForkState
 from devpi_forkbuilder.domain.freeze import Release, frozen, requirement
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.locks.readers import reader_for
 from devpi_forkbuilder.domain.pins import Fault, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import RequirementsFile
+from devpi_forkbuilder.domain.requirements import Requirements
 
-Releases = dict[GitLine, Release]
+PROJECT = "pyproject.toml"
+Texts = dict[str, str]
 
 
 def freeze(context: Context) -> int:
     """Freeze files, or, without one, list the index's own pins as requirements."""
     args = context.args
-    locks = [name for name in args.requirement if reader_for(name) is not None]
-    if locks:
-        what = f"{', '.join(locks)} is not a requirements file."
-        mend = "Its own tool writes it again: give it this index, and the project's name instead of its git URL."
-        raise ClientError("not-requirements", what, next_step=mend)
-    if args.in_place and not args.requirement:
-        raise ClientError("nothing-given", "Name the files to rewrite: -r FILE.")
+    _judge_arguments(context)
     server = context.connect()
-    if not args.requirement:
-        return _freeze_index(context, server.states())
-    return _freeze_files(context, server.states())
-
-
-def releases(lines: Sequence[GitLine], states: Sequence[ForkState]) -> tuple[Releases, tuple[Fault, ...]]:
-    """What each line was built to, and a fault for each line that is not pinned so on the index.
-
-    A line that is pinned and not built is in neither: `frozen` tells that.
-    """
-    found: Releases = {}
-    faults: list[Fault] = []
-    for line in lines:
-        state = _state_of(line, states)
-        if isinstance(state, str):
-            faults += line.place.faults([(state, f"'devpi forks pin -r {line.place.file or 'FILE'}' pins it")])
-        elif state.release is not None:
-            found[line] = state.release
-    return found, tuple(faults)
-
-
-def _freeze_files(context: Context, states: Sequence[ForkState]) -> int:
-    """Judge all files before the first is written."""
-    args = context.args
-    read = read_all(args.requirement, context.environ)
-    known, unpinned = releases(read.git_lines, states)
-    told = {(fault.where, fault.line) for fault in unpinned}
-    faults = [*read.faults, *unpinned]
-    texts: dict[str, str] = {}
-    for file in read.files:
-        texts[file.name], more = _frozen(file, known)
-        faults += [one for one in more if one not in faults and (one.where, one.line) not in told]
-    if not faults:
-        _write(context, read.files, texts)
+    found = read_all(args.requirement, context.environ)
+    states = server.states()
+    interpreters = _interpreters(context, server)
+    meant, unpinned = matched(found.git_lines, states) if args.requirement else ({}, ())
+    if args.build and not found.faults and not unpinned:
+        states = build_missing(context, server, _meant(context, states, meant), interpreters)
+        meant, unpinned = matched(found.git_lines, states) if args.requirement else ({}, ())
+    wanted = _meant(context, states, meant)
+    incomplete = _show_gaps(context, wanted, interpreters)
+    unbuilt = [state for state in wanted if state.release is None]
+    faults = [*found.faults, *unpinned]
     context.show_faults(faults)
-    context.screen.json({"files": texts if not faults else {}, "faults": [fault_json(fault) for fault in faults]})
-    return 1 if faults else 0
+    for line in unbuilt_lines(unbuilt):
+        context.screen.fault(line)
+    if args.requirement:
+        _freeze_files(context, server, found, meant, [*faults, *_unbuilt_faults(meant)])
+    else:
+        _freeze_index(context, wanted, unbuilt)
+    return 1 if faults or unbuilt or (incomplete and args.strict) else 0
 
 
-def _frozen(file: RequirementsFile, known: Releases) -> tuple[str, tuple[Fault, ...]]:
-    try:
-        return frozen(file, known), ()
-    except PinsRefusedError as refused:
-        return "", refused.faults
+def _judge_arguments(context: Context) -> None:
+    """Raises ClientError for files that are not rewritten, and for options that contradict each other."""
+    args = context.args
+    locks = [name for name in args.requirement if reader_for(name) is not None and PurePath(name).name != PROJECT]
+    if locks and args.format != "pylock":
+        what = f"{', '.join(locks)} is written by its own tool."
+        mend = (
+            f"Freeze {PROJECT} or a requirements file, then run that tool again; --format pylock writes a pylock.toml."
+        )
+        raise ClientError("not-requirements", what, next_step=mend)
+    if args.in_place and (not args.requirement or args.format == "pylock"):
+        raise ClientError("nothing-given", "Name the requirements files to rewrite: -r FILE --in-place.")
 
 
-def _write(context: Context, files: Sequence[RequirementsFile], texts: dict[str, str]) -> None:
+def _interpreters(context: Context, server: Server) -> Callable[[str], Sequence[str]]:
+    given: list[str] = context.args.python
+    return (lambda _project: given) if given else server.interpreters()
+
+
+def _meant(context: Context, states: Sequence[ForkState], meant: Matched) -> list[ForkState]:
+    """The pins that are frozen, each once."""
+    return list({state.key: state for state in (meant.values() if context.args.requirement else states)}.values())
+
+
+def _show_gaps(context: Context, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]) -> bool:
+    found = gaps(states, interpreters)
+    for gap in found:
+        (context.screen.fault if context.args.strict else context.screen.note)(gap.message)
+    return bool(found)
+
+
+def _unbuilt_faults(meant: Matched) -> Iterable[Fault]:
+    for line, state in meant.items():
+        if state.release is None:
+            yield from line.place.faults([why_unbuilt(state)])
+
+
+def _freeze_files(context: Context, server: Server, found: Requirements, meant: Matched, faults: list[Fault]) -> None:
+    """Judge all files before the first is written."""
+    texts: Texts = {}
+    if not faults:
+        try:
+            texts = _texts(context, server, found, meant)
+        except PinsRefusedError as refused:
+            faults = [*refused.faults]
+            context.show_faults(faults)
+    if not faults:
+        _write(context, found, texts)
+    context.screen.json({"files": texts, "faults": [fault_json(fault) for fault in faults]})
+
+
+def _texts(context: Context, server: Server, found: Requirements, meant: Matched) -> Texts:
+    """The frozen files by name. Raises PinsRefusedError."""
+    if context.args.format == "pylock":
+        return {"pylock.toml": pylock((line, state) for line, state in meant.items())}
+    releases = {line: state.release for line, state in meant.items() if state.release is not None}
+    texts = {file.name: frozen(file, releases) for file in found.files}
+    declared = Declared(server.index.replace("/", "-"), f"{server.url}/+simple/")
+    for name in context.args.requirement:
+        if PurePath(name).name == PROJECT:
+            own = {line: release for line, release in releases.items() if line.place.file == name}
+            texts[name] = frozen_project(read_text(Path(name)), name, own, declared)
+    return texts
+
+
+def _write(context: Context, found: Requirements, texts: Texts) -> None:
     args, screen = context.args, context.screen
-    for file in files:
+    before = {file.name: str(file) for file in found.files}
+    for name, text in texts.items():
+        own = [line for line in found.git_lines if line.place.file == name]
         if args.in_place:
-            if texts[file.name] != str(file):
-                rewrite(Path(file.name), texts[file.name])
-                screen.line(f"{file.name}: {len(file.git_lines)} git lines frozen")
-        elif file.name in args.requirement:
+            if text != before.get(name):
+                rewrite(Path(name), text)
+                screen.line(f"{name}: {len(own)} git {'line' if len(own) == 1 else 'lines'} frozen")
+        elif name in args.requirement or args.format == "pylock":
             if not screen.wants_json:
-                screen.exact(texts[file.name])
-        elif file.git_lines:
-            screen.note(f"{file.name}, which is included, has git lines, too: freeze it by itself, or all --in-place")
+                screen.exact(text)
+        elif own:
+            screen.note(f"{name}, which is included, has git lines, too: freeze it by itself, or all --in-place")
 
 
-def _freeze_index(context: Context, states: Sequence[ForkState]) -> int:
+def _freeze_index(context: Context, states: Sequence[ForkState], unbuilt: Sequence[ForkState]) -> None:
     screen = context.screen
-    missing = [state for state in states if state.release is None]
-    for state in missing:
-        mend = f"'devpi forks build {state.label} --wait' builds it"
-        screen.fault(f"{state.label} has no file on the index (it is {state.state}): {mend}")
-    lines = [
-        requirement(GitLine(state.project, state.url), state.release) for state in states if state.release is not None
+    releases: list[tuple[ForkState, Release]] = [
+        (state, state.release) for state in states if state.release is not None
     ]
-    if not missing and not screen.wants_json:
-        screen.exact("".join(f"{line}\n" for line in lines))
-    screen.json({"requirements": lines, "missing": [state.label for state in missing]})
-    return 1 if missing else 0
-
-
-def _state_of(line: GitLine, states: Sequence[ForkState]) -> ForkState | str:
-    """The pin that stands for a line, or why there is none."""
-    own = [state for state in states if state.name == line.name]
-    if line.version is not None:
-        wanted = Version(line.version)
-        own = [state for state in own if state.version is not None and Version(state.version) == wanted] or [
-            state for state in own if state.version is None
-        ]
-    if not own:
-        return f"{line.project} {line.version or ''}".rstrip() + " is not pinned on the index"
-    if line.commit is not None:
-        exact = [state for state in own if state.commit == line.commit]
-        if not exact:
-            return f"the index pins {line.project} at {own[0].commit[:7]}, not at {line.commit[:7]}"
-        return exact[0]
-    if len(own) > 1:
-        return f"the index pins several versions of {line.project}, and the line names none"
-    if repository(own[0].url) != repository(line.url):
-        return f"the index pins {line.project} from {own[0].url}"
-    return own[0]
-
-
-def repository(url: str) -> tuple[str, str]:
-    """Host and path of a repository, without what differs between its https and its ssh URL."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.path.strip("/").removesuffix(".git")
+    lines = [requirement(GitLine(state.project, state.url), release) for state, release in releases]
+    if context.args.format == "pylock":
+        text = pylock((GitLine(state.project, state.url), state) for state, _ in releases)
+    else:
+        text = "".join(f"{line}\n" for line in lines)
+    if not unbuilt and not screen.wants_json:
+        screen.exact(text)
+    screen.json({"requirements": lines, "missing": [state.label for state in unbuilt]})

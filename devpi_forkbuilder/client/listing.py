@@ -18,18 +18,21 @@ def show(context: Context) -> int:
     if context.args.projects:
         states = selected(states, context.args.projects)
     context.screen.json([dict(state.told) for state in states])
-    context.screen.table(table(states, context.clock.now()))
+    context.screen.table(table(states, context.clock.now(), wide=context.args.wide))
     for state in states:
         if state.error:
             context.screen.line(f"{state.label}: {state.error}")
     if not states:
-        context.screen.line(f"{server.index} has no pins: 'devpi forks pin -r FILE' makes some")
+        context.screen.line(f"{server.index} has no pins: 'devpi forks pin -r FILE' adds some")
     return 0
 
 
-def table(states: Sequence[ForkState], now: float) -> Table:
-    """The states as a table; `now` in seconds since the epoch."""
-    return Table(("project", "version", "commit", "state", "age", "files"), [_row(state, now) for state in states])
+def table(states: Sequence[ForkState], now: float, *, wide: bool = False) -> Table:
+    """The states as a table; `now` in seconds since the epoch. `wide`: full commits, and the repositories' URLs."""
+    waits = any(state.outlook for state in states)
+    more = (*(("wait",) if waits else ()), *(("repository",) if wide else ()))
+    headers = ("project", "version", "commit", "state", "age", "files", *more)
+    return Table(headers, [_row(state, now, waits=waits, wide=wide) for state in states])
 
 
 def age(since: float | None, now: float) -> str:
@@ -41,8 +44,10 @@ def age(since: float | None, now: float) -> str:
     return f"{seconds / size:.0f} {unit}"
 
 
-def _row(state: ForkState, now: float) -> tuple[str, ...]:
+def _row(state: ForkState, now: float, *, waits: bool, wide: bool) -> tuple[str, ...]:
     moment = (state.finished_at if state.ended else None) or state.started_at or state.queued_at
     names = [file.filename for file in state.files]
     shown = names[0] if len(names) == 1 else f"{len(names)} files" if names else ""
-    return state.project, state.version or "", state.commit[:7], state.state, age(moment, now), shown
+    commit = state.commit if wide else state.commit[:7]
+    row = (state.project, state.version or "", commit, state.state, age(moment, now), shown)
+    return (*row, *((state.outlook,) if waits else ()), *((state.url,) if wide else ()))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from devpi_forkbuilder.client import building
 from devpi_forkbuilder.client.context import Context, fault_json, notes_json
 from devpi_forkbuilder.client.files import read_all, read_arguments, together
-from devpi_forkbuilder.client.requested import Requested, ask_git_hosts
-from devpi_forkbuilder.client.screen import Table
+from devpi_forkbuilder.client.requested import Requested, ask_git_hosts, asker
+from devpi_forkbuilder.client.screen import Table, counted
 from devpi_forkbuilder.client.server import Server, require_login
 from devpi_forkbuilder.client.states import ClientError, ForkState, Selector, require
+from devpi_forkbuilder.client.upgrading import upgrades
 from devpi_forkbuilder.domain.moves import Change, Move, Moves, moves
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.requirements import Requirements
@@ -21,24 +22,42 @@ def pin(context: Context) -> int:
     args, screen = context.args, context.screen
     found = _read(context)
     server = context.connect()
-    require_login(server, "pin on")
+    if not args.check:
+        require_login(server, "pin on")
     stored = server.pins()
+    if args.upgrade:
+        found = together([found, upgrades(stored, args.upgrade, asker(context.environ))])
     request = ask_git_hosts(found, context.environ)
     plan = moves(stored, request.pins)
     _show(context, request, plan)
+    if args.check:
+        return _check(context, server, request, plan)
     stop = bool(request.faults) and not args.keep_going
     agreed = not stop and not args.dry_run and _agreed(context, server, plan)
     if agreed and plan.changes:
         server.change_pins([move.before for move in plan.changes if move.before], [move.after for move in plan.changes])
-        screen.line(f"{len(plan.changes)} pins stored on {server.index}")
+        screen.line(f"{counted(len(plan.changes), 'pin')} stored on {server.index}")
     elif stop:
-        screen.fault("nothing is stored: mend the lines above, or --keep-going to leave them out")
+        screen.fault("nothing is stored: fix the lines above, or use --keep-going to leave them out")
     states: Sequence[ForkState] = ()
     if agreed and (args.build or args.wait) and request.pins:
         states = building.run(context, server, _states(server, plan), wait=args.wait)
     screen.json(_json(server, request, plan, agreed, states))
     refused = not agreed and not args.dry_run
     return 1 if refused or request.faults else building.result(states)
+
+
+def _check(context: Context, server: Server, request: Requested, plan: Moves) -> int:
+    """Whether the files and the index say the same; 1 when they do not."""
+    asked = {move.before for move in plan.moves} | {move.after for move in plan.moves}
+    others = [pin for pin in plan.pins if pin not in asked]
+    for pin in others:
+        context.screen.fault(f"{pin.project} {pin.version or '(no version)'} is pinned on {server.index} only")
+    differ = bool(plan.changes or others or request.faults)
+    if not differ:
+        context.screen.line(f"{server.index} has the pins of the files, and no others")
+    context.screen.json(_json(server, request, plan, False, ()) | {"only_on_index": [_pin_json(pin) for pin in others]})
+    return int(differ)
 
 
 def unpin(context: Context) -> int:
@@ -50,33 +69,32 @@ def unpin(context: Context) -> int:
     stored = server.pins()
     require([(pin.name, pin.version) for pin in stored], selectors)
     gone = [pin for pin in stored if any(one.means(pin.name, pin.version) for one in selectors)]
-    rows = [("removed", pin.project, pin.version or "", pin.commit7) for pin in gone]
-    screen.table(Table(("change", "project", "version", "commit"), rows))
-    agreed = _asked(context, f"Remove {len(gone)} pins from {server.index}?")
+    rows = [("removed", pin.project, pin.version or "", pin.commit7, pin.url) for pin in gone]
+    screen.table(Table(("change", "project", "version", "commit", "repository"), rows))
+    agreed = _asked(context, f"Remove {counted(len(gone), 'pin')} from {server.index}?")
     if agreed:
         server.change_pins(gone, [])
-        screen.line(f"{len(gone)} pins removed from {server.index}; files that were built stay")
+        screen.line(f"{counted(len(gone), 'pin')} removed from {server.index}; files that were built stay")
     screen.json({"index": server.index, "stored": agreed, "removed": [_pin_json(pin) for pin in gone]})
     return 0 if agreed else 1
 
 
 def _read(context: Context) -> Requirements:
     args = context.args
-    if not args.requirement and not args.requirements:
-        raise ClientError("nothing-given", "Name what to pin: -r FILE, or git+URL@REF#egg=NAME.")
+    if not args.requirement and not args.requirements and not args.upgrade:
+        raise ClientError("nothing-given", "Name what to pin: -r FILE, git+URL@REF#egg=NAME, or --upgrade NAME.")
     found = together([read_all(args.requirement, context.environ), read_arguments(args.requirements, context.environ)])
-    if not found.git_lines and not found.faults:
+    if not found.git_lines and not found.faults and not args.upgrade:
         names = ", ".join(args.requirement)
         raise ClientError("no-git-lines", f"There are no git requirements in {names}.", next_step="Nothing to pin.")
     return found
 
 
 def _show(context: Context, request: Requested, plan: Moves) -> None:
-    context.screen.table(
-        Table(("change", "project", "version", "commit", "from"), [_row(m, request) for m in plan.moves])
-    )
-    context.show_notes(request.lines)
+    headers = ("change", "project", "version", "commit", "from", "repository")
+    context.screen.table(Table(headers, [_row(m, request) for m in plan.moves]))
     context.show_faults(request.faults)
+    context.show_notes(request.lines)
     same = len(plan.moves) - len(plan.changes)
     if not plan.changes and same:
         context.screen.line("nothing to change: all of this is pinned already")
@@ -91,12 +109,13 @@ def _row(move: Move, request: Requested) -> tuple[str, ...]:
         )
         commit = commit if before.commit == after.commit else f"{before.commit7} -> {commit}"
     ref = request.refs.get((after.name, after.commit), "")
-    return move.change.value, after.project, version, commit, ref
+    url = after.url if before is None or before.url == after.url else f"{before.url} -> {after.url}"
+    return move.change.value, after.project, version, commit, ref, url
 
 
 def _agreed(context: Context, server: Server, plan: Moves) -> bool:
     """Whether to go on; nobody is asked when nothing changes."""
-    return not plan.changes or _asked(context, f"Store {len(plan.changes)} pins on {server.index}?")
+    return not plan.changes or _asked(context, f"Store {counted(len(plan.changes), 'pin')} on {server.index}?")
 
 
 def _asked(context: Context, question: str) -> bool:
@@ -104,7 +123,7 @@ def _asked(context: Context, question: str) -> bool:
         return True
     answer = context.screen.confirmed(question)
     if answer is None:
-        context.screen.fault("nothing is stored: say --yes where nobody can be asked")
+        context.screen.fault("nothing is stored: there is no terminal to ask on, so use --yes")
     elif not answer:
         context.screen.line("nothing is stored")
     return answer is True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devpi_forkbuilder.client.identities import identify
 from devpi_forkbuilder.client.refs import Refs
-from devpi_forkbuilder.client.resolving import resolve
+from devpi_forkbuilder.client.resolving import Ask, resolve
 from devpi_forkbuilder.domain.gitlines import GitLine
 from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError
 from devpi_forkbuilder.domain.requirements import Requirements, pins_of, unsettled
@@ -31,15 +31,21 @@ def ask_git_hosts(found: Requirements, environ: Mapping[str, str]) -> Requested:
     Repositories are asked with the git configuration and credentials of `environ`, the user's environment.
     """
 
-    def ask(url: str, wanted: Iterable[str], **more: object) -> Refs:
-        return ls_remote(url, wanted, environ, **more)  # type: ignore[arg-type]  # as Ask has it
-
     def read(url: str, commit: str, paths: Iterable[str], **more: object) -> Mapping[str, str]:
         return read_remote_files(url, commit, paths, environ, **more)  # type: ignore[arg-type]  # as Read has it
 
-    answer = resolve(found.git_lines, ask)
+    answer = resolve(found.git_lines, asker(environ))
     identified = identify(answer.lines, read)
     return _judged(found, identified.lines, [*found.faults, *answer.faults, *identified.faults])
+
+
+def asker(environ: Mapping[str, str]) -> Ask:
+    """What asks repositories for refs with the user's git configuration and credentials."""
+
+    def ask(url: str, wanted: Iterable[str], **more: object) -> Refs:
+        return ls_remote(url, wanted, environ, **more)  # type: ignore[arg-type]  # as Ask has it
+
+    return ask
 
 
 def as_written(found: Requirements, resolver: str) -> Requested:

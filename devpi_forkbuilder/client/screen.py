@@ -7,6 +7,7 @@ respected (no-color.org).
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import re
 import sys
@@ -22,7 +23,9 @@ STYLES = {
     **dict.fromkeys(("queued", "fetching", "building", "checking", "publishing"), "cyan"),
     **dict.fromkeys(("wanted", "unchanged"), "bright_black"),
 }
-"""The colour of a table's cell, by its text."""
+"""The colour of a cell that says a state or a change."""
+COLOURED = frozenset({"state", "change"})
+"""The columns, by their headers, of which cells have colours: a project may be called `failed`."""
 CODES = {"red": "31", "yellow": "33"}
 
 
@@ -51,6 +54,11 @@ class Changing(Protocol):
         """What has changed since the last call, in lines, for where no table can be drawn anew."""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 pin`, `2 pins`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def plain(table: Table) -> list[str]:
     """A table as lines of text, columns two spaces apart."""
     cells = [[printable(cell) for cell in row] for row in (table.headers, *table.rows)]
@@ -75,7 +83,14 @@ class Screen:
         for stream in streams:  # a name that the terminal's encoding lacks must not end a command
             with contextlib.suppress(AttributeError):
                 stream.reconfigure(errors="backslashreplace")
-        self._console = _console() if self.out.isatty() and environ.get("TERM") != "dumb" else None
+        self._console = _console(self.out) if self.out.isatty() and environ.get("TERM") != "dumb" else None
+
+    def aside(self) -> Screen:
+        """A screen whose lines and tables go to standard error, for what comes beside a file on standard output."""
+        beside = copy.copy(self)
+        beside.out, beside.wants_json = self.err, False
+        beside._console = _console(self.err) if self._console is not None and self.err.isatty() else None
+        return beside
 
     def line(self, text: str = "") -> None:
         """A line for people."""
@@ -156,12 +171,12 @@ class _Drawing:
         self.drawing.refresh()
 
 
-def _console() -> Any:
+def _console(stream: Any) -> Any:
     try:
         from rich.console import Console  # noqa: PLC0415  (only there with the extra `client`)
     except ImportError:
         return None
-    return Console(highlight=False)
+    return Console(file=stream, highlight=False)
 
 
 def _drawn(table: Table) -> Any:
@@ -171,6 +186,8 @@ def _drawn(table: Table) -> Any:
     drawn = RichTable(box=None, pad_edge=False, header_style="bold")
     for header in table.headers:
         drawn.add_column(header, overflow="fold")
+    styles = [STYLES if header in COLOURED else {} for header in table.headers]
     for row in table.rows:  # Text, for a string would be read as markup
-        drawn.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
+        cells = zip(row, styles, strict=True)
+        drawn.add_row(*(Text(printable(cell), style=style.get(cell, "")) for cell, style in cells))
     return drawn

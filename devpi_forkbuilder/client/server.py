@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 from devpi_forkbuilder.client.states import ClientError, ForkState
 from devpi_forkbuilder.domain.pins import Pin, redacted
+from devpi_forkbuilder.domain.settings import IndexSettings
 
 FEATURE = "forkbuilder"
 INDEX_TYPE = "forkbuilder"
@@ -94,11 +95,20 @@ class Server:
 
     def pins(self) -> tuple[Pin, ...]:
         """The pins that are stored. Raises ClientError when the index is not one of forks."""
+        config = self._config()
+        return tuple(Pin.parse(str(line), number) for number, line in enumerate(config.listed("forks"), 1))
+
+    def interpreters(self) -> Callable[[str], tuple[str, ...]]:
+        """Which interpreters the index builds a project (normalized name) for. Raises ClientError as `pins` does."""
+        lines = self._config().listed("fork_pythons")
+        return IndexSettings.parse({"fork_pythons": lines}).interpreters
+
+    def _config(self) -> Answer:
         answer = self._request("GET", self.url, params={"no_projects": ""})
         config = self._judged(answer, "read")
         if config.named("type") != INDEX_TYPE:
             self._diagnose(answer)
-        return tuple(Pin.parse(str(line), number) for number, line in enumerate(config.listed("forks"), 1))
+        return config
 
     def change_pins(self, removed: Sequence[Pin], added: Sequence[Pin]) -> None:
         """Change the stored pins in one request, as `devpi index forks-=... forks+=...` does.

@@ -28,10 +28,12 @@ class ClientError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class BuiltFile:
-    """A file of a pin: its name and SHA-256 (hex)."""
+    """A file of a pin: its name, SHA-256 (hex), URL, size in bytes (None: not known)."""
 
     filename: str
     sha256: str
+    url: str = ""
+    size: int | None = None
 
     @property
     def version(self) -> Version | None:
@@ -71,7 +73,7 @@ class ForkState:
             url=str(told["url"]),
             commit=str(told["commit"]),
             state=str(told["state"]),
-            files=tuple(BuiltFile(str(file["filename"]), str(file["sha256"])) for file in told["files"]),
+            files=tuple(map(_file, told["files"])),
             error=f"{error['kind']}, while {error['stage']}: {error['message']}" if error else "",
             queued_at=told.get("queued_at"),
             started_at=told.get("started_at"),
@@ -101,13 +103,37 @@ class ForkState:
         return self.state in ENDED
 
     @property
+    def outlook(self) -> str:
+        """Its place in the queue, and about how long it will take; empty when the server says neither."""
+        position, seconds = self.told.get("queue_position"), self.told.get("estimate")
+        place = [f"{position} in the queue"] if isinstance(position, int) else []
+        wait = [f"about {seconds:.0f} s"] if isinstance(seconds, (int, float)) else []
+        return ", ".join([*place, *wait])
+
+    @property
     def release(self) -> Release | None:
         """The newest version among the files, with the hashes of all its files; None when there is no file."""
-        versions = {file.filename: file.version for file in self.files}
-        newest = max((version for version in versions.values() if version is not None), default=None)
-        if newest is None:
+        files = self.newest
+        if not files:
             return None
-        return Release(str(newest), tuple(file.sha256 for file in self.files if versions[file.filename] == newest))
+        return Release(str(files[0].version), tuple(file.sha256 for file in files), self.project)
+
+    @property
+    def newest(self) -> tuple[BuiltFile, ...]:
+        """The files of the newest version."""
+        versions = [(file.version, file) for file in self.files]
+        newest = max((version for version, _ in versions if version is not None), default=None)
+        return tuple(file for version, file in versions if version is not None and version == newest)
+
+
+def _file(told: Mapping[str, Any]) -> BuiltFile:
+    size = told.get("size")
+    return BuiltFile(
+        filename=str(told["filename"]),
+        sha256=str(told["sha256"]),
+        url=str(told.get("url") or ""),
+        size=size if isinstance(size, int) else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

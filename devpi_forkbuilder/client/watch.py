@@ -72,7 +72,8 @@ class Watch:
 
     def table(self) -> Table:
         """How it stands, as a table."""
-        return Table(("project", "version", "commit", "state", "seconds"), [self._row(state) for state in self.states])
+        headers = ("project", "version", "commit", "state", "seconds", "wait")
+        return Table(headers, [self._row(state) for state in self.states])
 
     def news(self) -> list[str]:
         """A line for each state that is not as it was told last."""
@@ -81,11 +82,12 @@ class Watch:
             if self._told.get(state.key) != state.state:
                 self._told[state.key] = state.state
                 seconds = f", {self._seconds(state)} s" if state.ended and self._seconds(state) else ""
-                lines.append(f"{state.label} ({state.commit[:7]}): {state.state}{seconds}")
+                wait = f", {state.outlook}" if state.outlook else ""
+                lines.append(f"{state.label} ({state.commit[:7]}): {state.state}{seconds}{wait}")
         return lines
 
     def _row(self, state: ForkState) -> tuple[str, ...]:
-        return state.project, state.version or "", state.commit[:7], state.state, self._seconds(state)
+        return state.project, state.version or "", state.commit[:7], state.state, self._seconds(state), state.outlook
 
     def _seconds(self, state: ForkState) -> str:
         """Seconds that the build took, by the server's account, or has taken since it was first seen."""

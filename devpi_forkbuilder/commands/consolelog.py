@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+NAME = "logging.json"
 ROUTINE = "[NOTI] Waiting for file"
 FILE_BYTES = 20 * 1024 * 1024
 
@@ -21,7 +22,7 @@ class Unalarming(logging.Filter):
 def write_configuration(folder: Path) -> Path:
     """Write a `logging.config.dictConfig` file for devpi's `--logger-cfg` into `folder`; its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "logging.json"
+    path = folder / NAME
     path.write_text(json.dumps(configuration(folder / "server.log"), indent=2), encoding="utf-8")
     return path
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from devpi_forkbuilder.commands.environment import words_for_doctor
 from devpi_forkbuilder.commands.findings import Finding, Verdict
+from devpi_forkbuilder.commands.option_group import OptionGroup
 from devpi_forkbuilder.commands.up import DEFAULT_DIR
 from devpi_forkbuilder.options import Options, add_options
 
@@ -24,21 +25,6 @@ examples:
 Give it the --forkbuilder options that the server is started with, and run it as the server's user.
 The exit status is 1 when something failed. A warning does not count.
 """
-
-
-class OptionGroup:
-    """The server's options on a parser of argparse: what `options.add_options` asks of devpi's own parser."""
-
-    def __init__(self, parser: Any) -> None:
-        self._parser = parser
-
-    def addgroup(self, name: str) -> OptionGroup:
-        """Begin a group."""
-        return OptionGroup(self._parser.add_argument_group(f"{name} (as the server is started with)"))
-
-    def addoption(self, name: str, **settings: Any) -> None:
-        """Add an option."""
-        self._parser.add_argument(name, **settings)
 
 
 def add_parser(commands: Any) -> None:

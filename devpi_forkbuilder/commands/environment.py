@@ -14,6 +14,7 @@ from devpi_forkbuilder.options import CREDENTIALS_FILE, PREFIX, add_options
 
 VARIABLE = "FORKBUILDER_"
 REQUIREMENTS = "FORKBUILDER_REQUIREMENTS"
+CHECKOUTS = "FORKBUILDER_CHECKOUTS"
 MORE = "FORKBUILDER_OPTIONS"
 UP = {
     "FORKBUILDER_INDEX": "--index",
@@ -82,6 +83,7 @@ def words_for_up(environ: Mapping[str, str]) -> list[str]:
     words += [option for name, option in UP_SWITCHES.items() if environ.get(name) and _switched_on(name, environ[name])]
     for path in environ.get(REQUIREMENTS, "").split():
         words += ["-r", path]
+    words += environ.get(CHECKOUTS, "").split()
     return [*words, *_of_the_server(environ), *shlex.split(environ.get(MORE, ""))]
 
 
@@ -93,7 +95,7 @@ def words_for_doctor(environ: Mapping[str, str]) -> list[str]:
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
-    known = {*UP, *UP_SWITCHES, *server_options(), REQUIREMENTS, MORE, CREDENTIALS_FILE}
+    known = {*UP, *UP_SWITCHES, *server_options(), REQUIREMENTS, CHECKOUTS, MORE, CREDENTIALS_FILE}
     ours = (name for name in environ if name.startswith(VARIABLE) and not name.startswith(SERVICE_LINKS))
     return sorted(name for name in ours if name not in known)
 

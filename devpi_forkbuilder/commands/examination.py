@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from devpi_forkbuilder.assembly import scratch_of
 from devpi_forkbuilder.commands.cachevisit import patience
 from devpi_forkbuilder.commands.findings import Finding
 from devpi_forkbuilder.commands.indexvisit import visit
@@ -16,13 +15,13 @@ from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.credentials import parse
+from devpi_forkbuilder.pipeline.disk_space import check_space
 from devpi_forkbuilder.pipeline.environment import search_path
 from devpi_forkbuilder.pipeline.interpreters import Interpreters
 from devpi_forkbuilder.pipeline.sandbox.cgroups import CONTROLLERS, Survey, survey
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report
 from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
 from devpi_forkbuilder.pipeline.tools import find_git, find_uv
-from devpi_forkbuilder.pipeline.workfolder import check_space
 
 
 def examine(
@@ -80,7 +79,7 @@ def check_sandbox(options: Options, path: str) -> Finding:
             "Leave --forkbuilder-sandbox out.",
         )
     try:
-        with _scratch(options.folder) as scratch:
+        with scratch_of(options.folder) as scratch:
             tiers = report(scratch=scratch, readable=options.tools, search_path=path)
     except OSError as error:
         what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
@@ -176,14 +175,3 @@ def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there and can be looked at."""
     # not Path.exists, which raises PermissionError before Python 3.14
     return next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Where builds will be: the server's own folder, or one like it that is gone afterwards."""
-    work = folder / "work"
-    if work.is_dir():
-        yield work
-        return
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=_existing(folder)) as name:
-        yield Path(name)

@@ -41,9 +41,14 @@ def visit(url: str, patience: int = DEFAULT_PATIENCE, wait: float = DEFAULT_WAIT
     except ValueError as fault:
         return (Finding.failed("index", str(fault), "Write http://HOST/USER/NAME."),)
     answer = ask(f"{base}/+api")
-    finding = judge_server(base, answer)
-    if finding is not None:
-        return (finding,)
+    finding = judge_server(base, answer) if answer.status != 503 else None
+    unhealthy = judge_health(ask(f"{_root(base)}/+forkbuilder/ready"))
+    if finding is not None or (answer.status == 503 and unhealthy):
+        return (finding, *unhealthy) if finding is not None else unhealthy
+    return (*unhealthy, *_visited(base, patience, wait))
+
+
+def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
     upstream = upstream_of(ask(f"{base}?no_projects=").document)
     if upstream is not None:
         finding = Finding.ok("index", f"{base} answers; it is a cache of {upstream}")
@@ -67,6 +72,16 @@ def judge_server(base: str, answer: Answer) -> Finding | None:
         mend = "Install 'devpi-forkbuilder[server]' beside that devpi-server and restart it."
         return Finding.failed("index", f"The devpi server of {base} runs without this plugin.", mend)
     return None
+
+
+def judge_health(answer: Answer) -> tuple[Finding, ...]:
+    """What the server itself says of its health; nothing where it does not say it."""
+    checks = _at(answer.document, "result", "checks")
+    if not isinstance(checks, list):
+        return ()
+    told = [str(_at(check, "message")) for check in checks if _at(check, "ok") is False]
+    mend = "Put right what it names; a replica with another history has to be made anew."
+    return tuple(Finding.failed("health", text, mend) for text in told)
 
 
 def judge_forks(base: str, answer: Answer) -> Finding:
@@ -133,6 +148,11 @@ def _base(url: str) -> str:
     if len(path.split("/")) < 3:
         raise ValueError(f"{url!r} names no index.")
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _root(base: str) -> str:
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}" + "/".join(parts.path.split("/")[:-2])
 
 
 def _closed(base: str, status: int) -> Finding:

@@ -48,9 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, more = _with_environment(arguments, more, sys.argv[1:] if argv is None else argv, os.environ)
         return int(arguments.run(arguments, more))
     except ForkbuilderError as error:
-        print(f"devpi-forkbuilder {arguments.command}: {error.what}", file=sys.stderr)
-        if error.next_step:
-            print(error.next_step, file=sys.stderr)
+        # one line, so that a log has it whole; faults of files have one each, and then the step has its own
+        between = "\n" if "\n" in error.what else " "
+        print(
+            f"devpi-forkbuilder {arguments.command}: {error.what}{between}{error.next_step}".rstrip(), file=sys.stderr
+        )
         return 1
     except ModuleNotFoundError as missing:
         return _missing(arguments.command, (missing.name or "").partition(".")[0], missing)

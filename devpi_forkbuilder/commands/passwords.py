@@ -23,13 +23,14 @@ class Passwords:
         _make(path)
         return path.read_text(encoding="ascii")
 
-    def secret(self, given: str | None = None) -> Path:
-        """The file with the server's own secret, made when there is none: logins stay valid over a restart with it.
-
-        `given` is a file that somebody has named; otherwise it is one in `folder`.
-        """
+    def secret_path(self, given: str | None = None) -> Path:
+        """Where the server's own secret is kept: in the file that somebody has named, else in one in `folder`."""
         # no user is called so
-        path = Path(given).expanduser().absolute() if given else self.folder / "+server-secret"
+        return Path(given).expanduser().absolute() if given else self.folder / "+server-secret"
+
+    def secret(self, given: str | None = None) -> Path:
+        """The file with the server's own secret, made when there is none: logins stay valid over a restart with it."""
+        path = self.secret_path(given)
         _make(path)
         return path
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from devpi_server.config import get_pluginmanager, parseoptions
 from devpi_server.init import init
 from devpi_server.log import configure_logging
 from devpi_server.main import CommandRunner, xom_from_config
 
-from devpi_forkbuilder.devpi import storage
+from devpi_forkbuilder.devpi import answers, storage
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.errors import InfrastructureError
@@ -47,14 +46,14 @@ def create(server_path: Path, root_password: str, more: Sequence[str] = ()) -> N
         raise InfrastructureError("init-failed", f"devpi-init could not make {server_path}.", retryable=False)
 
 
-def serve(arguments: Sequence[str], started: float, prepare: Callable[[Any], None]) -> int:
-    """Run devpi-server with `arguments` until it is told to stop; its exit status.
+def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Callable[[], None]) -> int:
+    """Run devpi-server with `config` (of `command_line.read_command_line`) until it is told to stop; its exit status.
 
     `prepare` is called with devpi's `xom` before the first request, on a server that has recovered from a crash.
+    `ready` is called, in a thread of its own, once the server answers.
     `started` (seconds since the epoch): older temporary files are a crash's and are removed.
     """
     with CommandRunner() as runner:
-        config = parseoptions(get_pluginmanager(), ["devpi-server", *arguments])
         configure_logging(config.args)
         if config.args.storage == "sqlite":
             storage.repair(config.server_path)
@@ -63,6 +62,7 @@ def serve(arguments: Sequence[str], started: float, prepare: Callable[[Any], Non
         storage.sweep(config.server_path, started)
         prepare(xom)
         stop_on_sigterm()
+        answers.announce(config.args, ready)
         status = xom.main()
         runner.return_code = status if isinstance(status, int) else 0  # after serving, devpi-server 6 gives an object
     return int(runner.return_code or 0)

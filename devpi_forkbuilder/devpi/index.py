@@ -6,7 +6,8 @@ devpi's contract: `devpiserver_get_stage_customizer_classes` and `BaseStageCusto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from devpi_server.model import BaseStageCustomizer
@@ -15,6 +16,7 @@ from pyramid.threadlocal import get_current_request
 
 from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
+from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.domain.settings import DEFAULTS, LINES, IndexSettings, SettingsRefusedError, lines_of, meaningful
@@ -78,12 +80,19 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
 
     def _register(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> None:
         stage = self.stage
+        self._note_when(set(settings.pins) - set(_pins_of(oldconfig)))
         pinned = {pin.name for pin in settings.pins}
         for name in sorted(pinned):
             stage.add_project_name(name)
         for name in sorted({pin.name for pin in _pins_of(oldconfig)} - pinned):
             if stage.has_project_perstage(name) and not stage.list_versions_perstage(name):
                 self._del_project(name)
+
+    def _note_when(self, pins: Iterable[Pin]) -> None:
+        """Keep when these were pinned, for `fork_upload_time=pinned`."""
+        catalog = catalog_of(self.stage.xom)
+        if catalog is not None:
+            catalog.store.note_pinned(self.stage.name, {(pin.name, pin.commit) for pin in pins}, time.time())
 
     def _del_project_but_not_its_name(self, project: str) -> None:
         """Files go, the name stays while it is pinned: without it a base's same-named project would be served."""

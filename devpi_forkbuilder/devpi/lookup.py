@@ -141,7 +141,8 @@ class Lookup:
             only = settings.recipe(project).pythons
             choice = choose(client, self.offer(), only, {file.made_by for file in own})
             order = settings.order(stage.name, pin, python=choice.python, **self._urls(stage))
-            yield Pinned(order, own, self._xom.is_replica(), client, choice.served)
+            once = tuple({file.filename: file for file in reversed(own)}.values())[::-1]
+            yield Pinned(order, once, self._xom.is_replica(), client, choice.served)
 
     def _urls(self, stage: Any) -> dict[str, str]:
         """Where builds get their requirements: this index, without building. If it leads to no public one, that is

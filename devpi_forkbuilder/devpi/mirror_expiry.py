@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.store_facts import Condition
 
 MIRROR = "mirror"
@@ -23,7 +24,7 @@ def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
         return ()
     if any(mirror.offline for mirror in mirrors):
         return None  # a page has the files whose bytes are here, and those come and go without a commit
-    return tuple(_condition(mirror, project) for mirror in mirrors)
+    return tuple(condition(mirror, project) for mirror in mirrors for condition in (_condition, _says_the_same))
 
 
 def _blocked(stages: list[Any], project: str) -> bool:
@@ -39,3 +40,12 @@ def _condition(mirror: Any, project: str) -> Condition:
     if mirror.is_project_cached(project) or mirror.no_project_list or project in names.get():
         return lambda: not times.is_expired(project, expiry)
     return lambda: project not in names.get() and not names.is_expired(expiry)
+
+
+def _says_the_same(mirror: Any, project: str) -> Condition:
+    """Upload times and the like are not in devpi's store."""
+    catalog, page = catalog_of(mirror.xom), (mirror.name, project)
+    if catalog is None:
+        return lambda: True
+    store, revision = catalog.store, catalog.store.revision(page)
+    return lambda: store.revision(page) == revision

@@ -22,6 +22,8 @@ from devpi_forkbuilder.service.primary import Told, UnreachableError, UnwillingE
 CONNECT = 3.0
 ANSWER = 5.0
 """Seconds until a primary that does not accept a connection, or is silent, counts as unreachable."""
+CHANGE = 30.0
+"""The same for a change, which may be that of a large page."""
 FAR_AHEAD = 2**40
 SERIAL = "X-DEVPI-SERIAL"
 OUTSIDE_URL = "X-Outside-Url"
@@ -64,6 +66,16 @@ class PrimaryServer:
         headers = self._http.get_extra_headers({})
         status, _, _ = self._send("GET", f"{self._root}/+changelog/{FAR_AHEAD}", None, headers, _limits(ANSWER))
         return int(status.split()[0]) == 404
+
+    def change(self, serial: int) -> tuple[int, bytes]:
+        """Status and body of the answer to the question for one change. Raises UnreachableError.
+
+        202 or 404: there are not so many changes.
+        """
+        headers = self._http.get_extra_headers({"Accept-Encoding": "identity"})
+        url = f"{self._root}/+changelog/{serial}?initial_fetch"
+        status, _, body = self._send("GET", url, None, headers, _limits(CHANGE))
+        return int(status.split()[0]), body
 
     def forward(self, request: Any, patience: float) -> Any:
         """The primary's answer to a client's request, its links made for this server; the client's own credentials

@@ -7,7 +7,7 @@ replicated and exported with it. No other database says what is built.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
+from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order
@@ -66,7 +67,7 @@ class ReleaseFile:
 
 
 def built_files(stage: Any, project: str) -> Iterator[ReleaseFile]:
-    """The files of a project (normalized name) on a stage that a build of ours made."""
+    """The files of a project (normalized name) on a stage, once for each build of ours that made them."""
     for version in stage.list_versions_perstage(project):
         store = stage.get_linkstore_perstage(project, version)
         for link in store.get_links(rel=Rel.ReleaseFile):
@@ -147,8 +148,10 @@ class Releases:
         try:
             with self._xom.keyfs.write_transaction():
                 stage = self._pinned_stage(order)
+                provenance = _pinned_at(self._xom, order)
                 for artefact in built.artefacts:
-                    _store(stage, order, artefact, built)
+                    if not _has_source(stage, order, artefact):
+                        _store(stage, order, artefact, replace(built, provenance={**built.provenance, **provenance}))
         finally:
             thread_pop_log(tag)
 
@@ -162,6 +165,17 @@ class Releases:
                 next_step="Nothing needs to be done.",
             )
         return stage
+
+
+def _has_source(stage: Any, order: Order, artefact: Artefact) -> bool:
+    """Whether `artefact` is a source distribution and the pin has one, from the build for another interpreter.
+
+    Back ends do not make them twice alike, and the first one is as good: the wheel must not be lost for it.
+    """
+    if artefact.filename.endswith(".whl"):
+        return False
+    files = built_files(stage, order.pin.name)
+    return any(file.stands_for(order.pin) and not file.filename.endswith(".whl") for file in files)
 
 
 def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
@@ -194,6 +208,13 @@ def _name_taken(order: Order, artefact: Artefact, link: Any) -> MismatchError:
         f"{artefact.filename} is published already, from {origin}, with other content.",
         next_step=f"Give the fork at {order.pin.commit7} another version, or set fork_versions=stamped.",
     )
+
+
+def _pinned_at(xom: Any, order: Order) -> dict[str, str]:
+    """When the commit was pinned on the index, in seconds since the epoch, where that was seen."""
+    catalog = catalog_of(xom)
+    at = catalog.store.pinned_at(order.index, order.pin.name, order.pin.commit) if catalog is not None else None
+    return {"pinned_at": f"{at:.0f}"} if at is not None else {}
 
 
 def _provenance(order: Order, artefact: Artefact, built: Built) -> dict[str, str]:

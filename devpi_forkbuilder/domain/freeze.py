@@ -18,10 +18,14 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a git line was built to: its version and the SHA-256 (hex) of each of its files."""
+    """What a git line was built to: its version, the SHA-256 (hex) of each of its files, the project's name.
+
+    The name is for lines without one.
+    """
 
     version: str
     sha256: tuple[str, ...]
+    project: str = ""
 
 
 def frozen(file: RequirementsFile, releases: Mapping[GitLine, Release]) -> str:
@@ -49,7 +53,7 @@ def requirement(line: GitLine, release: Release, newline: str = "\n", *, extras:
     marker = f" ; {line.marker}" if line.marker else ""
     hashes = [f"--hash=sha256:{digest}" for digest in dict.fromkeys(release.sha256)]
     separator = f" \\{newline}    " if len(hashes) > 1 else " "
-    return separator.join([f"{line.project}{names}=={release.version}{marker}", *hashes])
+    return separator.join([f"{line.project or release.project}{names}=={release.version}{marker}", *hashes])
 
 
 def _faults(line: GitLine, release: Release | None) -> Iterable[Fault]:
@@ -58,7 +62,10 @@ def _faults(line: GitLine, release: Release | None) -> Iterable[Fault]:
 
 def _problems(line: GitLine, release: Release | None) -> Iterable[Problem]:
     if release is None or not release.sha256:
-        yield f"{line.project} has no file on the index", f"'devpi forks build {line.project} --wait' builds it"
+        yield (
+            f"{line.label} has no file on the index",
+            f"'devpi forks build {line.project or '--all'} --wait' builds it",
+        )
         return
     try:
         Version(release.version)

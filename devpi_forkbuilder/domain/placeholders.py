@@ -81,7 +81,9 @@ def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str =
     elif stage == BUSY:
         when = f" in {seconds} seconds" if seconds else ""
         text = f"Build of {name} from {pin.commit7}: busy, ask again{when}: see {log_url}"
-    elif stage in {WAITING, STOPPED}:
+    elif stage == WAITING:
+        text = f"Build of {name} from {pin.commit7} did not end in time ({stage}): the build runs; watch: {log_url}"
+    elif stage == STOPPED:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}), ask again: see {log_url}"
     else:
         text = f"Build of {name} from {pin.commit7} failed ({stage}): see {log_url}"

@@ -16,10 +16,13 @@ PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 @dataclass(frozen=True, slots=True)
 class PinPolicy:
-    """`users` may own indexes with pins; `prefixes` are the URLs allowed (none: any https or ssh host)."""
+    """`users` may own indexes with pins; `prefixes` are the URLs allowed (none: any https or ssh host), `also` those
+    that are allowed in any case: the checkouts that `up` was started for.
+    """
 
     users: frozenset[str] = frozenset({"root"})
     prefixes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def owner_fault(self, user: str) -> str | None:
         """Why an index of `user` may not have pins, or None."""
@@ -32,9 +35,9 @@ class PinPolicy:
 
     def url_fault(self, url: str) -> str | None:
         """Why `url` may not be fetched, or None."""
+        if self.names_host(url):
+            return None
         if self.prefixes:
-            if self.names_host(url):
-                return None
             return "this server allows only " + ", ".join(self.prefixes) + " (--forkbuilder-allow-url)"
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
         if scheme not in DEFAULT_SCHEMES:
@@ -46,7 +49,7 @@ class PinPolicy:
 
     def names_host(self, url: str) -> bool:
         """Whether the administrator named the host of `url`: then it may be in a private network, or here."""
-        return any(_covers(prefix, url) for prefix in self.prefixes)
+        return any(_covers(prefix, url) for prefix in (*self.prefixes, *self.also))
 
     def faults(self, pins: Iterable[Pin]) -> list[str]:
         """A message for each pin that is not allowed."""

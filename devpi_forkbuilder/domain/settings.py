@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -24,9 +25,28 @@ CONSTRAINTS = "fork_build_constraints"
 ENV = "fork_build_env"
 NETWORK = "fork_build_network"
 UNREACHABLE = "fork_unreachable_commits"
+UPLOAD_TIME = "fork_upload_time"
+BUILD = "fork_build"
 LINES = (FORKS, PYTHONS, CONSTRAINTS, ENV, NETWORK)
-"""The settings that are lists of lines; `fork_versions` and `fork_unreachable_commits` are one word."""
+"""The settings that are lists of lines; all others are one word."""
 REFUSE, ALLOW = "refuse", "allow"
+
+
+class UploadTime(str, Enum):
+    """The `fork_upload_time` setting: which moment is the upload time (PEP 700) of a fork's file."""
+
+    PUBLISHED = "published"
+    PINNED = "pinned"
+    COMMIT = "commit"
+
+
+class BuildWhen(str, Enum):
+    """The `fork_build` setting: what starts a build."""
+
+    MISS = "miss"
+    PIN = "pin"
+
+
 DEFAULTS: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     (FORKS, ()),
     (VERSIONS, Versions.STAMPED.value),
@@ -35,6 +55,8 @@ DEFAULTS: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     (ENV, ()),
     (NETWORK, ()),
     (UNREACHABLE, REFUSE),
+    (UPLOAD_TIME, UploadTime.PUBLISHED.value),
+    (BUILD, BuildWhen.MISS.value),
 )
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -74,6 +96,8 @@ class IndexSettings:
     pythons: tuple[ProjectLine, ...] = ()
     network: frozenset[str] = frozenset()
     unreachable: bool = False
+    upload_time: UploadTime = UploadTime.PUBLISHED
+    build: BuildWhen = BuildWhen.MISS
     _by_name: dict[str, tuple[Pin, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +119,8 @@ class IndexSettings:
         names = None if pins is None else frozenset(pin.name for pin in pins)
         versions = Versions(_word(config, VERSIONS, tuple(one.value for one in Versions), faults))
         unreachable = _word(config, UNREACHABLE, (REFUSE, ALLOW), faults) == ALLOW
+        upload_time = UploadTime(_word(config, UPLOAD_TIME, tuple(one.value for one in UploadTime), faults))
+        build = BuildWhen(_word(config, BUILD, tuple(one.value for one in BuildWhen), faults))
         constraints = _project_lines(config, CONSTRAINTS, _constraint_fault, names, faults)
         env = _project_lines(config, ENV, _variable_fault, names, faults)
         pythons = _project_lines(config, PYTHONS, _python_fault, names, faults)
@@ -102,7 +128,7 @@ class IndexSettings:
         if faults:
             raise SettingsRefusedError(faults)
         named = frozenset(line.name for line in network)
-        return cls(pins or (), versions, constraints, env, pythons, named, unreachable)
+        return cls(pins or (), versions, constraints, env, pythons, named, unreachable, upload_time, build)
 
     def pins_of(self, project: str) -> tuple[Pin, ...]:
         """The pins of a project, given by its normalized name."""
@@ -117,9 +143,12 @@ class IndexSettings:
 
     def order(self, index: str, pin: Pin, *, python: str = "", requirements_url: str = "", pins_url: str = "") -> Order:
         """The order that builds `pin` on `index` (`user/name`)."""
-        recipe = self.recipe(pin.name)
-        ahead = recipe.pythons or self._pythons("")
+        recipe, ahead = self.recipe(pin.name), self.interpreters(pin.name)
         return Order(index, pin, self.versions, recipe, python, requirements_url, pins_url, ahead)
+
+    def interpreters(self, project: str) -> tuple[str, ...]:
+        """The interpreters that a project (normalized name) with compiled parts is built for; empty: any that asks."""
+        return self._pythons(project) or self._pythons("")
 
     def _pythons(self, project: str) -> tuple[str, ...]:
         """The interpreters that the lines of a project name, or those of no project: the empty name."""

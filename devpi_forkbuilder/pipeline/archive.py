@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from devpi_forkbuilder.errors import MismatchError
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
-from devpi_forkbuilder.pipeline.contents import LIMITS, Limits, judge_names
+from devpi_forkbuilder.pipeline.contents import LIMITS, Limits, judge_alike, judge_names
 from devpi_forkbuilder.pipeline.faults import NEXT_STEP, Faults, shown
 
 LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
@@ -60,7 +60,9 @@ def read_members(file: BinaryIO, faults: Faults, limits: Limits = LIMITS) -> tup
     count, start, data = found
     entries = _read_central(data, count, faults)
     members = _read_locals(file, entries, start, faults)
-    judge_names([member.name for member in members], faults)
+    names = [member.name for member in members]
+    judge_names(names, faults)
+    judge_alike(names, faults)
     limits.judge(sum(member.size for member in members), size, len(members), faults)
     return members
 

@@ -13,22 +13,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from devpi_forkbuilder.pipeline.git import Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.git import FILE, Git, Transfer, Watch
 
 EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-LINE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\t(refs/(?:heads|tags)/\S+)")
+LINE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\t(refs/(?:heads|tags)/\S+|HEAD)")
 WITHOUT_FILES = "--filter=tree:0"
 
 
 def tips(listing: bytes) -> frozenset[str]:
-    """The ids of branches and tags, and of what annotated tags name, in what `git ls-remote` prints."""
+    """The ids of branches, tags and HEAD, and of what annotated tags name, in what `git ls-remote` prints."""
     return frozenset(match[1].decode() for line in listing.splitlines() if (match := LINE.fullmatch(line)))
 
 
 def listed(git: Git, folder: Path, url: str, watch: Watch) -> Transfer:
-    """The branches and tags of `url`: read `tips` of its output."""
-    return git.network(folder, url, "ls-remote", "--heads", "--tags", "--", url, watch=watch, capture=True)
+    """The branches and tags of `url`, and the HEAD of a repository on this machine: read `tips` of its output.
+
+    In a checkout HEAD may be on no branch (continuous integration, a bisection); only its owner can put it somewhere.
+    """
+    local = urlsplit(url).scheme == FILE
+    asked = ("--", url, "HEAD", "refs/heads/*", "refs/tags/*") if local else ("--heads", "--tags", "--", url)
+    return git.network(folder, url, "ls-remote", *asked, watch=watch, capture=True)
 
 
 def contains(git: Git, folder: Path, commit: str, watch: Watch) -> bool:

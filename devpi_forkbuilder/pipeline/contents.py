@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
@@ -54,6 +55,31 @@ def judge_names(names: list[str], faults: Faults) -> None:
     inside = {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"} & files
     for name in sorted(inside):
         faults.add("archive-name", f"{shown(name)} is a file and a folder")
+
+
+def judge_alike(names: list[str], faults: Faults) -> None:
+    """Note names that are one on file systems, and for imports, that do not tell letters apart as this one does.
+
+    macOS and Windows take `A.py` and `a.py` for one file; macOS normalizes names, as Python does those of modules
+    (Unicode Standard Annex 15, forms NFC and NFKC).
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = name.removesuffix("/")
+        other = seen.setdefault(_folded(plain), plain)
+        if other != plain:
+            faults.add("archive-duplicate", f"{shown(other)} and {shown(plain)} are one name on other machines")
+    files = {_folded(name): name for name in names if not name.endswith("/")}
+    for name in names:
+        for at, letter in enumerate(name):
+            alike = files.get(_folded(name[:at])) if letter == "/" else None
+            if alike is not None and alike != name[:at]:
+                faults.add("archive-duplicate", f"{shown(alike)} is a folder as well on other machines: {shown(name)}")
+                return
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _name_problem(name: str) -> str:

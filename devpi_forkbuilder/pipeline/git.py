@@ -7,6 +7,7 @@ option, hooks, file-system monitors and filters are off, objects are checked whe
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.route import Route
 from devpi_forkbuilder.pipeline.seams import LogSink
+from devpi_forkbuilder.pipeline.workfolder import owner_of
 
 SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -48,8 +50,14 @@ SETTINGS = (
     "init.defaultBranch=main",
 )
 STATUS = re.compile(rb"<= [Rr]ecv header: HTTP/[0-9.]+ ([0-9]{3})")
+TRACE = "trace-"
 TRACE_LIMIT = 4 * MEBIBYTE
 LISTING_LIMIT = 64 * MEBIBYTE
+FILE = "file"
+ANY_OWNER = "[safe]\n\tdirectory = *\n"
+"""git refuses repositories of other users (git-config(1), `safe.directory`). Which repositories of this machine may be
+read is said by the operator's allowed URLs, so it is not asked a second time. It must be a file: git hands neither `-c`
+nor variables on to the process that serves a `file` URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +110,18 @@ class Git:
         capture_limit: int = 64 * MEBIBYTE,
         protocols: tuple[str, ...] = (),
         settings: tuple[str, ...] = (),
+        any_owner: bool = False,
     ) -> Finished:
         """Run git in `folder` without network and without credentials; standard output is captured.
 
-        `settings` (`KEY=VALUE`) come after, and so override, those of this module.
+        `settings` (`KEY=VALUE`) come after, and so override, those of this module. `any_owner`: the repository may
+        belong to another user.
         """
         env = environment.git_environment(
             self.base, self._home(), protocols or ("none",), config=[("credential.helper", "")]
         )
+        if any_owner:
+            env |= self._any_owner()
         command = self._command(
             folder, arguments, env, extra=settings, stdin=stdin, capture=True, capture_limit=capture_limit
         )
@@ -138,6 +150,7 @@ class Git:
             )
             # git names no status code in its exit status; its trace of the HTTP exchange does, and never a secret
             # (git(1), GIT_TRACE_CURL and GIT_TRACE_REDACT).
+            env |= self._any_owner() if scheme == FILE else {}
             env |= {"GIT_TRACE_CURL": str(trace), "GIT_TRACE_CURL_NO_DATA": "1", "GIT_TRACE_REDACT": "1"}
             limit = LISTING_LIMIT if capture else 0
             command = self._command(folder, arguments, env, extra=self.slow, capture=capture, capture_limit=limit)
@@ -171,6 +184,14 @@ class Git:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.home
 
+    def _any_owner(self) -> dict[str, str]:
+        path = self._home() / "any-owner.gitconfig"
+        if not path.is_file():
+            with tempfile.NamedTemporaryFile("w", dir=self._home(), delete=False, encoding="ascii") as file:
+                file.write(ANY_OWNER)
+            Path(file.name).replace(path)
+        return {"GIT_CONFIG_GLOBAL": str(path)}
+
     def _credentials(self) -> list[tuple[str, str]]:
         # The empty value forgets every helper before it; the path is part of the question (gitcredentials(7)).
         settings = [("credential.helper", ""), ("credential.useHttpPath", "true")]
@@ -180,7 +201,7 @@ class Git:
 
     @contextlib.contextmanager
     def _trace(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="trace-", dir=self._home()) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{TRACE}{owner_of(os.getpid())}-", dir=self._home()) as folder:
             yield Path(folder, "curl")
 
 

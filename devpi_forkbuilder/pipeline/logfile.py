@@ -19,6 +19,9 @@ from devpi_forkbuilder.pipeline.command import MEBIBYTE
 
 OWN = "[forkbuilder] "
 """How our own lines begin."""
+FORGED, QUOTED = b"[forkbuilder]", b"[forkbuilder?]"
+"""What a build writes that could pass for one, and what becomes of it: wherever it stands in a line, since a carriage
+return, an escape sequence or the cut before the tail may make it the beginning."""
 NOTE_SPACE = 100
 
 
@@ -45,6 +48,7 @@ class BuildLog:
         self._head = 0
         self._left_out = 0
         self._tail = bytearray()
+        self._held = b""
         self._at_line_start = True
         self._shown = clock()
         self._file: BinaryIO | None = None
@@ -63,12 +67,13 @@ class BuildLog:
         """Append `data`, which may be any part of a line. Never raises."""
         if data:
             with self._lock:
-                self._append(data)
+                self._append(self._quoted(data))
 
     def say(self, line: str) -> None:
         """Append a line of our own, on a line of its own. Line ends inside it cannot pass for other lines."""
         text = OWN + " ".join(line.splitlines())
         with self._lock:
+            self._append(self._unheld())
             start = b"" if self._at_line_start else b"\n"
             self._append(start + text.encode("utf-8", "backslashreplace") + b"\n")
 
@@ -83,12 +88,26 @@ class BuildLog:
         """Write what is not written yet; a second call does nothing."""
         with self._lock:
             if self._file is not None:
+                self._append(self._unheld())
                 self._show()
                 with contextlib.suppress(OSError):
                     self._file.close()
                 self._file = None
 
+    def _quoted(self, data: bytes) -> bytes:
+        """`data` without what only we may say; an end of it that may be the beginning of that is held back."""
+        data = (self._held + data).replace(FORGED, QUOTED)
+        length = next((n for n in range(len(FORGED) - 1, 0, -1) if data.endswith(FORGED[:n])), 0)
+        self._held = data[len(data) - length :]
+        return data[: len(data) - length]
+
+    def _unheld(self) -> bytes:
+        data, self._held = self._held, b""
+        return data
+
     def _append(self, data: bytes) -> None:
+        if not data:
+            return
         self._at_line_start = data.endswith(b"\n")
         room = self.half - self._head
         if room > 0:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.errors import MessageError
 
 from packaging.metadata import parse_email
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from devpi_forkbuilder.domain.pins import NAME
@@ -21,6 +22,8 @@ LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 HEADER = re.compile(rb"([!-9;-~]*):[ \t]*([^\r\n]*)")
 MOST_HEADERS = 20_000
 MOST_NAMES = 200
+LONGEST_REQUIREMENT = 1024
+WILDCARD = re.compile(r"([<>]=?\s*)(\d+(?:\.\d+)*)\.\*")
 
 INDEX_FIELDS = {"license_files": "license_file", "platforms": "platform", "provides_extra": "provides_extras",
                 "supported_platforms": "supported_platform"}  # fmt: skip
@@ -105,11 +108,32 @@ def _problems(data: bytes, headers: list[Header]) -> Iterator[str]:
     yield from _single(headers, "metadata-version", "2.1")
     yield from _single(headers, "name", "NAME")
     yield from _single(headers, "version", "1.0")
+    yield from _requirement_problems(headers)
     for header in headers:
         if header.name == "name" and not NAME.fullmatch(header.value):
             yield f"has the Name {shown(header.value)}, which is not a valid project name"
         if header.name == "version" and not _is_version(header.value):
             yield f"has the Version {shown(header.value)}, which is not a version (PEP 440)"
+
+
+def _requirement_problems(headers: list[Header]) -> Iterator[str]:
+    """Requires-Python goes onto the index's pages, where each installer reads it in its own way."""
+    found = [header for header in headers if header.name == "requires-python"]
+    if len(found) > 1 or any(header.folded for header in found):
+        yield "has more than one line of Requires-Python"
+    for header in found:
+        # As older setuptools wrote it, and as pip and uv still take it.
+        value = WILDCARD.sub(r"\1\2", header.value)
+        if len(header.value) > LONGEST_REQUIREMENT or not header.value.isascii() or not _is_specifier(value):
+            yield f"has the Requires-Python {shown(header.value)}, which is not a list of version specifiers"
+
+
+def _is_specifier(text: str) -> bool:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    return True
 
 
 def _single(headers: list[Header], name: str, example: str) -> Iterator[str]:

@@ -103,6 +103,7 @@ class Mirror:
         self.folder = folder
         self.url = url
         self._mirrors = mirrors
+        self._words = b""  # of the latest transfer that failed
         self._git = mirrors.git
         self._watch = watch
         self._files = Repository(folder, url, mirrors.git, watch, mirrors.room)
@@ -196,7 +197,7 @@ class Mirror:
             return
         deepen = ("--unshallow",) if (self.folder / "shallow").exists() else ()
         if not self._fetch(*deepen, refspecs=EVERYTHING):
-            raise refusal.unclear(self.url)
+            raise refusal.unclear(self.url, self._words)
         if self._files.types(commit)[0] is None:
             raise refusal.missing_commit(self.url, commit)
         self._files.name(f"refs/pins/{commit}", commit)
@@ -214,6 +215,7 @@ class Mirror:
         fault = refusal.certain(self.url, transfer)
         if fault is not None:
             raise fault
+        self._words = transfer.finished.tail
         return False
 
     def _prove(self, commit: str) -> None:
@@ -230,7 +232,7 @@ class Mirror:
     def _is_tip(self, commit: str) -> bool:
         listed = branches.listed(self._git, self.folder, self.url, self._watch)
         if listed.finished.returncode != 0:
-            raise refusal.certain(self.url, listed) or refusal.unclear(self.url)
+            raise refusal.certain(self.url, listed) or refusal.unclear(self.url, listed.finished.tail)
         return commit in branches.tips(listed.finished.stdout)
 
     def _has_descendant(self, commit: str) -> bool:
@@ -242,7 +244,7 @@ class Mirror:
             if self._fetch_into(commits, branches.WITHOUT_FILES, refspecs=EVERYTHING):
                 return self._on_branch(commits, commit)
             commits.discard()
-        raise refusal.unclear(self.url)
+        raise refusal.unclear(self.url, self._words)
 
     def _check_repository(self) -> None:
         self._mirrors.check_space()

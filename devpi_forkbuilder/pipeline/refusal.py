@@ -7,6 +7,7 @@ they decide is at most which name the failure gets and whether it is tried again
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -27,10 +28,10 @@ UNREACHABLE = (
     b"Empty reply from server",
     b"SSL ",
     b"server certificate",
-    b"RPC failed",
-    b"early EOF",
-    b"hung up unexpectedly",
 )
+CUT = (b"RPC failed", b"early EOF", b"hung up unexpectedly", b"unexpected disconnect", b"remote: aborting due to")
+LONGEST = 160
+USER_INFO = re.compile(r"//[^/@\s]*@")
 NO_LOGIN = (b"Permission denied", b"Too many authentication failures")
 NO_HOST_KEY = (b"Host key verification failed",)
 NO_REPOSITORY = (b"does not appear to be a git repository", b"epository not found", b"could not be found")
@@ -42,13 +43,20 @@ def certain(url: str, transfer: Transfer) -> SourceError | None:
     statuses = transfer.statuses
     if statuses and statuses[-1] >= 300:
         return _by_status(url, statuses[-1])
-    return _by_words(url, transfer.finished.tail)
+    words = transfer.finished.tail
+    if any(part in words for part in CUT) and not any(part in words for part in (*UNSOUND, *SILENT)):
+        return cut(url, words)
+    return _by_words(url, words)
 
 
-def unclear(url: str) -> SourceError:
-    """The failure of a transfer that has no better name: what came is not a repository, or a damaged one."""
-    what = f"What {url} answered is not a sound git repository."
-    return SourceError(BROKEN, what, next_step="Try 'git clone' with this URL; the log has git's own words.")
+def unclear(url: str, words: bytes = b"") -> SourceError:
+    """The failure of a transfer that has no better name: what came is not a repository, or a damaged one.
+
+    It is retried: a login page or a proxy's error looks the same, and nothing says that the fork is to blame.
+    """
+    what = f"What {url} answered is not a sound git repository{_quoted(words)}."
+    step = "Try 'git clone' with this URL on the server; a proxy's page looks the same. It is tried again by itself."
+    return SourceError(BROKEN, what, next_step=step, retryable=True)
 
 
 def is_unclear(error: ForkbuilderError) -> bool:
@@ -60,6 +68,24 @@ def unreachable(url: str, how: str = "could not be reached") -> SourceError:
     """The host does not answer, or breaks off."""
     step = "Check the host, the network and the proxy; it is tried again by itself."
     return SourceError("host-unreachable", f"The git host {host(url)} {how}.", next_step=step, retryable=True)
+
+
+def cut(url: str, words: bytes) -> SourceError:
+    """The host answered and then broke the transfer off; its own words are quoted."""
+    what = f"The git host {host(url)} broke the transfer off{_quoted(words)}."
+    step = "Try 'git clone' with this URL: the repository may be damaged there. It is tried again by itself."
+    return SourceError("transfer-cut", what, next_step=step, retryable=True)
+
+
+def _quoted(words: bytes) -> str:
+    """The last thing that the host said, or else git, as it may stand in a message; empty when nobody said anything."""
+    lines = [line.strip() for line in words.decode("utf-8", "replace").replace("\r", "\n").splitlines()]
+    for begin in ("remote:", "fatal:", "error:"):
+        said = [line.removeprefix(begin).strip() for line in lines if line.startswith(begin)]
+        if said and said[-1]:
+            text = USER_INFO.sub("//", "".join(char for char in said[-1] if char.isascii() and char.isprintable()))
+            return f": '{text[:LONGEST].rstrip('.')}'"
+    return ""
 
 
 def missing_repository(url: str) -> SourceError:
@@ -95,6 +121,8 @@ def _by_status(url: str, status: int) -> SourceError:
     if status < 400:
         step = "Pin the URL that it redirects to: redirects are not followed, so that a host cannot send us elsewhere."
         return SourceError("redirect-refused", f"{url} redirects to another URL ({status}).", next_step=step)
+    if status == 407:
+        return unreachable(url, "cannot be reached: the proxy wants a login (407)")
     if status == 429 or status >= 500:
         return unreachable(url, f"answered {status}")
     what = f"The git host {host(url)} answered {status} for {url}."

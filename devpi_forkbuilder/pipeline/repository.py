@@ -8,12 +8,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import refusal
 from devpi_forkbuilder.pipeline.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.deep_tree import remove
-from devpi_forkbuilder.pipeline.git import Git, Transfer, Watch
+from devpi_forkbuilder.pipeline.git import FILE, Git, Transfer, Watch
 
 UNFINISHED = "forkbuilder-unfinished"
 COMMON_OPTIONS = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--force")
@@ -77,13 +78,18 @@ class Repository:
         # The mark outlives a crash and a fetch that was ended by force; both leave locks and halves of packs behind.
         mark = self.folder / UNFINISHED
         mark.touch()
-        arguments = ("fetch", *COMMON_OPTIONS, *options, "--", self.url, *refspecs)
+        remove_cut_packs(self.folder)  # of an earlier version of this program
+        # A checkout of continuous integration is often shallow itself; its own end of history is taken over then.
+        local = ("--update-shallow",) if urlsplit(self.url).scheme == FILE else ()
+        arguments = ("fetch", *COMMON_OPTIONS, *local, *options, "--", self.url, *refspecs)
         try:
             transfer = self.git.network(self.folder, self.url, *arguments, watch=self._guarded())
             self.room.check(self.folder, self.url)
         except LimitsError:
             self.discard()
             raise
+        if transfer.finished.returncode != 0:
+            remove_cut_packs(self.folder)
         mark.unlink()
         return transfer
 
@@ -111,6 +117,18 @@ def init_arguments(commit: str, *, bare: bool) -> tuple[str, ...]:
     """Arguments that make a repository for ids such as `commit`, without the templates of whoever installed git."""
     length = "sha1" if len(commit) == 40 else "sha256"
     return ("init", "--quiet", "--template=", f"--object-format={length}", *(["--bare"] if bare else []))
+
+
+def remove_cut_packs(repository: Path) -> None:
+    """Remove what transfers that were cut short have left: git keeps their halves (`tmp_pack_*`) until a `gc`.
+
+    The caller keeps others away from the repository.
+    """
+    with contextlib.suppress(FileNotFoundError), os.scandir(repository / "objects" / "pack") as files:
+        for file in files:
+            if file.name.startswith("tmp_"):
+                with contextlib.suppress(OSError):
+                    Path(file.path).unlink()
 
 
 def _every(seconds: float, look: Callable[[], None], cancelled: Callable[[], bool]) -> Callable[[], bool]:

@@ -107,6 +107,7 @@ def _fill(bench: Bench, supplies: Supplies) -> None:
     done, health = _fill_with_wheels(bench, supplies, (*arguments, "--only-binary", ":all:", "--", *supplies.requires))
     if done.returncode == UNMET and bench.network:
         log.say("no set of wheels meets these requirements: building the rest from source, in the box")
+        _make(bench)
         done = _fill_from_source(bench, supplies)
     _judge(done, supplies, bench.network, health)
 
@@ -129,6 +130,7 @@ def _fill_with_wheels(bench: Bench, supplies: Supplies, arguments: tuple[str, ..
             break
         bench.watch.log.say(f"trying again in {pause:g} s: an index that is read for the first time may not be ready")
         time.sleep(pause)
+        _make(bench)  # a try that failed may have left half of what it was to install
         done = _install(bench, arguments, supplies.login)
     return done, health
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from devpi_forkbuilder.pipeline.deep_tree import remove
 
 PREFIX = "build-"
 log = logging.getLogger(__name__)
-FLOOR = 512 * 1024 * 1024
-"""Bytes that must be free on the disk before a build takes more of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +84,14 @@ def owner_of(pid: int) -> str:
     return f"{pid}.{fields[19].decode()}"
 
 
-def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of) -> tuple[Path, ...]:
-    """Remove the work folders of processes that are gone; returns what was removed. Never raises."""
+def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of, prefix: str = PREFIX) -> tuple[Path, ...]:
+    """Remove the folders `PREFIXowner-...` of processes that are gone; returns what was removed. Never raises."""
     removed = []
-    for path in sorted(parent.glob(f"{PREFIX}*")):
-        name = path.name.removeprefix(PREFIX).partition("-")[0]
+    for path in sorted(parent.glob(f"{prefix}*")):
+        name = path.name.removeprefix(prefix).partition("-")[0]
         if not _lives(name, owner) and discard(path):
             removed.append(path)
     return tuple(removed)
-
-
-def check_space(path: Path, floor: int = FLOOR) -> None:
-    """Raise InfrastructureError (`disk-full`) when fewer than `floor` bytes are free where `path` is."""
-    free = shutil.disk_usage(path).free
-    if free < floor:
-        what = f"The server's disk for builds has {free >> 20} MiB free; builds need {floor >> 20} MiB."
-        raise InfrastructureError("disk-full", what, next_step="Make room, or move --forkbuilder-dir.")
 
 
 def discard(path: Path) -> bool:

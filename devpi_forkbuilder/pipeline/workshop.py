@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from devpi_forkbuilder import __version__
+from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.orders import Order, Versions
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.domain.versions import stamp
-from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, MismatchError
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
 from devpi_forkbuilder.pipeline import frontend
 from devpi_forkbuilder.pipeline.agreement import agree
 from devpi_forkbuilder.pipeline.archiving import keep
@@ -23,8 +24,9 @@ from devpi_forkbuilder.pipeline.artefacts import collect, the_one
 from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
 from devpi_forkbuilder.pipeline.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.command import MEBIBYTE
+from devpi_forkbuilder.pipeline.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
 from devpi_forkbuilder.pipeline.frontend import Left, Wanted
-from devpi_forkbuilder.pipeline.git import Watch
+from devpi_forkbuilder.pipeline.git import TRACE, Watch
 from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.mirror import Mirrors
@@ -32,15 +34,48 @@ from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.pipeline.repair import repair
 from devpi_forkbuilder.pipeline.sandbox.groups import bounded
 from devpi_forkbuilder.pipeline.sdist import artefact_of_sdist, repack_sdist
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.seams import LogSink, Progress
 from devpi_forkbuilder.pipeline.sources import Sources
 from devpi_forkbuilder.pipeline.stamp import stamp_wheel
 from devpi_forkbuilder.pipeline.told import place_tags, told_tags, told_version
 from devpi_forkbuilder.pipeline.tools import Tools
 from devpi_forkbuilder.pipeline.wheel import Wheel, artefact_of, read_wheel
-from devpi_forkbuilder.pipeline.workfolder import FLOOR, WorkFolder, check_space, owner_of, sweep_leftovers, work_folder
+from devpi_forkbuilder.pipeline.workfolder import WorkFolder, owner_of, sweep_leftovers, work_folder
 
 ARTEFACT_LIMIT = 1024 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceWatch:
+    """A Progress that looks at the disk whenever it is asked whether the build should end."""
+
+    progress: Progress
+    space: LowestSpace
+
+    @property
+    def log(self) -> LogSink:
+        """See `Progress.log`."""
+        return self.progress.log
+
+    def enter(self, state: State) -> None:
+        """See `Progress.enter`."""
+        self.progress.enter(state)
+
+    def commit_time(self, seconds: int) -> None:
+        """See `Progress.commit_time`."""
+        self.progress.commit_time(seconds)
+
+    def cancelled(self) -> bool:
+        """See `Progress.cancelled`."""
+        return self.space.cancelled()
+
+    def needs(self, requirements: tuple[str, ...], python: str) -> None:
+        """See `Progress.needs`."""
+        self.progress.needs(requirements, python)
+
+    def index_health(self, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str) -> IndexHealth:
+        """See `Progress.index_health`."""
+        return self.progress.index_health(requirements, constraints, python)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +104,7 @@ class Workshop:
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove what builds of a server that crashed have left; returns what was removed."""
-        return sweep_leftovers(self.work)
+        return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
 
     def offer(self) -> Offer:
         """See `Builder.offer`."""
@@ -79,10 +114,17 @@ class Workshop:
     def build(self, order: Order, progress: Progress) -> Iterator[Built]:
         """See `Builder.build`."""
         with contextlib.ExitStack() as stack:
+            space = LowestSpace(self.work, progress.cancelled)
             try:
                 folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
-                built = self._make(order, progress, folder)
+                built = self._make(order, SpaceWatch(progress, space), folder)
+            except (BuildError, MismatchError, LimitsError) as error:
+                if found := space.scarce():
+                    raise out_of_space(found, error.what) from error
+                raise
             except OSError as error:
+                if error.errno in FULL:
+                    raise out_of_space(space_of(self.work), f"{error.strerror}.") from error
                 what = f"A file of the build could not be read or written: {error.strerror}."
                 raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
             yield built

@@ -65,6 +65,12 @@ class Backlog(Generic[Item]):
                 self._spare.remove(entry)
                 self._items.append(entry)
 
+    def position(self, group: Hashable) -> int:
+        """The place of a group's first item among those that wait, from 1; 0 when none of it waits."""
+        with self._moved:
+            groups = [one for one, _ in (*self._items, *self._spare)]
+            return groups.index(group) + 1 if group in groups else 0
+
     def room(self, takers: int, most: int) -> int:
         """How many spare items may be put: none while another waits for one of the `takers`, and `most` at a time.
 

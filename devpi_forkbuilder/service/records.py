@@ -6,6 +6,8 @@ Losing the file loses no release: what is built is told by the index itself.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,8 @@ from typing import Any
 from devpi_forkbuilder.domain.orders import OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, Kind
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 COLUMNS = (
@@ -95,15 +99,50 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.lost = False
+        """Whether they are in memory only, since the file cannot be used (a full disk, permissions)."""
         try:
-            with self._told():
-                self._prepare()
-        except InfrastructureError:
-            self._connection.close()
+            self._connection = self._opened(path)
+        except sqlite3.OperationalError as error:
+            self._do_without(error)
+        except sqlite3.DatabaseError as error:
+            self._set_aside(error)
+        except OSError as error:
+            self._do_without(error)
+
+    def _opened(self, path: Path | str) -> sqlite3.Connection:
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
             raise
+        return connection
+
+    def _set_aside(self, error: Exception) -> None:
+        """The file is damaged. What is built is told by the index, so the server goes on without what was in it."""
+        aside = self._path.with_name(f"{self._path.name}.damaged-{os.urandom(4).hex()}")
+        logger.warning("The build records in %s are damaged (%s): they are set aside as %s.", self._path, error, aside)
+        try:
+            for end in ("-wal", "-shm", ""):
+                file = Path(f"{self._path}{end}")
+                if file.exists():
+                    file.rename(f"{aside}{end}")
+            self._connection = self._opened(self._path)
+        except (sqlite3.Error, OSError) as again:
+            self._do_without(again)
+
+    def _do_without(self, error: Exception) -> None:
+        logger.error(
+            "The build records in %s cannot be used: %s. What is built is served; failures are forgotten when the "
+            "server stops. See to the disk's space and permissions, and restart.",
+            self._path,
+            error,
+        )
+        self.lost = True
+        self._connection = self._opened(":memory:")
 
     def get(self, key: OrderKey) -> Record | None:
         """The record of `key`, if there is one."""
@@ -146,8 +185,8 @@ class Records:
         with self._lock:
             self._connection.close()
 
-    def _prepare(self) -> None:
-        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA:
             raise InfrastructureError(
                 "records-newer",
@@ -155,10 +194,12 @@ class Records:
                 next_step="Install the version that wrote them, or move the file away: no release is lost by that.",
                 retryable=False,
             )
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(CREATE)
-        self._connection.execute(f"PRAGMA user_version={SCHEMA}")
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(CREATE)
+        connection.execute(f"PRAGMA user_version={SCHEMA}")
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> None:
         with self._told(), self._lock:

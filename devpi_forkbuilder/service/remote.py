@@ -19,6 +19,7 @@ from devpi_forkbuilder.service.conversation import Conversation, Patience
 from devpi_forkbuilder.service.failures import explained, failure_of, report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.news import tell
+from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.primary import Primary, Store, UnreachableError
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.seams import Clock
@@ -95,6 +96,10 @@ class RemoteService:
         with self._lock:
             known = {**self._records, **{key: flight.record for key, flight in self._live.items()}}
         return tuple(one for key, one in known.items() if key.index == index and project in {None, key.project})
+
+    def outlook(self, record: Record) -> Outlook:  # noqa: ARG002  (the web layer's protocol)
+        """Nothing: the queue is the primary's."""
+        return NOTHING
 
     def log_path(self, key: OrderKey) -> Path | None:  # noqa: ARG002  (the web layer's protocol)
         """None: logs are on the primary."""

@@ -18,7 +18,7 @@ SLOW_FIRST_PAUSE = 120.0
 SLOW_GROWTH = 2.0
 SLOW_LONGEST_PAUSE = 1800.0
 QUICK_LONGEST_PAUSE = 45.0
-OTHERS_NETWORK = frozenset({"index-unreachable", "host-unreachable", "host-silent"})
+OTHERS_NETWORK = frozenset({"index-unreachable", "host-unreachable", "host-silent", "transfer-cut"})
 """Faults that end without a change on this server, and that are cheap to find: one transfer."""
 
 

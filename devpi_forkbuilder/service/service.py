@@ -17,6 +17,8 @@ from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.failures import explained, failure_of, report
 from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.logs import Logs, tail
+from devpi_forkbuilder.service.news import tell_queued
+from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
 from devpi_forkbuilder.service.parking import Parking, Ticket
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
@@ -58,6 +60,7 @@ class ForkService:
         self._backlog: Backlog[Ticket] = Backlog(queue_limit)
         self._read_ahead = read_ahead
         self._board = Board(records, self.changes)
+        self._forecast = Forecast(self.records_of, workers, clock.monotonic)
         self._parking = Parking(lambda order: self._take(order, front=True))
         self._runner = Runner(
             builder=builder,
@@ -77,6 +80,11 @@ class ForkService:
         ]
 
     @property
+    def working(self) -> bool:
+        """Whether all workers are there."""
+        return all(worker.is_alive() for worker in self._workers)
+
+    @property
     def room_ahead(self) -> int:
         """How many orders may be asked for ahead of the clients now."""
         return self._backlog.room(len(self._workers), self._read_ahead)
@@ -93,16 +101,27 @@ class ForkService:
             self._backlog.promote(order.key.group)
         return flight
 
+    def _announce(self, record: Record) -> None:
+        """Say on the console that a build is queued, and how long it will take."""
+        try:
+            tell_queued(record, self.outlook(record))
+        except Exception as error:  # noqa: BLE001 - a forecast is not worth an order
+            report(error, f"forecasting the build of {record.key.project}")
+
     def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
+        admitted: list[Flight] = []
         try:
             fingerprint = order.fingerprint(self._builder.identity)
-            return self._board.enter(
+            flight = self._board.enter(
                 order.key,
                 plan=lambda latest: self._plan(order.key, fingerprint, latest, force, front),
-                admit=lambda flight: self._admit(order, flight, front, ahead),
+                admit=lambda flight: admitted.append(self._admit(order, flight, front, ahead)),
             )
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
+        for new in admitted:
+            self._announce(new.record)
+        return flight
 
     def record(self, key: OrderKey) -> Record | None:
         """The latest snapshot of `key`. Raises InfrastructureError when the records cannot be read."""
@@ -111,6 +130,12 @@ class ForkService:
     def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
         """The latest snapshots of an index, or of one project (normalized name) on it. Raises InfrastructureError."""
         return self._board.records_of(index, project)
+
+    def outlook(self, record: Record) -> Outlook:
+        """Where a build that has not ended is in the queue, and how long it will take. Raises InfrastructureError."""
+        if record.state.ended or record.state is State.WANTED:
+            return NOTHING
+        return self._forecast.outlook(record, self._backlog.position(record.key.group), self._clock.now())
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
@@ -152,11 +177,13 @@ class ForkService:
         self.changes.close()
 
     def stats(self) -> Mapping[str, int | float]:
-        """Figures for metrics: `queued` and `running` now; since the start `built_total`, `covered_total` (served by
+        """Figures for metrics: `queued` and `running` now; `records_in_memory` 1 when the records'
+        file cannot be used; since the start `built_total`, `covered_total` (served by
         another target's build), `cancelled_total`, `failed_KIND_total`, and `STEP_seconds_total` of all ended runs.
         """
         queued, running = self._backlog.sizes()
-        return {"queued": queued, "running": running, **self._counts.numbers()}
+        lost = {"records_in_memory": int(self._records.lost)}
+        return {"queued": queued, "running": running, **lost, **self._counts.numbers()}
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
@@ -181,9 +208,10 @@ class ForkService:
             return self._failed(queued, _queue_full())
         return Flight(queued)
 
-    def _admit(self, order: Order, flight: Flight, front: bool, ahead: bool) -> None:
+    def _admit(self, order: Order, flight: Flight, front: bool, ahead: bool) -> Flight:
         if not self._backlog.put(order.key.group, (order, flight), front=front, spare=ahead):
             raise InfrastructureError("stopping", "The server is stopping.", next_step="Ask again in a moment.")
+        return flight
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
         told = explained(error)

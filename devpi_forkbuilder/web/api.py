@@ -14,6 +14,7 @@ from devpi_forkbuilder.devpi.requests import READ, query
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.domain.settings import notes_of
 from devpi_forkbuilder.domain.targets import Client, is_interpreter
+from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.ahead import read_ahead
 from devpi_forkbuilder.web.context import REGISTRY, Context
@@ -112,10 +113,14 @@ class ForksView:
         of_project: dict[str, list[Pinned]] = {}
         for one in pinned:
             of_project.setdefault(one.pin.name, []).append(one)
+        known = [(one, _record(one, by_group, python)) for one in pinned]
         return [
-            as_json(one, _record(one, by_group, python), log_path(one, of_project[one.pin.name]), link)
-            for one in pinned
+            as_json(one, record, log_path(one, of_project[one.pin.name]), link, self._outlook(record))
+            for one, record in known
         ]
+
+    def _outlook(self, record: Record | None) -> Outlook:
+        return self.context.builds.outlook(record) if record is not None else NOTHING
 
     def _options(self) -> dict[str, Any]:
         """The request's JSON body: `commit`, `python`, `force`."""

@@ -10,13 +10,16 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.orders import Order, OrderKey
 from devpi_forkbuilder.domain.policy import PinPolicy
 from devpi_forkbuilder.pipeline.passes import Passes
 from devpi_forkbuilder.service.breaker import Breaker
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.seats import Seats
@@ -44,6 +47,9 @@ class Builds(Protocol):
 
     def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
         """The latest snapshots of an index, or of one project on it."""
+
+    def outlook(self, record: Record) -> Outlook:
+        """The queue position of a build that has not ended, and the seconds until it does."""
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
@@ -76,6 +82,16 @@ class Forward(Protocol):
         """Have the primary's answer to a write made with links to this server."""
 
 
+class Metadata(Protocol):
+    """Core metadata of wheels that are not here; see `devpi.simple.remote.RemoteMetadata`."""
+
+    def find(self, path: str) -> Any | None:
+        """The wheel at `path` (`USER/INDEX/+f/...`), if devpi has no metadata of it. Needs a transaction."""
+
+    def get(self, wheel: Any) -> bytes | None:
+        """Its metadata; None when only the whole wheel has it. Raises InfrastructureError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """How long a request is kept, in seconds: without a byte, in all, and between two newlines."""
@@ -90,9 +106,10 @@ class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own, and `store` its serials.
     `pages` are kept pages.
 
-    `forward`, `breaker` and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds
-    the archive of a URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is
-    bounded for whole builds (`memory`, `pids`). `passes` are those of builds that run.
+    `metadata` is that of mirrors' wheels. `forward`, `breaker` and `fetch`, which has the bytes of a file brought here,
+    are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds are confined here,
+    empty where none is run; `bounded` what is bounded for whole builds (`memory`, `pids`). `passes` are those of builds
+    that run.
     """
 
     keyfs: Any
@@ -104,13 +121,20 @@ class Context:
     policy: PinPolicy
     seats: Seats
     waiting: Waiting
+    metadata: Metadata
     addresses: ClientAddresses = field(default_factory=ClientAddresses)
     cached_only: bool = False
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
     mirrors: MirrorPages | None = None
+    guard: ReplicaGuard | None = None
+    health: Callable[[], Health] = lambda: Health(())
     breaker: Breaker | None = None
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
     passes: Passes = field(default_factory=Passes)
+
+    def stopped(self) -> bool:
+        """Whether this server has stopped serving: a replica whose history is not its primary's."""
+        return self.guard is not None and self.guard.diverged

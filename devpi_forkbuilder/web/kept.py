@@ -22,16 +22,20 @@ LONGEST_MATCH = 4096
 
 
 class KeptPages:
-    """The execution policy: `pages` first, and pyramid's router for everything else."""
+    """The execution policy: `pages` first, and pyramid's router for everything else.
 
-    def __init__(self, xom: Any, pages: PageCache) -> None:
+    While `stopped`, everything goes to the router.
+    """
+
+    def __init__(self, xom: Any, pages: PageCache, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._stopped = stopped
         self._xom = xom
         self._pages = pages
 
     def __call__(self, environ: Environ, router: Any) -> Any:
         """Return the response to a request; pyramid's contract."""
         key = page_key(environ)
-        found = self._pages.find(key) if key is not None else None
+        found = self._pages.find(key) if key is not None and not self._stopped() else None
         if found is None:
             return default_execution_policy(environ, router)
         page, serial = found

@@ -22,7 +22,8 @@ def metrics_of(context: Context) -> list[Metric]:
     held = (PREFIX + "held_requests", "gauge", float(context.seats.taken))
     tier = [(f"{PREFIX}sandbox_{context.tier}", "gauge", 1.0)] if context.tier else []
     groups = [(f"{PREFIX}cgroup_{name}", "gauge", 1.0) for name in context.bounded]
-    return [*found, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
+    equal = [] if context.guard is None else [(f"{PREFIX}replica_diverged", "gauge", float(context.guard.diverged))]
+    return [*found, *equal, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
 
 
 def _type(name: str) -> str:

@@ -16,6 +16,7 @@ from devpi_forkbuilder.devpi.offline import Shelf, is_offline
 from devpi_forkbuilder.devpi.requests import by_installer, may_read
 from devpi_forkbuilder.domain.choice import release_of
 from devpi_forkbuilder.domain.offline import YANKED, HiddenFile, absent_file, absent_project
+from devpi_forkbuilder.domain.simple.file_facts import EPOCH
 from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import JSON, relative, with_files
 from devpi_forkbuilder.web.paths import INDEX, PageRequest, page_request
@@ -74,7 +75,12 @@ def unavailable(links: tuple[HiddenFile, ...], cached: set[str]) -> list[HiddenF
 
 def _listed(file: HiddenFile, page: str) -> dict[str, Any]:
     """A file for the page. It is yanked (PEP 592): only who asks for exactly this version is told."""
-    told: dict[str, Any] = {"filename": file.filename, "url": relative(file.path, page), "yanked": YANKED}
+    told: dict[str, Any] = {
+        "filename": file.filename,
+        "url": relative(file.path, page),
+        "yanked": YANKED,
+        "upload-time": EPOCH,
+    }
     told["hashes"] = {"sha256": file.sha256} if file.sha256 else {}
     return {**told, "requires-python": file.requires_python} if file.requires_python else told
 

@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from devpi_forkbuilder.domain.placeholders import Placeholder
+from devpi_forkbuilder.domain.simple.file_facts import EPOCH
+from devpi_forkbuilder.domain.simple.json_page import with_more
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "text/html"
@@ -18,7 +20,10 @@ END = b"</body></html>"
 
 def with_placeholders(body: bytes, content_type: str, page: str, placeholders: Sequence[Placeholder]) -> bytes:
     """The page `body`, served at path `page`, with links to the placeholders; links are relative, as devpi's are."""
-    files = [{"filename": one.filename, "url": relative(one.path, page), "hashes": {}} for one in placeholders]
+    files = [
+        {"filename": one.filename, "url": relative(one.path, page), "hashes": {}, "upload-time": EPOCH}
+        for one in placeholders
+    ]
     return with_files(body, content_type, files)
 
 
@@ -26,7 +31,7 @@ def with_files(body: bytes, content_type: str, files: Sequence[Mapping[str, Any]
     """The page `body` with further files, each as JSON pages have it (PEP 691)."""
     if not files:
         return body
-    return _json(body, files) if content_type == JSON else _html(body, files)
+    return with_more(body, files) if content_type == JSON else _html(body, files)
 
 
 def relative(path: str, page: str) -> str:
@@ -55,9 +60,3 @@ def _link(file: Mapping[str, Any]) -> str:
     fragment = "".join(f"#{kind}={digest}" for kind, digest in list(file["hashes"].items())[:1])
     told = "".join(f' data-{key}="{escape(file[key])}"' for key in ("requires-python", "yanked") if key in file)
     return f'<a href="{escape(file["url"])}{escape(fragment)}"{told}>{escape(file["filename"])}</a><br>\n'
-
-
-def _json(body: bytes, files: Sequence[Mapping[str, Any]]) -> bytes:
-    page = json.loads(body)
-    page["files"].extend(files)
-    return json.dumps(page).encode()

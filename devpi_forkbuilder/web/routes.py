@@ -10,6 +10,7 @@ from pyramid.tweens import MAIN
 from devpi_forkbuilder.devpi.lookup import CACHED
 from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
 from devpi_forkbuilder.web.devpiweb import released_only
+from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.logs import LogsView
 from devpi_forkbuilder.web.metrics import metrics_view
 from devpi_forkbuilder.web.source import SourceView
@@ -27,6 +28,8 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
+    ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
+    ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""
@@ -48,6 +51,10 @@ INNERMOST = Tween(
 )
 TWEENS = (
     Tween(
+        "devpi_forkbuilder.web.health.tween_health",
+        "before everything: it answers when the rest cannot, and keeps a replica that has diverged from serving",
+    ),
+    Tween(
         "devpi_forkbuilder.web.forward.tween_forward",
         "first: what the primary answers to a view of builds is not touched on a replica",
     ),
@@ -65,7 +72,11 @@ TWEENS = (
     ),
     Tween(
         "devpi_forkbuilder.web.metadata.tween_metadata",
-        "outside the transaction: it fetches a file from the primary",
+        "outside the transaction: it asks upstream or the primary; outside offline: what was read once is here",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.ranges.tween_ranges",
+        "outside the view: it sends a part of the file that the view has opened",
     ),
     Tween(
         "devpi_forkbuilder.web.offline.tween_offline",

@@ -11,6 +11,7 @@ from devpi_forkbuilder.devpi.releases import ReleaseFile
 from devpi_forkbuilder.domain.placeholders import NO_INTERPRETER
 from devpi_forkbuilder.domain.states import SECONDS, State
 from devpi_forkbuilder.errors import Kind
+from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.records import Failure, Record
 
 Link = Callable[[str], str]
@@ -48,7 +49,7 @@ def log_path(one: Pinned, pinned: Iterable[Pinned]) -> str:
     return f"{path}?version={quote(pin.version or '')}" if len(twins) > 1 else path
 
 
-def as_json(pinned: Pinned, record: Record | None, log: str, link: Link) -> dict[str, Any]:
+def as_json(pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING) -> dict[str, Any]:
     """One object of `GET .../+forks`; `log` is the path of its log."""
     pin, state = pinned.pin, state_of(pinned, record)
     return {
@@ -67,6 +68,8 @@ def as_json(pinned: Pinned, record: Record | None, log: str, link: Link) -> dict
         "started_at": record.started_at if record is not None else None,
         "finished_at": record.finished_at if record is not None else None,
         "retry_at": record.retry_at if record is not None and state is State.FAILED else None,
+        "queue_position": outlook.position,
+        "estimate": round(outlook.seconds, 1) if outlook.seconds is not None else None,
         "seconds": _seconds(record.seconds if record is not None else {}),
     }
 

@@ -44,7 +44,7 @@ def test_pin__shows_asks_and_stores_in_one_request(live: Live, index: str, shell
     file = shell.write("a.txt", live.host.pin(fork, commit=old) + "\n")
     unasked = shell.forks("pin", "-r", "a.txt")
     assert unasked.returncode == 1
-    assert "say --yes" in unasked.stderr
+    assert "there is no terminal to ask on, so use --yes" in unasked.stderr
     assert live.states(index, "") == []
 
     shell.forks("pin", "-r", "a.txt", "--dry-run").check()
@@ -256,7 +256,89 @@ def test_freeze__says_what_is_missing_and_what_differs(live: Live, index: str, s
     live.outcome(index, "same-version-two-commits")
     whole = shell.forks("freeze").check().stdout
     assert re.fullmatch(r"(\S+==1\.0\.2\+\S+ --hash=sha256:[0-9a-f]{64}\n){2}", whole)
-    one_line(shell.forks("freeze", "-r", "uv.lock"), "uv.lock is not a requirements file")
+    one_line(shell.forks("freeze", "-r", "uv.lock"), "uv.lock is written by its own tool", "--format pylock")
+
+
+def test_pin__shows_the_repository_and_both_when_it_changes(live: Live, index: str, shell: Shell) -> None:
+    one, other = live.host.fork("inline"), live.host.fork("inline")
+    before, after = (live.host.git.repository_url(fork.name) for fork in (one, other))
+    first = shell.forks("pin", live.host.pin(one), "--yes").check()
+    assert re.search(rf"^new .* {before}$", first.stdout, re.MULTILINE)
+    assert f"1 pin stored on {index}" in first.stdout
+    assert "new pip refuses #egg=NAME==VERSION" in first.stderr
+    second = shell.forks("pin", live.host.pin(other), "--yes").check()
+    assert re.search(rf"^moved .* {before} -> {after}$", second.stdout, re.MULTILINE)
+    assert after in shell.forks("list", "--wide").check().stdout
+    assert other.commit in shell.forks("list", "--wide").check().stdout
+    assert after not in shell.forks("list").check().stdout
+    assert f"1 pin removed from {index}" in shell.forks("unpin", "inline", "--yes").check().stdout
+
+
+def test_pin__names_come_from_the_repository(live: Live, index: str, shell: Shell) -> None:
+    fork = live.host.fork("inline", files={"setup.cfg": "[metadata]\nname = Called-This\n"}, tag="v1")
+    result = shell.forks("pin", f"git+{live.host.git.repository_url(fork.name)}@v1", "--yes").check()
+    assert re.search(rf"^new +Called-This +{fork.commit[:7]} +v1 ", result.stdout, re.MULTILINE)
+    assert "no project name: Called-This, as the repository says at commit" in result.stderr
+    assert [state["project"] for state in live.states(index, "")] == ["Called-This"]
+
+
+def test_pin__upgrade_moves_to_the_newest_tag(live: Live, index: str, shell: Shell) -> None:
+    fork = live.host.fork("same-version-two-commits", tag="v1.0.2")
+    live.pin(index, live.host.pin(fork, commit=fork.commits[0]))
+    shell.forks("pin", "--upgrade", fork.project, "--yes").check()
+    (state,) = live.states(index, fork.project)
+    assert (state["version"], state["commit"]) == ("1.0.2", fork.commits[0])
+    live.host.repositories.tag(fork, "v1.0.3", fork.commits[1], annotated=True)
+    moved = shell.forks("pin", "--upgrade", fork.project, "--yes").check()
+    assert re.search(r"^version .* 1\.0\.2 -> 1\.0\.3 .*refs/tags/v1\.0\.3", moved.stdout, re.MULTILINE), moved.output
+    (state,) = live.states(index, fork.project)
+    assert (state["version"], state["commit"]) == ("1.0.3", fork.commits[1])
+    assert shell.forks("pin", "--upgrade", "nobody", "--yes").returncode == 1
+
+
+def test_pin__check_compares_files_and_index_and_stores_nothing(live: Live, index: str, shell: Shell) -> None:
+    fork, other = live.host.fork("same-version-two-commits"), live.host.fork("inline")
+    old, new = (live.host.pin(fork, commit=commit) for commit in fork.commits)
+    shell.use(live.server, index, user=None)
+    shell.devpi("logoff")
+    file = shell.write("a.txt", old + "\n")
+    assert shell.forks("pin", "-r", "a.txt", "--check").returncode == 1
+    assert live.states(index, "") == []
+    live.pin(index, old)
+    same = shell.forks("pin", "-r", "a.txt", "--check").check()
+    assert "has the pins of the files, and no others" in same.stdout
+    file.write_text(new + "\n")
+    assert shell.forks("pin", "-r", "a.txt", "--check").returncode == 1
+    live.pin(index, new, live.host.pin(other))
+    more = shell.forks("pin", "-r", "a.txt", "--check")
+    assert more.returncode == 1
+    assert f"inline 1.0.2 is pinned on {index} only" in more.stderr
+
+
+def test_build__failed_ones_only(live: Live, index: str, shell: Shell) -> None:
+    fails, good = live.host.fork("fails"), live.host.fork("inline")
+    live.pin(index, live.host.pin(fails), live.host.pin(good))
+    live.outcome(index, "fails")
+    again = shell.forks("build", "--all", "--failed", "--wait")
+    assert again.returncode == 1
+    assert "fails==1.0.2 is built again; it failed: build" in again.stdout
+    assert live.state(index, "inline")["state"] == "wanted"
+    live.outcome(index, "inline")
+    assert "no build has failed" in shell.forks("build", "inline", "--failed").check().stdout
+    one_line(shell.forks("build"), "Name the projects to build, or give --all or --failed")
+
+
+def test_freeze__a_failed_pin_says_why_and_where_to_look(live: Live, index: str, shell: Shell) -> None:
+    fails = live.host.fork("fails")
+    live.pin(index, live.host.pin(fails))
+    live.outcome(index, "fails")
+    shell.write("a.txt", live.host.pin(fails) + "\n")
+    for arguments in (("-r", "a.txt"), (), ("--build", "-r", "a.txt")):
+        one_line(
+            shell.forks("freeze", *arguments),
+            "fails==1.0.2 failed to build (build, while building: ",
+            "'devpi forks log fails==1.0.2' shows why",
+        )
 
 
 # bad input

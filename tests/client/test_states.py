@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from devpi_forkbuilder.client.freezing import releases, repository
 from devpi_forkbuilder.client.listing import age
+from devpi_forkbuilder.client.matching import matched, repository, unbuilt_lines
 from devpi_forkbuilder.client.rewriting import rewrite
 from devpi_forkbuilder.client.server import MESSAGES
 from devpi_forkbuilder.client.states import BuiltFile, ClientError, ForkState, Selector, selected
@@ -41,7 +41,7 @@ def test_fork_state__release_has_all_files_of_the_newest_version():
         {"filename": "r-1.0.2+20260101000000.gaaaaaaaaaaaa-cp312-cp312-linux_x86_64.whl", "sha256": "2" * 64},
         {"filename": "notes.txt", "sha256": "3" * 64},
     ]
-    assert state(files=files).release == Release("1.0.2+20260101000000.gaaaaaaaaaaaa", ("1" * 64, "2" * 64))
+    assert state(files=files).release == Release("1.0.2+20260101000000.gaaaaaaaaaaaa", ("1" * 64, "2" * 64), "r")
     assert state().release is None
     assert str(BuiltFile("r-1.0.tar.gz", "").version) == "1.0"
 
@@ -79,7 +79,7 @@ def test_messages__are_taken_apart_where_one_begins():
 
 
 FILE = [{"filename": "r-1.0.2-py3-none-any.whl", "sha256": "1" * 64}]
-RELEASE = Release("1.0.2", ("1" * 64,))
+RELEASE = Release("1.0.2", ("1" * 64,), "r")
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,16 @@ RELEASE = Release("1.0.2", ("1" * 64,))
         (f"r@{A}#egg=r==1.0.2", [{"version": None}]),
         ("r@main#egg=r==1.0.2", [{}, {"version": "2.0", "commit": B}]),
         ("r@main#egg=r", [{"url": "ssh://git@h.example.com/r.git"}]),
+        ("r@main#egg=r", [{"version": "2.0", "files": []}, {}]),
+        (f"r@{A}", [{}]),
+        ("r@main", [{"url": "https://h.example.com/other"}, {}]),
     ],
 )
-def test_releases__the_pin_that_stands_for_a_line(line, states):
+def test_matched__the_pin_that_stands_for_a_line(line, states):
     (git_line,) = lines(line)
-    found, faults = releases([git_line], [state(**{"files": FILE, **one}) for one in states])
+    found, faults = matched([git_line], [state(**{"files": FILE, **one}) for one in states])
     assert not faults
-    assert found == {git_line: RELEASE}
+    assert {line: one.release for line, one in found.items()} == {git_line: RELEASE}
 
 
 @pytest.mark.parametrize(
@@ -105,12 +108,17 @@ def test_releases__the_pin_that_stands_for_a_line(line, states):
         ("r@main#egg=r", [], "r is not pinned on the index"),
         ("r@main#egg=r==3.0", [{}], "r 3.0 is not pinned on the index"),
         (f"r@{B}#egg=r", [{}], "the index pins r at aaaaaaa, not at bbbbbbb"),
-        ("r@main#egg=r", [{}, {"version": "2.0"}], "pins several versions of r"),
+        (
+            "r@main#egg=r",
+            [{}, {"version": "2.0", "commit": B}],
+            "pins r 1.0.2 at aaaaaaa, 2.0 at bbbbbbb, and the line says neither version nor commit",
+        ),
+        ("r@main", [{"subdirectory": "d"}], "git+https://h.example.com/r is not pinned"),
         ("other/r@main#egg=r", [{}], f"the index pins r from {URL}"),
     ],
 )
-def test_releases__a_line_that_is_pinned_otherwise(line, states, problem):
-    found, (fault,) = releases(lines(line), [state(**{"files": FILE, **one}) for one in states])
+def test_matched__a_line_that_is_pinned_otherwise(line, states, problem):
+    found, (fault,) = matched(lines(line), [state(**{"files": FILE, **one}) for one in states])
     assert found == {}
     assert problem in str(fault)
 
@@ -147,3 +155,18 @@ def test_rewrite__keeps_mode_and_link_and_leaves_no_other_file(tmp_path):
     assert real.stat().st_mode & 0o777 == 0o640
     assert link.is_symlink()
     assert [path.name for path in real.parent.iterdir()] == ["a.txt"]
+
+
+def test_unbuilt_lines__each_failure_and_the_others_in_one():
+    error = {"kind": "build", "stage": "building", "message": "no compiler"}
+    failed = state(project="f", state="failed", error=error)
+    one, two, three = (state(project=name) for name in ("a", "b", "c"))
+    first, second = unbuilt_lines([one, failed, two, one, three])
+    assert first.startswith("f==1.0.2 failed to build (build, while building: no compiler): 'devpi forks log f==1.0.2'")
+    assert "'devpi forks build f==1.0.2 --force --wait' tries again" in first
+    assert second == (
+        "3 pins have no file on the index: a==1.0.2, b==1.0.2, c==1.0.2: 'devpi forks build --all --wait' builds them"
+    )
+    (alone,) = unbuilt_lines([one])
+    assert alone == "a==1.0.2 has no file on the index (it is wanted): 'devpi forks build a==1.0.2 --wait' builds it"
+    assert unbuilt_lines([]) == []

@@ -15,10 +15,10 @@ import pytest
 from devpi_forkbuilder.commands import examination, indexvisit
 from devpi_forkbuilder.commands.findings import Finding, Verdict
 from devpi_forkbuilder.commands.main import main
+from devpi_forkbuilder.pipeline.disk_space import check_space
 from devpi_forkbuilder.pipeline.sandbox import bwrap_program
 from devpi_forkbuilder.pipeline.sandbox.cgroups import Place, Survey
 from devpi_forkbuilder.pipeline.sandbox.probe import TierProbe
-from devpi_forkbuilder.pipeline.workfolder import check_space
 from tests.devpi import ROOT_PASSWORD, DevpiServer
 
 SECRET = "canary-of-a-password"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands import up
+from devpi_forkbuilder.commands import server_words
 from devpi_forkbuilder.commands.environment import (
     MORE,
     REQUIREMENTS,
@@ -88,9 +88,9 @@ def test_unknown__is_what_was_misspelt() -> None:
 
 
 def test_devpis_own_variables__replace_defaults_too() -> None:
-    assert up._given_to_devpi({"DEVPISERVER_CONNECTION_LIMIT": "9", "DEVPISERVER_THREADS": "", "HOME": "/"}) == {
-        "--connection-limit"
-    }
+    assert server_words._given_to_devpi(
+        {"DEVPISERVER_CONNECTION_LIMIT": "9", "DEVPISERVER_THREADS": "", "HOME": "/"}
+    ) == {"--connection-limit"}
 
 
 def secret(folder: Path, content: str) -> str:

@@ -77,7 +77,7 @@ def test_main__tells_what_happened_and_the_next_step(
 ) -> None:
     error = RefusedError("a-reference", "It did not work.", next_step="Do this.")
     assert ended(monkeypatch, error) == 1
-    assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work.\nDo this.\n"
+    assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work. Do this.\n"
     assert ended(monkeypatch, InfrastructureError("a-reference", "It did not work.")) == 1
     assert capsys.readouterr().err == "devpi-forkbuilder up: It did not work.\n"
 

@@ -64,6 +64,7 @@ def team(own: MakeLive) -> Live:
 
 
 @pytest.mark.network
+@pytest.mark.slow
 def test_two_plain_caches__a_cold_build_comes_through_and_stays(
     team: Live, cache_of: MakeCache, pip_new: Pip, uv: Uv, tmp_path: Path
 ) -> None:

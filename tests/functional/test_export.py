@@ -49,6 +49,7 @@ def imported(folder: Path, place: Path, *options: str) -> DevpiServer:
     return server
 
 
+@pytest.mark.slow
 def test_export__pins_files_and_provenance_arrive_without_the_git_host(
     own: MakeLive, host: Host, tmp_path: Path
 ) -> None:

@@ -424,6 +424,7 @@ def test_devpi_server__replica_follows_its_primary(devpi_server: Callable[..., D
 
 
 @pytest.mark.network
+@pytest.mark.slow
 def test_cases__real_back_ends_come_through_the_mirror(
     devpi_server: Callable[..., DevpiServer], uv: Uv, repositories: Repositories, tmp_path: Path
 ) -> None:

@@ -103,7 +103,10 @@ def knowing(clients: Sequence[Interpreter], unknown: Interpreter, home: Path) ->
     return {"PATH": ":".join(folders), "HOME": str(home)}
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+each_installer = pytest.mark.parametrize("installer", [pytest.param("pip", marks=pytest.mark.installers), "uv"])
+
+
+@each_installer
 def test_extension__three_interpreters_ask_at_once_and_a_fourth_that_the_server_lacks(
     own: MakeLive, uv: Uv, installer: str, tmp_path: Path
 ) -> None:
@@ -155,7 +158,7 @@ def test_extension__an_interpreter_that_the_server_lacks_hears_what_it_has(
     uv.install(live.url(index), "extension", arguments=("--python", str(here.executable))).check()
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+@each_installer
 def test_extension__plain_gives_the_source_to_an_interpreter_that_the_server_lacks(
     own: MakeLive, uv: Uv, installer: str, tmp_path: Path
 ) -> None:
@@ -196,7 +199,7 @@ def pypy() -> Interpreter:
     return found[0]
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+@each_installer
 def test_extension__for_pypy(live: Live, uv: Uv, installer: str, tmp_path: Path) -> None:
     python = pypy()
     index = live.index_of(live.host.fork("extension"))

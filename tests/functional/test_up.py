@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 import urllib.request
@@ -125,6 +126,45 @@ def test_up__serves_and_says_what_to_do(up: Up, file: Path, fork: Repository, uv
     told = up.output.read_text()
     for state in ("fetching", "building", "built in"):
         assert re.search(rf"inline 1\.0\.2 .*{state}", told), told
+
+
+def test_up__pins_the_head_of_a_checkout_and_says_when_it_answers_and_has_stopped(
+    up: Up, fork: Repository, uv: Uv, tmp_path: Path
+) -> None:
+    checkout = tmp_path / "my checkout"
+    _git(tmp_path, "clone", "-q", str(fork.path), str(checkout))
+    (checkout / "setup.cfg").write_text("[metadata]\nname = inline\n")  # the fork's own back end asks nobody for it
+    _git(checkout, "add", ".")
+    _git(checkout, "commit", "-q", "-m", "Say the name")
+    commit = _git(checkout, "rev-parse", "HEAD")
+    (checkout / "inline.py").write_text("changed = True\n")
+    up.start(str(checkout))
+    _until(lambda: f"Ready: {up.index_url}" in up.output.read_text())
+    said = up.output.read_text()
+    assert f"+ git+file://{tmp_path}/my%20checkout@{commit}#egg=inline" in said
+    assert "uncommitted changes are left out" in said
+    uv.install(up.index_url, "inline", target=tmp_path / "target").check()
+    assert "changed" not in (tmp_path / "target" / "inline.py").read_text()
+    _is_refused(up, "Another server runs on")
+    assert up.stop().returncode == 0
+    assert up.output.read_text().rstrip().endswith("Stopped.")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.com")
+    words, env = ("git", *who, *arguments), clean_environment(folder)
+    return subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _is_refused(up: Up, reason: str) -> None:
+    """A second start on the same directory ends with `reason` in one line, and does the first one no harm."""
+    first, output = up.running, up.output
+    assert up.command().wait(PATIENCE).returncode == 1
+    said = up.output.read_text()
+    assert reason in said
+    assert said.count("\n") == 1
+    up.running, up._starts = first, up._starts - 1
+    assert up.output == output
 
 
 def test_up__second_run_changes_nothing(up: Up, file: Path, fork: Repository, uv: Uv, tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ FORKS: dict[str, dict[str, Content]] = {
 }
 
 
+each_tool = pytest.mark.parametrize(
+    "tool", [tool if tool == "setuptools-scm" else pytest.param(tool, marks=pytest.mark.slow) for tool in FORKS]
+)
+
+
 def tagged(repositories: Repositories, tool: str, distance: int) -> Repository:
     """A fork of an older release, whose tag is `distance` commits before the pinned one."""
     fork = repositories.empty("tagged", Case("tagged"))
@@ -66,7 +71,7 @@ def untagged(repositories: Repositories, tool: str) -> Repository:
 
 
 @pytest.mark.parametrize("distance", [0, 2])
-@pytest.mark.parametrize("tool", list(FORKS))
+@each_tool
 def test_version__is_that_of_pip(
     tmp_path: Path, repositories: Repositories, pip_new: Pip, tool: str, distance: int
 ) -> None:
@@ -82,7 +87,7 @@ def test_version__is_that_of_pip(
 
 
 @pytest.mark.parametrize("older", [False, True])
-@pytest.mark.parametrize("tool", list(FORKS))
+@each_tool
 def test_version__of_the_pin_when_its_tag_is_missing(
     tmp_path: Path, repositories: Repositories, tool: str, older: bool
 ) -> None:

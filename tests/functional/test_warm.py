@@ -45,10 +45,11 @@ class Cache:
     def __init__(self, live: Live, public: PublicIndex, folder: Path) -> None:
         self.live = live
         self.folder = folder
-        live.create("root/public", type="mirror", mirror_url=public.url, mirror_no_project_list=True)
+        self.mirror = f"root/public{next(live.host.numbers)}"
+        live.create(self.mirror, type="mirror", mirror_url=public.url, mirror_no_project_list=True)
 
     def index(self, *forks: Repository) -> str:
-        return self.live.index_of(*forks, bases=("root/public",))
+        return self.live.index_of(*forks, bases=(self.mirror,))
 
     def file(self, *lines: str, name: str = "requirements.txt") -> str:
         path = self.folder / name
@@ -75,9 +76,20 @@ class Cache:
 
 
 @pytest.fixture
-def cache(own: MakeLive, public: PublicIndex, tmp_path: Path) -> Cache:
-    folder = tmp_path / "user"
-    folder.mkdir()
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "user"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def cache(live: Live, public: PublicIndex, folder: Path) -> Cache:
+    return Cache(live, public, folder)
+
+
+@pytest.fixture
+def own_cache(own: MakeLive, public: PublicIndex, folder: Path) -> Cache:
+    """For tests that switch their server over."""
     return Cache(own(), public, folder)
 
 
@@ -88,13 +100,13 @@ def needing_backend(host: Host) -> Repository:
 
 
 def test_warm__all_of_it_installs_offline(
-    cache: Cache, public: PublicIndex, host: Host, installer: Installer, tmp_path: Path
+    own_cache: Cache, public: PublicIndex, host: Host, installer: Installer, tmp_path: Path
 ) -> None:
     plain, needing = host.fork("inline", project="plain"), needing_backend(host)
-    index = cache.index(plain, needing)
+    index = own_cache.index(plain, needing)
     lines = (host.pin(plain), host.pin(needing), "alpha", "sourced==1.0")
-    manifest = cache.folder / "cache.json"
-    result = cache.warm(index, "-r", cache.file(*lines), "--manifest", str(manifest)).check()
+    manifest = own_cache.folder / "cache.json"
+    result = own_cache.warm(index, "-r", own_cache.file(*lines), "--manifest", str(manifest)).check()
     print(result.output)
     told = [(file["name"], file["version"]) for file in json.loads(manifest.read_text())["files"]]
     assert told == [
@@ -105,17 +117,17 @@ def test_warm__all_of_it_installs_offline(
         ("sourced", "1.0"),
         (BACKEND, "1.0"),
     ]
-    cache.go_offline()
+    own_cache.go_offline()
     public.sent.clear()
     wanted = ("plain==1.0.2", "needing==1.0.2", "alpha", "sourced==1.0")
     target = tmp_path / "target"
-    done = installer.install(cache.live.url(index), *wanted, target=target).check()
+    done = installer.install(own_cache.live.url(index), *wanted, target=target).check()
     print(f"{installer.name}: offline install {done.seconds:.2f} s")
     names = {path.name for path in target.glob("*.py")}
     assert names == {"inline.py", "alpha.py", "beta.py", "sourced.py"}
     assert (target / "beta.py").read_text() == "VERSION = '1.0'\n"
     assert not public.sent
-    cache.verify(index, "--manifest", str(manifest)).check()
+    own_cache.verify(index, "--manifest", str(manifest)).check()
 
 
 def manifest_of(cache: Cache) -> list[str]:
@@ -254,46 +266,46 @@ def test_verify__tells_each_difference_and_fetches_nothing(cache: Cache, public:
     assert host.git.fetches(unbuilt.name) == 0
 
 
-def test_verify__reads_the_bytes(cache: Cache) -> None:
-    index = cache.index()
-    cache.warm(index, "-r", cache.file("alpha"), *MANIFEST).check()
-    cache.verify(index, *MANIFEST).check()
-    (stored,) = (path for path in cache.live.server.serverdir.rglob(ALPHA) if path.is_file())
+def test_verify__reads_the_bytes(own_cache: Cache) -> None:
+    index = own_cache.index()
+    own_cache.warm(index, "-r", own_cache.file("alpha"), *MANIFEST).check()
+    own_cache.verify(index, *MANIFEST).check()
+    (stored,) = (path for path in own_cache.live.server.serverdir.rglob(ALPHA) if path.is_file())
     stored.write_bytes(b"x" * stored.stat().st_size)
-    result = cache.verify(index, *MANIFEST)
+    result = own_cache.verify(index, *MANIFEST)
     assert result.returncode == 1
     assert f"  {ALPHA}: its SHA-256 is " in result.stdout
-    cache.verify(index, *MANIFEST, "--quick").check()
+    own_cache.verify(index, *MANIFEST, "--quick").check()
 
 
 WHAT = ["fork", "file", "project", "url"]
 
 
 def test_offline__what_is_missing_is_told_at_once(
-    cache: Cache, public: PublicIndex, host: Host, installer: Installer
+    own_cache: Cache, public: PublicIndex, host: Host, installer: Installer
 ) -> None:
     """Each figure is printed; the bound is generous, for the machine may be busy."""
     unbuilt = host.fork("inline", project="unbuilt")
     public.add_wheel("gamma", "1.0")
-    index = cache.index(unbuilt)
-    cache.warm(index, "-r", cache.file("alpha")).check()
-    newer = cache.live.files(index, "beta")[NEWER]["url"]
-    cache.go_offline()
-    page = f"{cache.live.url(index)}gamma/"
-    cache.live.page(index, "unbuilt").check()  # the first page waits until the server knows its interpreters
-    placeholder = cache.live.file(index, "unbuilt")["url"]
+    index = own_cache.index(unbuilt)
+    own_cache.warm(index, "-r", own_cache.file("alpha")).check()
+    newer = own_cache.live.files(index, "beta")[NEWER]["url"]
+    own_cache.go_offline()
+    page = f"{own_cache.live.url(index)}gamma/"
+    own_cache.live.page(index, "unbuilt").check()  # the first page waits until the server knows its interpreters
+    placeholder = own_cache.live.file(index, "unbuilt")["url"]
     for what, url in zip(WHAT, (placeholder, newer, page, f"{newer}.metadata"), strict=True):
         begin = time.monotonic()
-        answer = cache.live.server.get(url, {"User-Agent": "pip/26.3"}, timeout=10)
+        answer = own_cache.live.server.get(url, {"User-Agent": "pip/26.3"}, timeout=10)
         print(f"{what}: {answer.status} {answer.reason} after {time.monotonic() - begin:.3f} s")
         assert answer.status == 424
         assert WORDS in answer.reason
         assert WORDS in answer.text
     for wanted in ("unbuilt==1.0.2", "beta==2.0", newer, "gamma"):
-        said = installer.install(cache.live.url(index), wanted, timeout=30)
+        said = installer.install(own_cache.live.url(index), wanted, timeout=30)
         print(f"{installer.name} {wanted}: {said.seconds:.2f} s")
         assert said.returncode
         told = WORDS in " ".join(said.output.split())
         assert told or (wanted == "gamma" and installer.name != "uv"), said.output  # pip hides why a page failed
-    installer.install(cache.live.url(index), "beta", timeout=30).check()  # what is not here hides nothing
-    installer.install(cache.live.url(index), "beta==1.0", timeout=30).check()
+    installer.install(own_cache.live.url(index), "beta", timeout=30).check()  # what is not here hides nothing
+    installer.install(own_cache.live.url(index), "beta==1.0", timeout=30).check()

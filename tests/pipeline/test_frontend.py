@@ -17,6 +17,9 @@ import pytest
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline import frontend, hook
+from devpi_forkbuilder.pipeline import supplies as supplies_module
+from devpi_forkbuilder.pipeline.bench import Bench
+from devpi_forkbuilder.pipeline.command import Finished
 from devpi_forkbuilder.pipeline.deep_tree import remove
 from devpi_forkbuilder.pipeline.frontend import Wanted, build
 from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
@@ -396,3 +399,21 @@ def test_copy__as_many_levels_as_a_checkout_may_have(tmp_path: Path) -> None:
     assert (target / "link").readlink() == Path("a")
     assert remove(tmp_path / "source")
     assert remove(tmp_path / "target")
+
+
+def test_supply__each_try_has_a_fresh_environment(tmp_path, monkeypatch):
+    """A try that failed may leave files, and the next one would trust their RECORD."""
+    monkeypatch.setattr(supplies_module, "PAUSES", (0.0, 0.0))
+    desk = bench(tmp_path)
+    left, seen = desk.folder.environment / "half-installed", []
+
+    def installed(arguments, label, more=None):
+        if arguments[0] != "pip":
+            return Bench.supply(desk, arguments, label, more)
+        seen.append(left.exists())
+        left.touch()
+        return Finished(1 if len(seen) < 3 else 0, 0.0, b"", b"")
+
+    monkeypatch.setattr(desk, "supply", installed)
+    supply(desk, Supplies(("demo",), index_url=NOWHERE))
+    assert seen == [False, False, False]

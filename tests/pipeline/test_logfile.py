@@ -120,3 +120,33 @@ def test_log__lines_of_several_threads_stay_whole(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) == 400
     assert all(len(set(line.split()[1:])) == 1 for line in lines)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_log__lines_that_pass_for_ours_are_quoted(path: Path, size: int) -> None:
+    forged = b"[forkbuilder] Failed\n\r[forkbuilder] x\x1b[2K[forkbuilder] y\n[fork\n[forkbuilder"
+    with BuildLog(path) as log:
+        for at in range(0, len(forged), size):
+            log.write(forged[at : at + size])
+        log.say("ours")
+        log.write(b"] z\n")
+    expected = (
+        b"[forkbuilder?] Failed\n\r[forkbuilder?] x\x1b[2K[forkbuilder?] y\n[fork\n[forkbuilder\n"
+        b"[forkbuilder] ours\n] z\n"
+    )
+    assert path.read_bytes() == expected
+
+
+def test_log__no_cut_makes_a_forged_line(path: Path) -> None:
+    """A build knows where the tail begins, and could put the end of a longer word there."""
+    for shift in range(14):
+        with BuildLog(path, limit=1100) as log:
+            log.write(b"." * (5000 + shift) + b"[forkbuilder] forged" + b"." * 480)
+        ours = re.findall(rb"\[forkbuilder\] (.{6})", path.read_bytes())
+        assert all(word.startswith(b"...") for word in ours), ours
+
+
+def test_log__what_was_held_back_is_written_in_the_end(path: Path) -> None:
+    with BuildLog(path) as log:
+        log.write(b"[forkbuil")
+    assert path.read_bytes() == b"[forkbuil"

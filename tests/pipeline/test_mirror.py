@@ -12,6 +12,7 @@ import pytest
 
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, LimitsError, RefusedError, SourceError
+from devpi_forkbuilder.pipeline import refusal
 from devpi_forkbuilder.pipeline import repository as repository_module
 from devpi_forkbuilder.pipeline.access import Access
 from devpi_forkbuilder.pipeline.git import Git, Watch
@@ -201,8 +202,8 @@ def test_fetch__missing_repository_on_this_machine(mirrors: Mirrors, log: Lines,
         ("silent", "host-silent", True),
         ("trickle", "host-silent", True),
         ("drop", "host-unreachable", True),
-        ("garbage", "repository-broken", False),
-        ("html", "repository-broken", False),
+        ("garbage", "repository-broken", True),
+        ("html", "repository-broken", True),
         ("login", "credentials-refused", False),
         ("redirect", "redirect-refused", False),
     ],
@@ -213,6 +214,47 @@ def test_fetch__host_that_misbehaves(
     with BadServer(behaviour, "http://169.254.169.254") as server:
         fault = failure(mirrors, server.repository_url("fork"), NOWHERE, log)
     assert (fault.reference, fault.retryable) == (reference, retryable)
+
+
+def test_fetch__cut_in_mid_pack(
+    git_server: GitServer, repositories: Repositories, mirrors: Mirrors, log: Lines
+) -> None:
+    fork = repositories.make("pure-setuptools", files={"noise": os.urandom(400_000)})
+    url = git_server.repository_url(fork.name)
+    git_server.cut(fork.name, 200_000)
+    for _ in range(3):
+        fault = failure(mirrors, url, fork.commit, log)
+        assert (fault.reference, fault.retryable) == ("transfer-cut", True)
+        assert "broke the transfer off: '" in fault.what
+        assert not list(mirrors.root.rglob("tmp_*"))
+    git_server.reset(fork.name)
+    mirrors.fetch(pin(url, fork.commit), log, never)
+
+
+def test_fetch__of_a_damaged_repository_quotes_the_host(
+    git_server: GitServer, repositories: Repositories, mirrors: Mirrors, log: Lines
+) -> None:
+    fork = repositories.make("pure-setuptools", files={"noise": os.urandom(4000)})
+    blob = repositories.git("rev-parse", f"{fork.commit}:noise", at=fork.path).strip()
+    (fork.path / "objects" / blob[:2] / blob[2:]).unlink()
+    fault = failure(mirrors, git_server.repository_url(fork.name), fork.commit, log)
+    assert (fault.reference, fault.retryable) == ("transfer-cut", True)
+    assert "could not be reached" not in fault.what
+    assert "possible repository corruption on the remote side" in fault.what
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (b"remote: first\nremote: the disk is on fire.\nfatal: early EOF\n", ": 'the disk is on fire'"),
+        (b"fatal: unable to access 'https://a:b@h/x': nope\n", ": 'unable to access 'https://h/x': nope'"),
+        (b"remote: \x1b[31mred\xff\n", ": '[31mred'"),
+        (b"remote: " + b"x" * 1000, ": '" + "x" * 160 + "'"),
+        (b"", ""),
+    ],
+)
+def test_cut__words_of_the_host_are_made_harmless(words: bytes, quoted: str) -> None:
+    assert refusal.cut("https://h/x", words).what == f"The git host h broke the transfer off{quoted}."
 
 
 def test_fetch__redirect_is_not_followed(git_server: GitServer, fork: Repository, mirrors: Mirrors, log: Lines) -> None:

@@ -252,7 +252,7 @@ class TestBroker:
             "attempt('signal', lambda: os.kill(parent, 0))",
             "attempt('memory', lambda: open(f'/proc/{parent}/mem', 'rb').read(1))",
             "attempt('files', lambda: os.readlink(f'/proc/{parent}/fd/3'))",
-            "print(open(f'/proc/{parent}/cmdline').read().count('attribute_broker') > 0)",
+            "print(open(f'/proc/{parent}/cmdline').read().count('broker') > 0)",
         )
         with room.box() as box:
             status, text = box.python(script)

@@ -354,17 +354,53 @@ class TestNetwork:
                 _, text = box.python(script, name, network=network)
         assert re.fullmatch(r"abstract \w*Error\n", text), text
 
-    def test_box__no_socket_file_of_the_server(self, room: Room) -> None:
+    @pytest.mark.parametrize("network", [False, True])
+    @pytest.mark.parametrize("mode", [0o600, 0o666])
+    def test_box__no_socket_file_of_the_server(self, room: Room, mode: int, network: bool) -> None:
+        """An ssh agent's, or one that everybody may use."""
         path = room.file("server/x", "").with_name("agent")
+        path.parent.chmod(0o755)
+        script = python(
+            "os.symlink(sys.argv[1], 'link')",
+            "for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):",
+            "    for name in (sys.argv[1], 'link', os.path.relpath(sys.argv[1])):",
+            "        attempt('connect', lambda: socket.socket(socket.AF_UNIX, kind).connect(name))",
+            "attempt('send', lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'x', sys.argv[1]))",
+        )
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(path))
-            path.chmod(0o600)
+            path.chmod(mode)
             room._own(path)
             server.listen()
-            script = python("attempt('agent', lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]))")
             with room.box() as box:
-                _, text = box.python(script, str(path))
-        assert re.fullmatch(r"agent \w*Error\n", text), text
+                _, text = box.python(script, str(path), network=network)
+        assert len(re.findall(r"^(?:connect|send) \w*Error$", text, re.MULTILINE)) == 10, text
+
+    def test_box__sockets_of_the_builds_own(self, room: Room) -> None:
+        """As the start methods of multiprocessing use them."""
+        script = """
+            import os, socket, threading
+            server = socket.socket(socket.AF_UNIX)
+            server.bind('here')
+            server.listen()
+            os.symlink('here', 'there')
+            for name in ('here', os.path.abspath('here'), 'there'):
+                client = socket.socket(socket.AF_UNIX)
+                client.settimeout(20)
+                client.connect(name)
+                other = server.accept()[0]
+                other.sendall(b'yes')
+                print(client.recv(3))
+            for name in ('nothing', b'\\0abstract'):
+                try:
+                    socket.socket(socket.AF_UNIX).connect(name)
+                except OSError as error:
+                    print(type(error).__name__)
+        """
+        with room.box() as box:
+            status, text = box.python(textwrap.dedent(script))
+        assert status == 0, text
+        assert text.splitlines()[:4] == ["b'yes'"] * 3 + ["FileNotFoundError"]
 
     def test_box__unusual_sockets_are_refused(self, room: Room) -> None:
         script = python(

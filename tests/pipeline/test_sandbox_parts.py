@@ -53,6 +53,8 @@ def verdict(program: bytes, architecture: int, number: int, *arguments: int) -> 
         position += 1
         if operation == 0x20:
             held = struct.unpack_from("<I", data, value)[0]
+        elif operation == 0x54:
+            held &= value
         elif operation == 0x06:
             return int(value)
         else:
@@ -67,7 +69,7 @@ class TestFilter:
         machine: str,
         name: str,
         *arguments: int,
-        families: tuple[int, ...] = seccomp.UNIX,
+        families: tuple[int, ...] = seccomp.LOCAL,
         sharing: seccomp.Sharing = seccomp.Sharing.NOTHING,
     ) -> int:
         architecture, column = seccomp.MACHINES[machine]
@@ -86,11 +88,18 @@ class TestFilter:
         assert self.ask(machine, "clone3") == ABSENT
 
     def test_program__sockets(self, machine: str) -> None:
-        assert self.ask(machine, "socket", socket.AF_UNIX) == ALLOW
-        assert self.ask(machine, "socket", socket.AF_INET) == NO_FAMILY
-        assert self.ask(machine, "socket", socket.AF_INET6, families=seccomp.ALL_USUAL) == ALLOW
-        assert self.ask(machine, "socket", socket.AF_VSOCK, families=seccomp.ALL_USUAL) == NO_FAMILY
-        assert self.ask(machine, "socket", socket.AF_UNIX, families=()) == NO_FAMILY
+        stream, datagram = socket.SOCK_STREAM | socket.SOCK_CLOEXEC, socket.SOCK_DGRAM
+        assert self.ask(machine, "socket", socket.AF_UNIX, datagram) == ALLOW
+        assert self.ask(machine, "socket", socket.AF_INET, stream) == NO_FAMILY
+        assert self.ask(machine, "socket", socket.AF_INET6, stream, families=seccomp.INTERNET) == ALLOW
+        assert self.ask(machine, "socket", socket.AF_VSOCK, stream, families=seccomp.INTERNET) == NO_FAMILY
+        shared = {"sharing": seccomp.Sharing.PROCESSES}
+        assert self.ask(machine, "socket", socket.AF_UNIX, stream, **shared) == ALLOW
+        assert self.ask(machine, "socket", socket.AF_UNIX, datagram, **shared) == NO_FAMILY
+        assert self.ask(machine, "socket", socket.AF_INET, stream, **shared) == NO_FAMILY
+        assert self.ask(machine, "socket", socket.AF_UNIX, stream, families=seccomp.INTERNET, **shared) == NO_FAMILY
+        assert self.ask(machine, "connect", 3, **shared) == seccomp.NOTIFY
+        assert self.ask(machine, "connect", 3, families=seccomp.INTERNET, **shared) == ALLOW
 
     def test_program__others(self, machine: str) -> None:
         assert self.ask(machine, "io_uring_setup") == ABSENT
@@ -134,7 +143,7 @@ class TestFilter:
         assert self.ask(machine, "clone", 0x8000 | 17) == REFUSED
 
     def test_program__other_instruction_sets(self, machine: str) -> None:
-        program = seccomp.program(machine, seccomp.UNIX)
+        program = seccomp.program(machine, seccomp.LOCAL)
         assert program
         assert verdict(program, 0x40000003, 1) == ABSENT
         assert verdict(program, MACHINES[machine], 0x40000000 | 41, socket.AF_INET) == ABSENT
@@ -142,7 +151,7 @@ class TestFilter:
 
 
 def test_program__unknown_machine() -> None:
-    assert seccomp.program("m68k", seccomp.UNIX) is None
+    assert seccomp.program("m68k", seccomp.LOCAL) is None
 
 
 class TestFolderSize:

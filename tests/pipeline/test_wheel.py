@@ -130,8 +130,42 @@ def test_read_wheel__duplicate(tmp_path):
     assert refused(path).reference == "archive-duplicate"
 
 
-def test_read_wheel__case_matters(tmp_path):
-    assert read_wheel(write_wheel(tmp_path, extra={"a.py": b"x", "A.py": b"y"}))
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.py", "A.py"),
+        ("pkg/a.py", "Pkg/A.py"),
+        ("stra\u00dfe.py", "STRASSE.py"),
+        ("\u00e9.py", "e\u0301.py"),
+        ("file.py", "\ufb01le.py"),
+        ("A", "a/b.py"),
+    ],
+)
+def test_read_wheel__names_that_are_one_on_other_machines(tmp_path, one, other):
+    assert refused(write_wheel(tmp_path, extra={one: b"x", other: b"y"})).reference == "archive-duplicate"
+
+
+def test_read_wheel__folders_that_differ_in_case_share_no_file(tmp_path):
+    assert read_wheel(write_wheel(tmp_path, extra={"Pkg/a.py": b"x", "pkg/b.py": b"y"}))
+
+
+@pytest.mark.parametrize("value", ["three", ">=3.8, <", ">=3.8" + "," * 1024 + "<4", "==3\u00b2", ">= 3.8; x"])
+def test_read_wheel__requires_python_that_is_none(tmp_path, value):
+    metadata = METADATA.replace("Requires-Python: >=3.8\n", f"Requires-Python: {value}\n", 1)
+    fault = refused(write_wheel(tmp_path, metadata=metadata))
+    assert fault.reference == "metadata-invalid"
+    assert "Requires-Python" in fault.what
+
+
+def test_read_wheel__requires_python_twice(tmp_path):
+    metadata = METADATA.replace("Requires-Python: >=3.8\n", "Requires-Python: >=3\nRequires-Python: <3\n", 1)
+    assert refused(write_wheel(tmp_path, metadata=metadata)).reference == "metadata-invalid"
+
+
+@pytest.mark.parametrize("value", [">=3.8", ">=2.7, !=3.0.*, !=3.1.*, <4", ">=3.5.*", "", "~=3.9", ">=3.8,<3.13"])
+def test_read_wheel__requires_python_as_forks_have_it(tmp_path, value):
+    metadata = METADATA.replace("Requires-Python: >=3.8\n", f"Requires-Python: {value}\n", 1)
+    assert read_wheel(write_wheel(tmp_path, metadata=metadata))
 
 
 def test_read_wheel__symlink(tmp_path):
@@ -291,7 +325,7 @@ def test_read_wheel__no_file_of_its_own(tmp_path, name):
     "folder", ["other-1.0.dist-info", "sample_fork-1.0.2.DIST-INFO", "sample-fork-1.0.2.dist-info"]
 )
 def test_read_wheel__two_dist_info_folders(tmp_path, folder):
-    assert refused(write_wheel(tmp_path, extra={f"{folder}/METADATA": b""})).reference == "dist-info"
+    assert refused(write_wheel(tmp_path, extra={f"{folder}/OTHER": b""})).reference == "dist-info"
 
 
 @pytest.mark.parametrize("folder", ["other-1.0.data", "sample_fork-1.0.2.DATA", "sample_fork.data"])

@@ -90,7 +90,14 @@ def test_build__two_servers_make_the_same_bytes(tmp_path, repositories):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("case", ["pure-setuptools", "hatchling", "setup-py-reads-requirements"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "pure-setuptools",
+        pytest.param("hatchling", marks=pytest.mark.slow),
+        pytest.param("setup-py-reads-requirements", marks=pytest.mark.slow),
+    ],
+)
 def test_build__two_servers_make_the_same_bytes_with_usual_back_ends(tmp_path, repositories, case):
     line = repositories.pin_line(repositories.make(case))
     files = []
@@ -267,6 +274,16 @@ def test_sweep__removes_those_of_the_dead_and_keeps_those_of_the_living(tmp_path
         (tmp_path / "mirrors").mkdir()
         assert set(sweep_leftovers(tmp_path)) == {dead, reused, odd}
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.root.name, "mirrors"])
+
+
+def test_sweep__traces_of_git_commands_of_a_killed_server(tmp_path):
+    shop = workshop(tmp_path)
+    home = shop.mirrors.git.home
+    own = f"trace-{owner_of(os.getpid())}-x"
+    for name in ("trace-old", "trace-4194304.12345-abc", own):
+        (home / name).mkdir(parents=True)
+    shop.sweep()
+    assert [path.name for path in home.iterdir()] == [own]
 
 
 def test_sweep__nothing_there(tmp_path):

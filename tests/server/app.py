@@ -56,6 +56,7 @@ class HeldBuilder:
         self.failure: ForkbuilderError | None = None
         self.orders: list[Order] = []
         self.tags: Callable[[Order], str] = lambda _order: PURE
+        self.source: Callable[[Order], bytes | None] = lambda _order: None
 
     def offer(self) -> Offer:
         return Offer(("3.11", "3.12", "pypy3.10"), Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36)))
@@ -84,7 +85,19 @@ class HeldBuilder:
         artefact = Artefact(
             path, path.name, hashlib.sha256(content).hexdigest(), len(content), str(version), tags == PURE, metadata
         )
-        yield Built((artefact,), COMMIT_TIME, {"uv": "0.0", "interpreter": order.python or "3.11"})
+        yield Built(
+            (artefact, *self._sources(order, str(version))),
+            COMMIT_TIME,
+            {"uv": "0.0", "interpreter": order.python or "3.11"},
+        )
+
+    def _sources(self, order: Order, version: str) -> tuple[Artefact, ...]:
+        content = self.source(order)
+        if content is None:
+            return ()
+        path = self.folder / f"{order.pin.name}-{version}.tar.gz"
+        path.write_bytes(content)
+        return (Artefact(path, path.name, hashlib.sha256(content).hexdigest(), len(content), version, False, {}),)
 
 
 def plugins() -> Any:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from devpi_server.config import parseoptions
 
-from devpi_forkbuilder.assembly import Unable, bounded_by, make_builder, tier_of
+from devpi_forkbuilder.assembly import bounded_by, make_builder, tier_of
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.domain.pins import Pin
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.late_builder import Unable
 from devpi_forkbuilder.pipeline.sandbox.limits import GIBIBYTE, MEBIBYTE, Limits
 from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
 from devpi_forkbuilder.pipeline.workshop import Workshop

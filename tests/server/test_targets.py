@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urljoin
 
 import pytest
 
+from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.domain.orders import Order
 from devpi_forkbuilder.errors import BuildError
 from tests.domain.test_targets import MAC, OLD_PIP, PYPY, UV
+from tests.pipeline.benches import Follower
 from tests.server.app import COMMIT, PURE, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
 from tests.server.test_miss import failure
@@ -236,3 +239,24 @@ def test_longpoll__waits_for_the_interpreter_that_is_asked_for(c_app: App, monke
         waited.clear()
         assert c_app.get(f"/root/forks/+forks/alpha?{query}").status_int == 200
         assert len(waited) == waits, query
+
+
+def test_source__one_for_each_pin_whatever_each_interpreter_makes_of_it(c_app: App, builder: HeldBuilder) -> None:
+    """Back ends do not make source distributions twice alike: the second wheel must not be lost for that."""
+    builder.source = lambda order: f"made with {order.python}".encode()
+    wheels = [f"alpha-{VERSION}-cp{number}-cp{number}-linux_x86_64.whl" for number in (311, 312)]
+    assert names(c_app, PIP_311) == [wheels[0], f"alpha-{VERSION}.tar.gz"]
+    assert names(c_app, PIP_312) == [*wheels, f"alpha-{VERSION}.tar.gz"]
+    [state] = c_app.get("/root/forks/+forks/alpha", Accept="application/json").json["result"]
+    assert sorted(file["filename"] for file in state["files"]) == [*wheels, f"alpha-{VERSION}.tar.gz"]
+    [source] = [file for file in c_app.files(PAGE, User_Agent=PIP_312) if file["filename"].endswith(".tar.gz")]
+    assert c_app.get(urljoin(PAGE, source["url"])).body == b"made with 3.11"
+
+
+def test_file__that_two_builds_made_alike_is_listed_once(c_app: App, builder: HeldBuilder) -> None:
+    builder.tags = lambda _order: PURE
+    names(c_app, PIP_311)
+    with builder.build(replace(builder.orders[0], python="3.12"), Follower()) as built:
+        Releases(c_app.xom).publish(builder.orders[1], built)
+    [state] = c_app.get("/root/forks/+forks/alpha", Accept="application/json").json["result"]
+    assert [file["filename"] for file in state["files"]] == [f"alpha-{VERSION}-{PURE}.whl"]

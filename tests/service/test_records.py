@@ -119,19 +119,41 @@ def test_open__newer_schema_is_left_alone(records: Records, path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_open__not_a_database(path: Path) -> None:
+def test_open__damaged_is_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir()
-    path.write_bytes(b"something else " * 100)
-    with pytest.raises(InfrastructureError) as caught:
-        Records(path)
-    assert caught.value.reference == "records-unusable"
-    assert str(path) in caught.value.what
+    path.write_bytes(b"not a database at all, but long enough to be looked at" * 100)
+    records = Records(path)
+    records.put(FULL)
+    assert records.get(FULL.key) == FULL
+    assert not records.lost
+    (aside,) = path.parent.glob("records.sqlite.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
+    assert f"set aside as {aside}" in caplog.text
+    records.close()
 
 
-def test_open__folder_is_a_file(tmp_path: Path) -> None:
+def test_open__damaged_in_its_pages(path: Path) -> None:
+    records = Records(path)
+    for number in range(200):
+        records.put(replace(FULL, key=replace(FULL.key, project=f"p{number}")))
+    records.close()
+    content = bytearray(path.read_bytes())
+    content[8192:20000] = b"\xff" * (20000 - 8192)
+    path.write_bytes(content)
+    records = Records(path)
+    assert records.of_index(FULL.key.index) == ()
+    records.close()
+    assert list(path.parent.glob("records.sqlite.damaged-*"))
+
+
+def test_open__file_that_cannot_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InfrastructureError):
-        Records(tmp_path / "file" / "records.sqlite")
+    records = Records(tmp_path / "file" / "records.sqlite")
+    records.put(FULL)
+    assert records.get(FULL.key) == FULL
+    assert records.lost
+    assert "What is built is served" in caplog.text
+    records.close()
 
 
 def test_put__closed(records: Records) -> None:

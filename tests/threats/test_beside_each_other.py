@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.functional.conftest import MakeLive
 from tests.live import in_threads
 from tests.threats.hostile import attacking
@@ -38,6 +40,7 @@ def attack(folder, settings):
 ATTACKS = {FORKS: {"limits", "build"}, MEMORY: {"build", "limits"}, SLEEP: {"limits"}, ESCAPES: {"build"}}
 
 
+@pytest.mark.slow
 def test_server__with_hostile_forks_serves_the_others(own: MakeLive) -> None:
     live = own("--forkbuilder-workers", "3", "--forkbuilder-build-timeout", "20", "--forkbuilder-silence-timeout", "8")
     forks = [

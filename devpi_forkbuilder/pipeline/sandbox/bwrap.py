@@ -78,7 +78,7 @@ class BwrapBox:
         if self.slot:
             plan["uid"] = self.slot.uid
         if self.slot or seccomp.knows(os.uname().machine):
-            plan["seccomp"] = launch.call_filter(seccomp.ALL_USUAL)
+            plan["seccomp"] = launch.call_filter(seccomp.INTERNET)
         return plan
 
     def _user(self) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """The tier `landlock`: files, TCP, signals and other programs' memory are fenced off by the kernel, without any right.
 
 For servers in containers that allow no namespaces. The build runs as the server's user. What Landlock does not see is
-kept from it by the system call filter: calls on other processes, and modes, owners and times of files outside of the
-work folder (`attribute_broker`). Beside the tier `uid` it lacks: a limit of processes of its own, /dev/shm and local
-sockets in steps without network, and before Linux 6.12 a guard that the build cannot evade and a defence against its
-signals. It can ask whether a path exists, and for size and times of what it cannot open (stat(2)).
+kept from it by the system call filter and `broker`: calls on other processes, and modes, owners and times of files
+outside of the work folder. Beside the tier `uid` it lacks: a limit of processes of its own, /dev/shm, and before Linux
+6.12 a guard that the build cannot evade and a defence against its signals. It can ask whether a path exists, and for
+size and times of what it cannot open (stat(2)).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from devpi_forkbuilder.pipeline.sandbox.limits import Limits
 
 MINIMUM = 3
 """Before version 3 (Linux 6.2) Landlock cannot keep a build from cutting off the server's files: truncate(2)."""
-NO_FAMILY: tuple[int, ...] = ()
 PATIENCE = 10.0
 """Seconds the guard gets to do its work after the command has ended: it takes milliseconds, and more under load."""
 
@@ -46,8 +45,7 @@ class LandlockBox:
             "shared_user": True,
             "guard": True,
             "landlock": walls.landlock((self.work,), self.readable, minimum=MINIMUM, network=network),
-            # The server's user may talk to local sockets such as an ssh agent's, and Landlock knows no rule for that.
-            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else NO_FAMILY, seccomp.Sharing.FILES),
+            "seccomp": launch.call_filter(seccomp.INTERNET if network else seccomp.LOCAL, seccomp.Sharing.FILES),
         }
         return self.sandbox.launcher.wrap_shared(command, plan, self.mark, (self.work,))
 

@@ -21,7 +21,7 @@ PREFIX = launcher.PREFIX.decode()
 PYTHON = Path(sys.executable).resolve()
 PYTHON_HOME = Path(sys.base_prefix)
 SCRIPT = Path(launcher.__file__)
-BROKER = SCRIPT.with_name("attribute_broker.py")
+BROKER = SCRIPT.with_name("broker.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,12 @@ class Launcher:
         return (str(self.python), "-I", "-S", str(self.script), json.dumps({"argv": command.argv, **plan}))
 
     def wrap_shared(self, command: Command, plan: Mapping[str, Any], mark: str, folders: Sequence[Path]) -> Command:
-        """`wrap` for a build that runs as the server's user: it may change attributes of files in `folders` alone.
-
-        The filter of `plan` has to be one for `seccomp.Sharing.FILES`.
-        """
+        """`wrap` with a broker, for a filter that has a listener: it does what is handed over, in `folders` alone."""
         machine = platform.machine()
         plan = {"argv": command.argv, **plan, "listen": seccomp.listening_call(machine)}
         job = {
             "server": plan["parent"],
+            "uid": plan.get("uid"),
             "folders": [str(folder) for folder in folders],
             "calls": seccomp.handed_over(machine),
             "argv": (str(self.python), "-I", "-S", str(self.script)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.command import Command
+from devpi_forkbuilder.pipeline.disk_space import out_of_space, space_of
 from devpi_forkbuilder.pipeline.process import run
 from devpi_forkbuilder.pipeline.sandbox import slots
 from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
@@ -101,15 +102,31 @@ def choose(
     if wanted == NONE:
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
         return _bounded(NoSandbox, _Place(scratch, readable), limits)
-    findings = []
     place = _Place(scratch, readable, first_uid)
     finders = _finders(place, search_path)
+    taken = _strongest(wanted, place, limits, finders)
+    log.info("builds are confined by %s", f"{taken.tier} ({taken.origin})" if taken.origin else taken.tier)
+    return _bounded(finders[taken.tier], place, limits)
+
+
+def check_tiers(
+    wanted: str, *, scratch: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None, first_uid: int
+) -> None:
+    """Raise what `choose` would; nothing is logged, and nothing is left behind."""
+    if wanted != NONE:
+        place = _Place(scratch, readable, first_uid)
+        _strongest(wanted, place, limits or Limits(), _finders(place, None))
+
+
+def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
+    findings = []
     for tier in TIERS if wanted == AUTO else (wanted,):
         finding = _tried(tier, place, limits, finders)
         if finding.ok:
-            log.info("builds are confined by the tier %s", tier)
-            return _bounded(finders[tier], place, limits)
+            return finding
         findings.append(finding)
+    if (space := space_of(place.scratch)).scarce:  # on a full disk a probe says nothing of the sandbox
+        raise out_of_space(space, "no sandbox could be tried.")
     raise _refusal(wanted, findings)
 
 

@@ -22,7 +22,7 @@ PARENTS_CHILD = 0x8000
 FOREIGN_ABI = 0x40000000
 """The bit that marks x32 system calls on x86_64; above any real number elsewhere."""
 
-LOAD, JUMP_EQUAL, JUMP_ANY_BIT, JUMP_NOT_BELOW, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
+LOAD, JUMP_EQUAL, JUMP_ANY_BIT, JUMP_NOT_BELOW, AND, RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
 ALLOW, FAIL, NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
 
@@ -33,8 +33,12 @@ MACHINES = {
 }
 """`uname -m` to the AUDIT_ARCH value and the column of the numbers."""
 
-UNIX = (socket.AF_UNIX,)
-ALL_USUAL = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+LOCAL: tuple[int, ...] = ()
+INTERNET = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+"""Families beside the local one (unix(7)). A build that shares files with the server has that one without the network
+only, and then its own connections and no datagrams: what they name is in memory, where no filter looks."""
+CONNECTIONS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+TYPE_OF_SOCKET = 0xF
 
 # As programs expect: "not there" where they know another way, "not allowed" elsewhere.
 ABSENT = frozenset({"io_uring_setup", "clone3", *calls.UNCOUNTED, *calls.WATCHES})
@@ -48,7 +52,7 @@ class Sharing(enum.IntEnum):
 
     NOTHING = 0
     PROCESSES = 1
-    """It sees the server's processes."""
+    """It sees the server's processes and socket files."""
     FILES = 2
     """It runs as the server's user: calls for modes, owners and times are not done but handed to a listener."""
 
@@ -59,7 +63,10 @@ def knows(machine: str) -> bool:
 
 
 def program(machine: str, families: tuple[int, ...], sharing: Sharing = Sharing.NOTHING) -> bytes | None:
-    """The filter for `machine`, with sockets of these address families; None for machines whose numbers are unknown."""
+    """The filter for `machine`, with sockets of these address families beside the local one (`LOCAL`, `INTERNET`).
+
+    None for machines whose numbers are unknown.
+    """
     if not knows(machine):
         return None
     architecture, column = MACHINES[machine]
@@ -75,8 +82,10 @@ def program(machine: str, families: tuple[int, ...], sharing: Sharing = Sharing.
         *_refused(calls.numbers(calls.UNCOUNTED, column)),
         *_on(escapes["clone"], _unless_any_bit(NEW_NAMESPACES | PARENTS_CHILD)),
         *_on(escapes["unshare"], _unless_any_bit(NEW_NAMESPACES)),
-        *_on(escapes["socket"], _only(families)),
+        *_on(escapes["socket"], _sockets(families, sharing)),
     ]
+    if sharing >= Sharing.PROCESSES and not families:
+        code += _on(calls.CONNECT["connect"][column], [_step(RETURN, NOTIFY)])
     if sharing >= Sharing.PROCESSES:
         code += _of_processes(column)
     if sharing >= Sharing.FILES:
@@ -90,8 +99,9 @@ def listening_call(machine: str) -> int:
 
 
 def handed_over(machine: str) -> dict[int, str]:
-    """The calls that the listener of `Sharing.FILES` gets, by their numbers."""
-    return {number: name for name, number in calls.numbers(calls.ATTRIBUTES, MACHINES[machine][1]).items()}
+    """The calls that a listener may get, by their numbers."""
+    column = MACHINES[machine][1]
+    return {number: name for name, number in calls.numbers({**calls.ATTRIBUTES, **calls.CONNECT}, column).items()}
 
 
 def _of_processes(column: int) -> list[bytes]:
@@ -139,8 +149,27 @@ def _unless_any_bit(mask: int) -> list[bytes]:
     ]
 
 
+def _sockets(families: tuple[int, ...], sharing: Sharing) -> list[bytes]:
+    if sharing is Sharing.NOTHING:
+        return _only((socket.AF_UNIX, *families))
+    if families:
+        return _only(families)
+    second = FIRST_ARGUMENT + 8
+    refused = _step(RETURN, FAIL | errno.EACCES)
+    return [
+        *(_step(LOAD, FIRST_ARGUMENT), _step(JUMP_EQUAL, socket.AF_UNIX, yes=1), refused),
+        *(_step(LOAD, second), _step(AND, TYPE_OF_SOCKET)),
+        *_compared(CONNECTIONS),
+    ]
+
+
 def _only(values: tuple[int, ...]) -> list[bytes]:
-    steps = [_step(LOAD, FIRST_ARGUMENT)]
+    return [_step(LOAD, FIRST_ARGUMENT), *_compared(values)]
+
+
+def _compared(values: tuple[int, ...]) -> list[bytes]:
+    """Allow where what is loaded is one of `values`."""
+    steps = []
     for value in values:
         steps += [_step(JUMP_EQUAL, value, no=1), _step(RETURN, ALLOW)]
     return [*steps, _step(RETURN, FAIL | errno.EACCES)]

@@ -108,6 +108,10 @@ EXTENDED_ATTRIBUTES = {
 }
 """The same for access control lists and other extended attributes."""
 
+CONNECT = {"connect": (42, 203)}
+"""Socket files that everybody may write to can be connected to by a build that sees them; Landlock has no rule for that
+before version 9. So this goes to the listener too, which connects to those in the work folder."""
+
 SECCOMP = (317, 277)
 
 

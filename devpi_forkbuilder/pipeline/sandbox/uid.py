@@ -1,7 +1,8 @@
 """The tier `uid`: each build runs as a user of its own, behind Landlock where the kernel has it; needs root.
 
 Beside bubblewrap it lacks: a private /tmp (TMPDIR has to be in the work folder), a process namespace (a guard kills by
-user instead), and, on kernels without Landlock, the files that everybody may read are readable.
+user instead), and, on kernels without Landlock, the files that everybody may read are readable. Socket files are
+reached through `broker`, which knows those in the work folder only.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ class UidBox:
             "uid": slot.uid,
             "guard": True,
             "landlock": walls.landlock((self.work, SHARED_MEMORY), self.readable, minimum=0, network=network),
-            "seccomp": launch.call_filter(seccomp.ALL_USUAL if network else seccomp.UNIX, seccomp.Sharing.PROCESSES),
+            "seccomp": launch.call_filter(seccomp.INTERNET if network else seccomp.LOCAL, seccomp.Sharing.PROCESSES),
         }
-        return self.sandbox.launcher.wrap(command, plan, self.mark)
+        if network:
+            return self.sandbox.launcher.wrap(command, plan, self.mark)
+        return self.sandbox.launcher.wrap_shared(command, plan, self.mark, (self.work,))
 
     def end(self) -> None:
         """See `Box.end`."""
