@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devpi_forkbuilder.devpi.answers import own_url
-from devpi_forkbuilder.devpi.arrivals import Arrivals
-from devpi_forkbuilder.devpi.claims import Claims
+from devpi_forkbuilder.devpi.cluster_lock import ClusterLocks
 from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
@@ -24,41 +23,42 @@ from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.devpi.replication import Replication
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
-from devpi_forkbuilder.pipeline.access import Access
-from devpi_forkbuilder.pipeline.bench import Equipment
-from devpi_forkbuilder.pipeline.disk_space import FULL, existing, out_of_space, space_of
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedDns
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
-from devpi_forkbuilder.pipeline.limits import BuildLimits
-from devpi_forkbuilder.pipeline.logfile import BuildLog
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.passes import Passes
-from devpi_forkbuilder.pipeline.private import closed, private_file, private_folder
-from devpi_forkbuilder.pipeline.route import Routes
-from devpi_forkbuilder.pipeline.sandbox.groups import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose
-from devpi_forkbuilder.pipeline.sandbox.sweep import end_abandoned
-from devpi_forkbuilder.pipeline.seams import Builder
-from devpi_forkbuilder.pipeline.sources import Sources
-from devpi_forkbuilder.pipeline.toolfolders import ToolFolders
-from devpi_forkbuilder.pipeline.tools import Tools
-from devpi_forkbuilder.pipeline.workshop import Workshop
-from devpi_forkbuilder.service.breaker import Breaker
+from devpi_forkbuilder.pipeline.process.build_log import BuildLog
+from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.private import closed, private_file, private_folder
+from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
+from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
+from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose_tier
+from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
-from devpi_forkbuilder.service.remote import RemoteService
+from devpi_forkbuilder.service.replica.breaker import Breaker
+from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
-from devpi_forkbuilder.web.cache import PageCache
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
-from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
+from devpi_forkbuilder.web.waiting.seats import Seats
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class ServiceThread:
 
 def resume(context: Context, keys: Iterable[OrderKey]) -> None:
     """Ask for the orders of `keys` that are still pinned and not built."""
-    context.lookup.offer()  # interpreters are asked what they are before a request has to wait for that
+    context.lookup.server_targets()  # interpreters are asked what they are before a request has to wait for that
     with context.keyfs.read_transaction():
         for key in keys:
             user, index = key.index.split("/")
@@ -129,23 +129,23 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     with suppress(OSError):  # the records say so, and do without
         options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
-    lookup = Lookup(xom, own_url(xom.config.args), builder.offer)
+    lookup = Lookup(xom, own_url(xom.config.args), builder.server_targets)
     service = ForkService(
         builder=builder,
-        publisher=Releases(xom, builder.offer, lookup.needs),
+        publisher=Releases(xom, builder.server_targets, lookup.needs),
         records=Records(options.folder / "records.sqlite"),
         logs=options.folder / "logs",
         open_log=BuildLog,
         clock=SystemClock(),
         workers=options.workers,
         read_ahead=options.read_ahead,
-        claim=Claims(xom),
+        claim=ClusterLocks(xom),
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     context = _context(xom, options, service, lookup, *probes)
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
-    if isinstance(builder, (Workshop, LateBuilder)):
-        context = replace(context, passes=builder.passes)
+    if isinstance(builder, (WheelBuilder, LateBuilder)):
+        context = replace(context, index_tokens=builder.index_tokens)
     return context, service
 
 
@@ -156,25 +156,25 @@ def unable(builder: Builder) -> str:
 
 def tier_of(builder: Builder) -> str:
     """How `builder` confines builds, as shown in the status."""
-    return builder.equipment.sandbox.name if isinstance(builder, Workshop) else "unavailable"
+    return builder.equipment.sandbox.name if isinstance(builder, WheelBuilder) else "unavailable"
 
 
 def bounded_by(builder: Builder) -> tuple[str, ...]:
     """What `builder` bounds for whole builds, as shown in the status."""
-    return bounded(builder.equipment.sandbox) if isinstance(builder, Workshop) else ()
+    return bounded(builder.equipment.sandbox) if isinstance(builder, WheelBuilder) else ()
 
 
 def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService]:
     """The same for a replica: its service builds nothing and talks to the primary."""
     primary, clock = PrimaryServer(xom), SystemClock()
     breaker = Breaker(clock)
-    arrivals = Arrivals(xom)
-    service = RemoteService(primary=primary, store=arrivals, clock=clock, breaker=breaker)
+    replication = Replication(xom)
+    service = RemoteService(primary=primary, store=replication, clock=clock, breaker=breaker)
     lookup = Lookup(xom, own_url(xom.config.args))
     guard = ReplicaGuard(xom, primary)
     guard.install()
     context = _context(xom, options, service, lookup, guard.check)
-    return replace(context, forward=primary, breaker=breaker, fetch=arrivals.fetch, guard=guard), service
+    return replace(context, forward=primary, breaker=breaker, fetch=replication.fetch, guard=guard), service
 
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
@@ -209,8 +209,8 @@ def seats_of(args: Any) -> int:
     return max(1, int(min(args.threads, connections)) // 2)
 
 
-def _tell(access: Access) -> None:
-    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be mended meanwhile."""
+def _tell(access: CredentialFiles) -> None:
+    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be fixed meanwhile."""
     try:
         access.check()
         for number in access.odd_lines():
@@ -234,13 +234,13 @@ def close_folders(folder: Path) -> None:
         log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
 
 
-def _tidy(workshop: Workshop) -> None:
+def _tidy(wheel_builder: WheelBuilder) -> None:
     """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
     try:
         end_abandoned()
     except ForkbuilderError as fault:
         log.warning("%s", fault)
-    workshop.sweep()
+    wheel_builder.sweep()
 
 
 def check_builder(options: Options) -> None:
@@ -274,19 +274,19 @@ def scratch_of(folder: Path) -> Iterator[Path]:
 def make_builder(options: Options) -> Builder:
     """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
     try:
-        return _workshop(options, Passes())
+        return _wheel_builder(options, IndexTokens())
     except ForkbuilderError as reason:
         log.error("No fork can be built: %s", reason)
         if reason.retryable:
-            return LateBuilder(partial(_workshop, options), reason)
+            return LateBuilder(partial(_wheel_builder, options), reason)
         return Unable(reason)
 
 
-def _workshop(options: Options, passes: Passes) -> Workshop:
+def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     """Raises ForkbuilderError for what is missing."""
     folder = options.folder
     try:
-        return _equipped(options, passes)
+        return _equipped(options, index_tokens)
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
@@ -294,7 +294,7 @@ def _workshop(options: Options, passes: Passes) -> Workshop:
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
-def _equipped(options: Options, passes: Passes) -> Workshop:
+def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     folder = options.folder
     tools = Tools.find(os.environ.get("PATH", os.defpath))
     work = folder / "work"
@@ -302,15 +302,15 @@ def _equipped(options: Options, passes: Passes) -> Workshop:
     interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
     folders = ToolFolders.judged(options.tools)
     readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
-    sandbox = choose(
+    sandbox = choose_tier(
         options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
     )
-    access = Access(options.credentials, options.ssh_key, options.known_hosts)
+    access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
-    routes = Routes(options.policy.names_host, os.environ)
+    routes = PinnedDns(options.policy.names_host, os.environ)
     git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
     sources = Sources(folder / "sources")
-    workshop = Workshop(
+    wheel_builder = WheelBuilder(
         work=work,
         tools=tools,
         interpreters=interpreters,
@@ -318,11 +318,11 @@ def _equipped(options: Options, passes: Passes) -> Workshop:
             folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
         ),
         sources=sources,
-        equipment=Equipment(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
-        passes=passes,
+        equipment=BuildTools(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+        index_tokens=index_tokens,
         limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
     )
-    tidying = threading.Thread(target=_tidy, args=(workshop,), name="forkbuilder-tidy", daemon=True)
+    tidying = threading.Thread(target=_tidy, args=(wheel_builder,), name="forkbuilder-tidy", daemon=True)
     tidying.start()
     tidying.join(TIDYING)
-    return workshop
+    return wheel_builder

@@ -10,9 +10,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.domain.policy import PinPolicy, prefix_fault
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.slots import COUNT, FIRST
+from devpi_forkbuilder.domain.pins.policy import PinPolicy, prefix_fault
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
+from devpi_forkbuilder.pipeline.sandbox.uid_pool import COUNT, FIRST
 
 PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
@@ -52,10 +52,16 @@ def add_options(parser: Any) -> None:
 
 def _add_times(add: Callable[..., None]) -> None:
     """How much at once, and how long."""
-    add("workers", type=positive, metavar="NUM", default=os.cpu_count() or 1, help="builds at once; default: CPUs")
+    add(
+        "workers",
+        type=positive_option,
+        metavar="NUM",
+        default=os.cpu_count() or 1,
+        help="builds at once; default: CPUs",
+    )
     add(
         "read-ahead",
-        type=count,
+        type=count_option,
         metavar="NUM",
         default=os.cpu_count() or 1,
         help="while a pin is built for somebody, at most so many of the pins after it on the index are built by "
@@ -123,7 +129,7 @@ def _add_trust(add: Callable[..., None]) -> None:
     )
     add(
         "first-uid",
-        type=positive,
+        type=positive_option,
         default=FIRST,
         metavar="NUM",
         help=f"first of the {COUNT} user ids that builds of a server that runs as root get; default: {FIRST}",
@@ -140,7 +146,7 @@ def _add_trust(add: Callable[..., None]) -> None:
 
 def _add_limits(add: Callable[..., None]) -> None:
     """What one build may use; the defaults are those of `Limits`."""
-    default = Limits()
+    default = ResourceLimits()
     for name, value, what in (
         ("memory", default.memory, "address space of each process of a build"),
         ("total-memory", default.total_memory, "memory in use of a whole build, where the server has a cgroup"),
@@ -154,7 +160,7 @@ def _add_limits(add: Callable[..., None]) -> None:
         ("processes", default.processes, "most processes and threads of a build"),
         ("open-files", default.open_files, "most open files of each process of a build"),
     ):
-        add(f"limit-{name}", type=positive, default=value, metavar="NUM", help=f"{what}; default: {value}")
+        add(f"limit-{name}", type=positive_option, default=value, metavar="NUM", help=f"{what}; default: {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,7 @@ class Options:
     python_downloads: bool = False
     disk_floor: int = DISK_FLOOR
     first_uid: int = FIRST
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     tools: tuple[Path, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
@@ -208,7 +214,7 @@ class Options:
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             trusted_proxies=tuple(option("trusted_proxy")),
-            limits=Limits(**{name: option(f"limit_{name}") for name in LIMITS}),
+            limits=ResourceLimits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )
 
 
@@ -217,14 +223,14 @@ def _folder_name(args: Namespace) -> str:
     return f"{FOLDER}-{args.port}" if getattr(args, "requests_only", False) else FOLDER
 
 
-def count(text: str) -> int:
+def count_option(text: str) -> int:
     """A whole number, zero allowed; raises ArgumentTypeError."""
     if not text.isascii() or not text.isdigit():
         raise ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
-def positive(text: str) -> int:
+def positive_option(text: str) -> int:
     """A whole number above zero; raises ArgumentTypeError."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number above zero")

@@ -16,10 +16,10 @@ from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.options import Options, add_options
+from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.kept import KeptPages
-from devpi_forkbuilder.web.metrics import metrics_of
 from devpi_forkbuilder.web.nginx import Front, site
+from devpi_forkbuilder.web.page_cache.serve import KeptPages
 
 LOCKDOWN = "devpi-lockdown"
 EVERYWHERE = ("localhost", "0.0.0.0", "::", "*")  # noqa: S104  (compared with, not listened on)
@@ -63,7 +63,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
 @hookimpl  # type: ignore[untyped-decorator]  # as above
 def devpiserver_get_identity(request: Any, credentials: tuple[str, str] | None) -> BuildIdentity | None:
     """A build that reads the index of its pin."""
-    return build_identity(request.registry[REGISTRY].passes, request, credentials)
+    return build_identity(request.registry[REGISTRY].index_tokens, request, credentials)
 
 
 def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:

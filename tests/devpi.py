@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from devpi_forkbuilder.devpi.storage import repair
+from devpi_forkbuilder.devpi.storage import repair_sqlite
 from tests.processes import Running, remember_descendants
 from tests.surroundings import clean_environment, remember_interpreters
 
@@ -166,7 +166,7 @@ class DevpiServer:
         Then what `up` does before it starts devpi: after a kill in the middle of a commit devpi alone would not start.
         """
         self._end(signal.SIGKILL)
-        repair(self.serverdir)
+        repair_sqlite(self.serverdir)
 
     def restart(self) -> DevpiServer:
         """The same directory, port and options."""

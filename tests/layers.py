@@ -59,7 +59,7 @@ CLOCKS = frozenset({"now", "utcnow", "today"})
 
 PROCESS_MODULES = frozenset({"subprocess", "pty", "multiprocessing"})
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
-DOOR = "pipeline/process.py"
+DOOR = "pipeline/process/runner.py"
 LAUNCHERS = ("pipeline/sandbox/launcher.py", "pipeline/sandbox/broker.py")
 
 ONLY_IN: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ import pytest
 
 from devpi_forkbuilder import options
 from devpi_forkbuilder.commands.main import parser
-from devpi_forkbuilder.domain.settings import DEFAULTS
+from devpi_forkbuilder.domain.pins.settings import DEFAULTS
 from devpi_forkbuilder.domain.states import TRANSITIONS, State
 from devpi_forkbuilder.errors import Kind
 from devpi_forkbuilder.web.routes import VIEWS

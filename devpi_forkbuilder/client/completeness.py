@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from devpi_forkbuilder.client import building
-from devpi_forkbuilder.client.context import Context
-from devpi_forkbuilder.client.server import Server
-from devpi_forkbuilder.client.states import ForkState
+from devpi_forkbuilder.client.api_client import Server
+from devpi_forkbuilder.client.commands import build
+from devpi_forkbuilder.client.context import CommandContext
+from devpi_forkbuilder.client.models import ForkState
 from devpi_forkbuilder.domain.coverage import covered, is_compiled, uncovered
 
 
@@ -45,13 +45,13 @@ def gaps(states: Iterable[ForkState], interpreters: Callable[[str], Sequence[str
 
 
 def build_missing(
-    context: Context, server: Server, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]
+    context: CommandContext, server: Server, states: Sequence[ForkState], interpreters: Callable[[str], Sequence[str]]
 ) -> tuple[ForkState, ...]:
     """Build what has no file, then what lacks an interpreter; the states after that. Progress is on standard error."""
     beside = replace(context, screen=context.screen.aside())
     unbuilt = [state for state in states if state.release is None and state.state != "failed"]
     if unbuilt:
-        building.run(beside, server, unbuilt, wait=True)
+        build.run(beside, server, unbuilt, wait=True)
     wanted = {state.key for state in states}
     known = [state for state in server.states() if state.key in wanted]
     missing: dict[str, list[ForkState]] = {}
@@ -59,5 +59,5 @@ def build_missing(
         for python in gap.missing:
             missing.setdefault(python, []).append(gap.state)
     for python, pins in missing.items():
-        building.run(beside, server, pins, wait=True, python=python)
+        build.run(beside, server, pins, wait=True, python=python)
     return server.states()

@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Server, connect
-from devpi_forkbuilder.client.watch import Clock
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault
+from devpi_forkbuilder.client.api_client import Server, connect
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import WaitClock
+from devpi_forkbuilder.domain.pins.pins import Fault
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class CommandContext:
     """devpi-client's hub, the arguments, where to write, the user's environment, the time."""
 
     hub: Any
     args: argparse.Namespace
     screen: Screen
     environ: Mapping[str, str]
-    clock: Clock
+    clock: WaitClock
 
     def connect(self) -> Server:
         """The server and the index in use. Raises ClientError."""
@@ -60,7 +60,7 @@ def fault_json(fault: Fault) -> dict[str, object]:
         "line": fault.line,
         "text": fault.text,
         "problem": fault.problem,
-        "mend": fault.mend,
+        "fix": fault.fix,
     }
 
 

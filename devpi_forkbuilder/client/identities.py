@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from devpi_forkbuilder.client.parallel import in_parallel
-from devpi_forkbuilder.client.resolving import Resolved, unreachable
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault
-from devpi_forkbuilder.domain.project_identity import FILES, Identity, identity
-from devpi_forkbuilder.domain.requirements import contradicting
-from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.client.resolve_refs import Resolved, unreachable
+from devpi_forkbuilder.domain.pins.pins import Fault
+from devpi_forkbuilder.domain.pins.urls import Problem
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
+from devpi_forkbuilder.domain.requirements_files.project_identity import FILES, Identity, identity
+from devpi_forkbuilder.domain.requirements_files.requirements import contradicting
 from devpi_forkbuilder.errors import ForkbuilderError
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault
-from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.client.models import ForkState
+from devpi_forkbuilder.domain.pins.pins import Fault
+from devpi_forkbuilder.domain.pins.urls import Problem
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 Matched = dict[GitLine, ForkState]
 
@@ -76,8 +76,8 @@ def _state_of(line: GitLine, states: Sequence[ForkState]) -> ForkState | Problem
         return f"the index pins {own[0].project} from {own[0].url}", pin
     if len({state.commit for state in here}) > 1:
         pinned = ", ".join(f"{state.version or '(no version)'} at {state.commit[:7]}" for state in here)
-        mend = "write the commit that is meant after the @"
-        return f"the index pins {here[0].project} {pinned}, and the line says neither version nor commit", mend
+        fix = "write the commit that is meant after the @"
+        return f"the index pins {here[0].project} {pinned}, and the line says neither version nor commit", fix
     return _built_first(here)
 
 

@@ -23,4 +23,4 @@ def forks(parser: argparse.ArgumentParser) -> None:
 @hookimpl  # type: ignore[untyped-decorator]  # pluggy's marker is not typed for mypy's strict mode here
 def devpiclient_subcommands() -> list[tuple[object, str, str]]:
     """`devpi forks`; devpi-client's contract: (adds arguments, name, "module:function")."""
-    return [(forks, "forks", "devpi_forkbuilder.client.commands:main")]
+    return [(forks, "forks", "devpi_forkbuilder.client.dispatch:main")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from devpi_forkbuilder.client.screen import printable
+from devpi_forkbuilder.client.terminal import printable
 
 
 class Progress:

@@ -14,11 +14,11 @@ import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from devpi_forkbuilder.domain.freeze import Release
-from devpi_forkbuilder.domain.gitlines import GitLine, Place
-from devpi_forkbuilder.domain.gitsyntax import read_git_line
-from devpi_forkbuilder.domain.locks.pyproject import UV_LISTS
-from devpi_forkbuilder.domain.pins import PinsRefusedError
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, LinePlace
+from devpi_forkbuilder.domain.requirements_files.gitsyntax import read_git_line
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import UV_LISTS
 
 GIT_KEYS = ("git", "url", "rev", "tag", "branch", "subdirectory", "develop")
 
@@ -31,7 +31,7 @@ class Declared:
     url: str
 
 
-def frozen_project(text: str, name: str, releases: Mapping[GitLine, Release], index: Declared) -> str:
+def frozen_project(text: str, name: str, releases: Mapping[GitLine, FrozenRelease], index: Declared) -> str:
     """The text of the project file `name`; `releases` has one for each of its git requirements.
 
     Raises PinsRefusedError when one project has several: which one a dependency means is not said.
@@ -56,7 +56,7 @@ def frozen_project(text: str, name: str, releases: Mapping[GitLine, Release], in
     return tomlkit.dumps(document)
 
 
-def _versions(releases: Mapping[GitLine, Release]) -> dict[str, str]:
+def _versions(releases: Mapping[GitLine, FrozenRelease]) -> dict[str, str]:
     found: dict[str, tuple[GitLine, str]] = {}
     for line, release in releases.items():
         name = canonicalize_name(line.project or release.project)
@@ -81,7 +81,7 @@ def _lists(document: Any) -> Iterator[Any]:
 
 def _frozen_requirement(text: str, file: str, versions: Mapping[str, str]) -> str:
     """The requirement at its version; one that is not pinned stays as it is."""
-    line = read_git_line(text, Place(file), {})
+    line = read_git_line(text, LinePlace(file), {})
     if isinstance(line, GitLine):
         name, extras, marker = line.project, line.extras, line.marker
     else:

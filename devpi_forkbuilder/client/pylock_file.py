@@ -7,8 +7,8 @@ from typing import Any
 
 import tomlkit
 
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.domain.gitlines import GitLine
+from devpi_forkbuilder.client.models import ForkState
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 
 
 def pylock(forks: Iterable[tuple[GitLine, ForkState]]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from devpi_forkbuilder.client.identities import identify
-from devpi_forkbuilder.client.refs import Refs
-from devpi_forkbuilder.client.resolving import Ask, resolve
-from devpi_forkbuilder.domain.gitlines import GitLine
-from devpi_forkbuilder.domain.pins import Fault, Pin, PinsRefusedError
-from devpi_forkbuilder.domain.requirements import Requirements, pins_of, unsettled
-from devpi_forkbuilder.pipeline.lsremote import ls_remote
-from devpi_forkbuilder.pipeline.remote_files import read_remote_files
+from devpi_forkbuilder.client.ref_names import Refs
+from devpi_forkbuilder.client.resolve_refs import Ask, resolve_refs
+from devpi_forkbuilder.domain.pins.pins import Fault, Pin, PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
+from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, pins_of, unsettled
+from devpi_forkbuilder.pipeline.checkout.remote_files import read_remote_files
+from devpi_forkbuilder.pipeline.git.ls_remote import ls_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def ask_git_hosts(found: Requirements, environ: Mapping[str, str]) -> Requested:
     def read(url: str, commit: str, paths: Iterable[str], **more: object) -> Mapping[str, str]:
         return read_remote_files(url, commit, paths, environ, **more)  # type: ignore[arg-type]  # as Read has it
 
-    answer = resolve(found.git_lines, asker(environ))
+    answer = resolve_refs(found.git_lines, asker(environ))
     identified = identify(answer.lines, read)
     return _judged(found, identified.lines, [*found.faults, *answer.faults, *identified.faults])
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from devpi_forkbuilder.client.states import ClientError
+from devpi_forkbuilder.client.models import ClientError
 
 
 def rewrite(path: Path, text: str) -> None:
@@ -19,8 +19,8 @@ def rewrite(path: Path, text: str) -> None:
         _replace(path.resolve(), text)
     except OSError as error:
         what = f"{path} cannot be written ({error.strerror})."
-        mend = "The file is as it was. See to the permissions of its folder and the disk."
-        raise ClientError("file-not-written", what, next_step=mend) from error
+        fix = "The file is as it was. See to the permissions of its folder and the disk."
+        raise ClientError("file-not-written", what, next_step=fix) from error
 
 
 def _replace(target: Path, text: str) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from devpi_forkbuilder.client.models import Selector, require
 from devpi_forkbuilder.client.parallel import in_parallel
-from devpi_forkbuilder.client.refs import PEELED, Refs
-from devpi_forkbuilder.client.resolving import Ask, unreachable
-from devpi_forkbuilder.client.states import Selector, require
-from devpi_forkbuilder.domain.gitlines import GitLine, Place
-from devpi_forkbuilder.domain.pins import Fault, Pin
-from devpi_forkbuilder.domain.requirements import Requirements
-from devpi_forkbuilder.domain.urls import Problem
+from devpi_forkbuilder.client.ref_names import PEELED, Refs
+from devpi_forkbuilder.client.resolve_refs import Ask, unreachable
+from devpi_forkbuilder.domain.pins.pins import Fault, Pin
+from devpi_forkbuilder.domain.pins.urls import Problem
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, LinePlace
+from devpi_forkbuilder.domain.requirements_files.requirements import Requirements
 from devpi_forkbuilder.errors import ForkbuilderError
 
 TAGS = "refs/tags/"
@@ -60,7 +60,7 @@ def _version_of(tag: str, project: str) -> Version | None:
 
 
 def _upgrade(pin: Pin, ask: Ask, cancelled: Callable[[], bool]) -> GitLine | tuple[Fault, ...]:
-    place = Place(UPGRADE, 0, 0, pin.project)
+    place = LinePlace(UPGRADE, 0, 0, pin.project)
     try:
         refs = ask(pin.url, (f"{TAGS}*",), cancelled=cancelled)
     except ForkbuilderError as error:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.commands import doctor, up, verify, warm
+from devpi_forkbuilder.commands import verify, warm
+from devpi_forkbuilder.commands.doctor import command as doctor
+from devpi_forkbuilder.commands.up import command as up
 from devpi_forkbuilder.errors import ForkbuilderError
 
 COMMANDS = (up, doctor, warm, verify)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     """Compare, and tell each difference; 1 when there is one."""
     if more:
         arguments.usage_error(f"unrecognized arguments: {' '.join(more)}")
-    from devpi_forkbuilder.pipeline.interpreters import own_interpreter, own_platform  # noqa: PLC0415  (as in warm)
+    from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter, own_platform  # noqa: PLC0415  (as in warm)
     from devpi_forkbuilder.warming.verify import Verification  # noqa: PLC0415
 
     manifest = _manifest(Path(arguments.manifest))

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devpi_forkbuilder.client.files import read_all
 from devpi_forkbuilder.client.progress import Progress
+from devpi_forkbuilder.client.requirement_files import read_all
 from devpi_forkbuilder.commands.indexes import index_url, open_web, positive
-from devpi_forkbuilder.domain.locks.readers import reader_for
-from devpi_forkbuilder.domain.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements import RequirementsFile
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile
 from devpi_forkbuilder.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         arguments.usage_error(f"unrecognized arguments: {' '.join(more)}")
     if not arguments.requirement and not arguments.build_requirements:
         arguments.usage_error("name a file: -r FILE")
-    from devpi_forkbuilder.pipeline.tools import uv_program  # noqa: PLC0415  (the extra `warm` may not be installed)
+    from devpi_forkbuilder.pipeline.process.programs import uv_program  # noqa: PLC0415  (the extra `warm` may not be installed)
     from devpi_forkbuilder.warming.resolve import Resolver  # noqa: PLC0415
     from devpi_forkbuilder.warming.warm import Warming  # noqa: PLC0415
 
@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    from devpi_forkbuilder.domain.platforms import targets  # noqa: PLC0415
-    from devpi_forkbuilder.pipeline.interpreters import own_interpreter, own_platform  # noqa: PLC0415
+    from devpi_forkbuilder.domain.compat.platforms import targets  # noqa: PLC0415
+    from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter, own_platform  # noqa: PLC0415
     from devpi_forkbuilder.warming.warm import Plan  # noqa: PLC0415
 
     try:
@@ -113,8 +113,8 @@ def _files(names: Sequence[str]) -> tuple[RequirementsFile, ...]:
     """The requirements files of these names, with what they include. Raises RefusedError."""
     locks = [name for name in names if reader_for(name) is not None]
     if locks:
-        mend = "Have its own tool write one: uv export --no-emit-project --format requirements-txt, poetry export, ..."
-        raise RefusedError("not-requirements", f"{', '.join(locks)} is not a requirements file.", next_step=mend)
+        fix = "Have its own tool write one: uv export --no-emit-project --format requirements-txt, poetry export, ..."
+        raise RefusedError("not-requirements", f"{', '.join(locks)} is not a requirements file.", next_step=fix)
     read = read_all(names, os.environ)
     if read.faults:
         raise PinsRefusedError(read.faults)

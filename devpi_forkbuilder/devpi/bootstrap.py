@@ -19,7 +19,7 @@ from devpi_forkbuilder.devpi import answers, storage
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.service.primary import UnreachableError
+from devpi_forkbuilder.service.replica.client import PrimaryUnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Ca
     with CommandRunner() as runner:
         configure_logging(config.args)
         if config.args.storage == "sqlite":
-            storage.repair(config.server_path)
+            storage.repair_sqlite(config.server_path)
         xom = xom_from_config(config)
         xom.keyfs  # noqa: B018  (made on first use: devpi finishes what a crash left unfinished)
         storage.sweep(config.server_path, started)
@@ -148,7 +148,7 @@ def check_replica(xom: Any) -> None:
     primary = PrimaryServer(xom)
     try:
         known = primary.knows_us()
-    except UnreachableError as error:
+    except PrimaryUnreachableError as error:
         log.warning("%s", error)
         return
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from devpi_server.replica import REPLICA_USER_NAME
 
-from devpi_forkbuilder.pipeline.passes import Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 
 ANYBODY, LOGGED_IN = ":ANONYMOUS:", ":AUTHENTICATED:"
 READING = ("GET", "HEAD")
@@ -28,9 +28,11 @@ class BuildIdentity:
     groups: tuple[str, ...] = ()
 
 
-def build_identity(passes: Passes, request: Any, credentials: tuple[str, str] | None) -> BuildIdentity | None:
+def build_identity(
+    index_tokens: IndexTokens, request: Any, credentials: tuple[str, str] | None
+) -> BuildIdentity | None:
     """Who asks, if it is a build that may read what it asks for. Needs a transaction."""
-    index = passes.index_of(*credentials) if credentials is not None else None
+    index = index_tokens.index_of(*credentials) if credentials is not None else None
     if index is None or request.method not in READING:
         return None
     asked = "/".join(request.path_info.split("/")[1:3])

@@ -17,9 +17,16 @@ from pyramid.threadlocal import get_current_request
 from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.policy import PinPolicy
-from devpi_forkbuilder.domain.settings import DEFAULTS, LINES, IndexSettings, SettingsRefusedError, lines_of, meaningful
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.domain.pins.settings import (
+    DEFAULTS,
+    LINES,
+    IndexSettings,
+    SettingsRefusedError,
+    lines_of,
+    meaningful,
+)
 
 RELEASED_ONLY = "forkbuilder.released-only"
 """In the WSGI environ: projects without a release are left out of an index's list of projects."""

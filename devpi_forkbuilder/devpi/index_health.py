@@ -19,11 +19,11 @@ from devpi_server.main import _pypi_ixconfig_default
 from packaging.specifiers import SpecifierSet
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
+from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure
 from devpi_forkbuilder.domain.index_health import IndexHealth, fitting_wheels, portable, python_allows, specifiers
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import redacted
-from devpi_forkbuilder.domain.simplepage import ACCEPT, ListedFile, read_page
-from devpi_forkbuilder.domain.wanted import Wanted
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import redacted
+from devpi_forkbuilder.domain.simple.simplepage import ACCEPT, ListedFile, read_page
 
 PUBLIC = str(_pypi_ixconfig_default["mirror_url"])
 """The public index as devpi names it: the one that uv asks when it is given no other (its manual, "Indexes")."""
@@ -96,7 +96,7 @@ def index_health(
         indexes = list(_indexes(xom, stage))
         own = {name for base in _forks(stage) for name in settings_of(base).projects}
     held, unmet = specifiers(constraints), []
-    wanted = Wanted(requirements, environment)
+    wanted = RequirementClosure(requirements, environment)
     try:
         for _ in range(MOST):
             name = wanted.next()
@@ -110,7 +110,7 @@ def index_health(
 
 
 def _look(
-    indexes: list[_Index], name: str, wanted: Wanted, constraint: SpecifierSet, environment: dict[str, str]
+    indexes: list[_Index], name: str, wanted: RequirementClosure, constraint: SpecifierSet, environment: dict[str, str]
 ) -> bool:
     """Whether some index has a fitting wheel of `name`; what the newest one requires is wanted next."""
     for index in indexes:

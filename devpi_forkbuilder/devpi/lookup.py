@@ -9,10 +9,10 @@ from typing import Any
 
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.targets import Client, Offer, choose, client_of
-from devpi_forkbuilder.domain.wanted import Wanted, environment_of
+from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure, environment_of
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, choose_targets, client_of_user_agent
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.pins import Pin
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""
@@ -67,10 +67,10 @@ class Lookup:
     `own_url` is this server's root as its own builds reach it; `offer` says what it builds for.
     """
 
-    def __init__(self, xom: Any, own_url: str, offer: Callable[[], Offer] = Offer) -> None:
+    def __init__(self, xom: Any, own_url: str, server_targets: Callable[[], ServerTargets] = ServerTargets) -> None:
         self._xom = xom
         self._own_url = own_url.rstrip("/")
-        self.offer = offer
+        self.server_targets = server_targets
 
     def of_page(self, user: str, index: str, project: str, client: Client | None = None) -> tuple[Pinned, ...]:
         """The pins behind the simple page of `project` (normalized), in resolution order through all bases."""
@@ -91,16 +91,16 @@ class Lookup:
         if stage is None or not is_forkbuilder(stage):
             return None
         names = settings_of(stage).projects if project is None else (project,)
-        client = client_of(python, self.offer())
+        client = client_of_user_agent(python, self.server_targets())
         return tuple(pinned for name in names for pinned in self._of_project(stage, name, client))
 
     def ahead(self, pinned: Pinned) -> tuple[Order, ...]:
         """The orders for the interpreters that a pin with files is built for ahead and has no file for yet."""
-        offer, order = self.offer(), pinned.order
+        server_targets, order = self.server_targets(), pinned.order
         lacking = (
             python
             for python in order.ahead
-            if not any(file.fits(offer.client(python)) for file in pinned.files) and python != order.python
+            if not any(file.fits(server_targets.client(python)) for file in pinned.files) and python != order.python
         )
         return tuple(replace(order, python=python, ahead=()) for python in lacking)
 
@@ -118,8 +118,8 @@ class Lookup:
         What pinned projects that are built already require is looked at, too; what public ones require is not.
         Opens a transaction of its own.
         """
-        client = self.offer().client(python)
-        wanted = Wanted(requirements, environment_of(client))
+        client = self.server_targets().client(python)
+        wanted = RequirementClosure(requirements, environment_of(client))
         found: dict[OrderKey, Order] = {}
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
@@ -139,7 +139,7 @@ class Lookup:
         for pin in pins:
             own = tuple(file for file in files if file.stands_for(pin))
             only = settings.recipe(project).pythons
-            choice = choose(client, self.offer(), only, {file.made_by for file in own})
+            choice = choose_targets(client, self.server_targets(), only, {file.made_by for file in own})
             order = settings.order(stage.name, pin, python=choice.python, **self._urls(stage))
             once = tuple({file.filename: file for file in reversed(own)}.values())[::-1]
             yield Pinned(order, once, self._xom.is_replica(), client, choice.served)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from devpi_forkbuilder.domain.offline import HiddenFile
+from devpi_forkbuilder.domain.simple.offline import HiddenFile
 
 MIRROR = "mirror"
 
@@ -15,7 +15,7 @@ def is_offline(registry: Any) -> bool:
     return bool(getattr(registry["xom"].config.args, "offline_mode", False))
 
 
-class Shelf:
+class MirrorContents:
     """Looks at mirrors in the current transaction, and never at the network."""
 
     def __init__(self, xom: Any) -> None:

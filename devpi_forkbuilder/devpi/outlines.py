@@ -12,7 +12,7 @@ from devpi_forkbuilder.devpi.mirror_expiry import MIRROR
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE, is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.store_facts import Facts, Reading, Remembered
-from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 
 MOST = 1000
 KNOWN_TYPES = frozenset({INDEX_TYPE, MIRROR, "stage"})

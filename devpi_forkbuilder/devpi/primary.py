@@ -16,8 +16,8 @@ from devpi_server.proxy import clean_request_headers, clean_response_headers
 from devpi_server.replica import ReplicaHTTPClient
 from pyramid.response import Response
 
-from devpi_forkbuilder.domain.orders import OrderKey
-from devpi_forkbuilder.service.primary import Told, UnreachableError, UnwillingError, told_of
+from devpi_forkbuilder.domain.pins.orders import OrderKey
+from devpi_forkbuilder.service.replica.client import PrimaryAnswer, PrimaryUnreachableError, UnwillingError, answer_of
 
 CONNECT = 3.0
 ANSWER = 5.0
@@ -48,12 +48,12 @@ class PrimaryServer:
         """Its root; devpi refuses one with credentials."""
         return str(self._root)
 
-    def miss(self, key: OrderKey, timeout: float) -> Told:
+    def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
         """POST .../miss, as a simple page of the primary would do. Raises UnreachableError, UnwillingError."""
         body = json.dumps({"commit": key.commit, "python": key.python}).encode()
         return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
 
-    def poll(self, key: OrderKey, wait: float) -> Told:
+    def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         """GET .../+forks/PROJECT?wait=. Raises UnreachableError, UnwillingError."""
         query = urlencode({"wait": f"{wait:.0f}", "python": key.python})
         return self._told(key, "GET", f"{_path(key)}?{query}", None, _limits(wait + ANSWER))
@@ -99,7 +99,7 @@ class PrimaryServer:
         """Close the connections."""
         self._http.close()
 
-    def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> Told:
+    def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> PrimaryAnswer:
         headers = self._http.get_extra_headers(PLAIN_JSON)
         status, answer_headers, content = self._send(method, f"{self._root}{path}", body, headers, timeout)
         code = int(status.split()[0])
@@ -107,19 +107,21 @@ class PrimaryServer:
             raise _unwilling(self.url, code)
         try:
             serial = int(next(value for name, value in answer_headers if name.lower() == SERIAL.lower()))
-            record = told_of(key, json.loads(content)["result"])
+            record = answer_of(key, json.loads(content)["result"])
         except (ValueError, KeyError, TypeError, StopIteration) as error:
-            raise UnreachableError(self.url, f"its answer is not that of this API ({type(error).__name__})") from error
+            raise PrimaryUnreachableError(
+                self.url, f"its answer is not that of this API ({type(error).__name__})"
+            ) from error
         if record is None:
             raise _unwilling(self.url, 404)
-        return Told(serial, record)
+        return PrimaryAnswer(serial, record)
 
     def _send(
         self, method: str, url: str, body: bytes | None, headers: Any, timeout: Timeout
     ) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, headers and body as they came; answers of a server that is not up are UnreachableError."""
         if self._offline:  # devpi's client has another signature then
-            raise UnreachableError(self.url, "this server is in offline mode")
+            raise PrimaryUnreachableError(self.url, "this server is in offline mode")
         http = self._http.http
         try:
             with ExitStack() as stack:
@@ -135,9 +137,9 @@ class PrimaryServer:
                 )
                 content = b"".join(answer.iter_raw())
         except http.Errors as error:
-            raise UnreachableError(self.url, type(error).__name__) from error
+            raise PrimaryUnreachableError(self.url, type(error).__name__) from error
         if answer.status_code >= 500:
-            raise UnreachableError(self.url, f"it answers {answer.status_code}")
+            raise PrimaryUnreachableError(self.url, f"it answers {answer.status_code}")
         cleaned = [(name, value) for name, value in clean_response_headers(answer).items()]
         return f"{answer.status_code} {answer.reason_phrase}", cleaned, content
 

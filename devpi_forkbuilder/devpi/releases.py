@@ -20,14 +20,14 @@ from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
+from devpi_forkbuilder.domain.compat.requirement_closure import environment_of
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, client_of_user_agent
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.domain.results import Artefact, Built
-from devpi_forkbuilder.domain.settings import IndexSettings
-from devpi_forkbuilder.domain.targets import Client, Offer, client_of
 from devpi_forkbuilder.domain.versions import satisfies_pin
-from devpi_forkbuilder.domain.wanted import environment_of
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
 
 WHO = "forkbuilder"
@@ -112,23 +112,23 @@ class Releases:
     def __init__(
         self,
         xom: Any,
-        offer: Callable[[], Offer] = Offer,
+        server_targets: Callable[[], ServerTargets] = ServerTargets,
         needs: Callable[[Order, tuple[str, ...], str], tuple[Order, ...]] = lambda *_: (),
     ) -> None:
         self._xom = xom
-        self._offer = offer
+        self._server_targets = server_targets
         self.needs = needs
 
     def index_health(
         self, order: Order, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str
     ) -> IndexHealth:
         """See `Publisher.index_health`."""
-        environment = environment_of(self._offer().client(python))
+        environment = environment_of(self._server_targets().client(python))
         return index_health(self._xom, order, requirements, constraints, environment)
 
     def covers(self, order: Order) -> bool:
         """Whether a published file serves this order already."""
-        client = client_of(order.python, self._offer())
+        client = client_of_user_agent(order.python, self._server_targets())
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(order.index)
             if stage is None or not is_forkbuilder(stage):

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from devpi_server.fileutil import loads
 
 from devpi_forkbuilder.domain.health import Check
-from devpi_forkbuilder.service.primary import UnreachableError
+from devpi_forkbuilder.service.replica.client import PrimaryUnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class ReplicaGuard:
     def _look(self, serial: int) -> Verdict:
         try:
             status, body = self._primary.change(max(serial, 0))
-        except UnreachableError as error:
+        except PrimaryUnreachableError as error:
             return Verdict("unreachable", error.what)
         if status in {400, 401, 403}:
             return Verdict("refused", self._refusal(status, body))

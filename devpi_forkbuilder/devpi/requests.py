@@ -12,7 +12,7 @@ from pyramid.httpexceptions import HTTPForbidden, HTTPUnauthorized
 from pyramid.interfaces import ISecurityPolicy
 from webob.acceptparse import create_accept_header
 
-from devpi_forkbuilder.domain.targets import Client
+from devpi_forkbuilder.domain.compat.targets import Client
 
 READ = "pkg_read"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devpi_forkbuilder.domain.settings import DEFAULTS, IndexSettings
+from devpi_forkbuilder.domain.pins.settings import DEFAULTS, IndexSettings
 
 INDEX_TYPE = "forkbuilder"
 _CACHE_KEY = "forkbuilder-settings"

@@ -24,7 +24,7 @@ FILES = "+files"
 LEFTOVER = re.compile(r".+-[0-9a-f]{8,64}-tmp")
 
 
-def repair(server_path: Path) -> None:
+def repair_sqlite(server_path: Path) -> None:
     """Make a SQLite server directory startable; harmless when nothing is wrong, or when there is no database."""
     database = server_path / DATABASE
     if not database.is_file():

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.simplepage import ListedFile
+from devpi_forkbuilder.domain.simple.simplepage import ListedFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.compat.targets import ServerTargets
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.domain.targets import Offer
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.interpreters import own_interpreter, own_platform
-from devpi_forkbuilder.pipeline.passes import Passes
-from devpi_forkbuilder.pipeline.seams import Builder, Progress
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
+from devpi_forkbuilder.pipeline.frontend.interpreters import own_interpreter, own_platform
+from devpi_forkbuilder.pipeline.protocols import Builder, BuildProgress
 
 
 class Unable:
@@ -22,13 +22,13 @@ class Unable:
         self.reason = reason
         self.identity = f"unable: {reason.reference}"
 
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
+    def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
         """Raises the reason."""
         raise self.reason
 
-    def offer(self) -> Offer:
+    def server_targets(self) -> ServerTargets:
         """No interpreter, on this machine."""
-        return Offer((), own_platform(own_interpreter()))
+        return ServerTargets((), own_platform(own_interpreter()))
 
 
 class LateBuilder:
@@ -38,8 +38,8 @@ class LateBuilder:
     them need not wait.
     """
 
-    def __init__(self, make: Callable[[Passes], Builder], reason: ForkbuilderError) -> None:
-        self.passes = Passes()
+    def __init__(self, make: Callable[[IndexTokens], Builder], reason: ForkbuilderError) -> None:
+        self.index_tokens = IndexTokens()
         self.reason: ForkbuilderError | None = reason
         self._make = make
         self._before = Unable(reason)
@@ -51,15 +51,15 @@ class LateBuilder:
         """That of the builder; a failure from before it was made is tried again when it is."""
         return (self._made or self._before).identity
 
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+    def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:
         """See `Builder.build`. Raises what `make` raises."""
         with self._lock:
             if self._made is None:
-                self._made = self._make(self.passes)
+                self._made = self._make(self.index_tokens)
                 self.reason = None
                 progress.log.say("this server can build again")
         return self._made.build(order, progress)
 
-    def offer(self) -> Offer:
+    def server_targets(self) -> ServerTargets:
         """See `Builder.offer`."""
-        return (self._made or self._before).offer()
+        return (self._made or self._before).server_targets()

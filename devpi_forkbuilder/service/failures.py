@@ -12,7 +12,7 @@ from devpi_forkbuilder.service.records import Failure
 logger = logging.getLogger(__name__)
 
 
-def printable(text: str) -> str:
+def printable_line(text: str) -> str:
     """`text` on one line, its control characters escaped: part of it may come from a fork or from a URL."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
@@ -30,10 +30,12 @@ def explained(error: BaseException) -> ForkbuilderError:
 
 def failure_of(error: ForkbuilderError, stage: State) -> Failure:
     """`error`, met in `stage`, as a value to keep."""
-    return Failure(error.kind, error.reference, stage, printable(error.message))
+    return Failure(error.kind, error.reference, stage, printable_line(error.message))
 
 
-def report(error: BaseException, doing: str) -> None:
+def report_exception(error: BaseException, doing: str) -> None:
     """Log `error` with its traceback. Each line is marked, so that no text in it can pass for a line of the log."""
     lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
-    logger.error("unexpected error while %s\n%s", printable(doing), "\n".join(f"    | {printable(x)}" for x in lines))
+    logger.error(
+        "unexpected error while %s\n%s", printable_line(doing), "\n".join(f"    | {printable_line(x)}" for x in lines)
+    )

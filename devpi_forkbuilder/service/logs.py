@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.service.seams import OpenLog, RunLog
 

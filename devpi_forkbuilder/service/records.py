@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, Kind
 

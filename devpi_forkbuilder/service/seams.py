@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.pipeline.seams import LogSink
+from devpi_forkbuilder.pipeline.protocols import LogSink
 
 
 class Publisher(Protocol):

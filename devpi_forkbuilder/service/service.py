@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from devpi_forkbuilder.domain.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
-from devpi_forkbuilder.pipeline.seams import Builder
-from devpi_forkbuilder.service.backlog import Backlog
-from devpi_forkbuilder.service.board import Board
+from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.failures import explained, failure_of, report
-from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.service.counters import Counters
+from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
+from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
-from devpi_forkbuilder.service.news import tell_queued
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
-from devpi_forkbuilder.service.parking import Parking, Ticket
+from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
-from devpi_forkbuilder.service.runs import Runner
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
-from devpi_forkbuilder.service.tally import Tally
+from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.worker import Worker
 
 
 class ForkService:
@@ -55,14 +55,14 @@ class ForkService:
         self._clock = clock
         self._records = records
         self._logs = Logs(logs)
-        self._counts = Tally()
+        self._counts = Counters()
         self._stopping = threading.Event()
-        self._backlog: Backlog[Ticket] = Backlog(queue_limit)
+        self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
         self._read_ahead = read_ahead
-        self._board = Board(records, self.changes)
+        self._board = FlightRegistry(records, self.changes)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
-        self._parking = Parking(lambda order: self._take(order, front=True))
-        self._runner = Runner(
+        self._dependency_wait = DependencyWait(lambda order: self._take(order, front=True))
+        self._runner = Worker(
             builder=builder,
             publisher=publisher,
             board=self._board,
@@ -71,7 +71,7 @@ class ForkService:
             clock=clock,
             counts=self._counts,
             stopping=self._stopping,
-            parking=self._parking,
+            dependency_wait=self._dependency_wait,
             claim=claim,
         )
         self._workers = [
@@ -106,7 +106,7 @@ class ForkService:
         try:
             tell_queued(record, self.outlook(record))
         except Exception as error:  # noqa: BLE001 - a forecast is not worth an order
-            report(error, f"forecasting the build of {record.key.project}")
+            report_exception(error, f"forecasting the build of {record.key.project}")
 
     def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
         admitted: list[Flight] = []
@@ -156,7 +156,7 @@ class ForkService:
         try:
             return self._board.recover()
         except Exception as error:  # noqa: BLE001 - a service without workers would let everybody wait for nothing
-            report(error, "looking for what was left undone")
+            report_exception(error, "looking for what was left undone")
             return ()
 
     def stop(self, timeout: float = 10) -> None:
@@ -216,7 +216,7 @@ class ForkService:
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
         told = explained(error)
         if told is not error:
-            report(error, f"taking an order for {key.project}")
+            report_exception(error, f"taking an order for {key.project}")
         return self._failed(Record(key, State.WANTED), told)
 
     def _failed(self, record: Record, error: ForkbuilderError) -> Flight:
@@ -243,7 +243,7 @@ class ForkService:
 
     def _go_on(self) -> None:
         """What waited for others and need not wait any more is next, or has failed with them."""
-        while ready := self._parking.ready():
+        while ready := self._dependency_wait.ready():
             for (order, flight), error in ready:
                 if error is not None:
                     self._runner.give_up(flight, error)

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devpi_forkbuilder.domain.asking import releases_of
-from devpi_forkbuilder.domain.choice import Release
-from devpi_forkbuilder.domain.pins import redacted
-from devpi_forkbuilder.domain.platforms import Target
+from devpi_forkbuilder.domain.compat.choice import WantedRelease
+from devpi_forkbuilder.domain.compat.platforms import Target
+from devpi_forkbuilder.domain.index_requirements import releases_of
+from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.process import run_as_user
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run_as_user
+from devpi_forkbuilder.warming.protocols import NotFetchedError
 from devpi_forkbuilder.warming.web import IndexUrl
 
 TIMEOUT = 3600.0
@@ -47,14 +47,14 @@ class Resolver:
         self._env = {"UV_HTTP_TIMEOUT": "300", **own, "UV_DEFAULT_INDEX": index.with_auth, "UV_NO_CONFIG": "1"}
         self._index = index
 
-    def releases(self, texts: Sequence[Text], target: Target) -> tuple[Release, ...]:
+    def releases(self, texts: Sequence[Text], target: Target) -> tuple[WantedRelease, ...]:
         """What the texts ask for and all that it requires. Raises NotHadError with what uv says."""
         if not any(text.text.strip() for text in texts if not text.constraint):
             return ()
         with tempfile.TemporaryDirectory(prefix="forkbuilder-warm-") as folder:
             return self._run(Path(folder), texts, target)
 
-    def _run(self, folder: Path, texts: Sequence[Text], target: Target) -> tuple[Release, ...]:
+    def _run(self, folder: Path, texts: Sequence[Text], target: Target) -> tuple[WantedRelease, ...]:
         files: list[str] = []
         for number, text in enumerate(texts, 1):
             path = folder / f"{number}-{Path(text.name).name or 'requirements'}.txt"
@@ -66,9 +66,9 @@ class Resolver:
         try:
             finished = run_as_user(command, cancelled=lambda: False)
         except ForkbuilderError as error:
-            raise NotHadError(error.message) from None
+            raise NotFetchedError(error.message) from None
         if finished.returncode:
-            raise NotHadError(self._said(finished.tail, folder))
+            raise NotFetchedError(self._said(finished.tail, folder))
         return releases_of(finished.stdout.decode("utf-8", "replace"))
 
     def _said(self, errors: bytes, folder: Path) -> str:

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.domain.manifest import Manifest, ManifestFile
-from devpi_forkbuilder.domain.simplepage import ListedFile
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.crew import each
-from devpi_forkbuilder.warming.seams import Display, NotHadError
+from devpi_forkbuilder.domain.simple.simplepage import ListedFile
+from devpi_forkbuilder.warming.protocols import Display, NotFetchedError
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import Web
 
 
@@ -51,7 +51,7 @@ class Verification:
         name, files = project
         try:
             page = {file.filename: file for file in self.web.kept_page(name, self.own)}
-        except NotHadError as error:
+        except NotFetchedError as error:
             return [Difference(file.filename, f"the page of {name}: {error.why}") for file in files]
         return [Difference(file.filename, how) for file in files for how in self._file(file, page.get(file.filename))]
 
@@ -70,5 +70,5 @@ class Verification:
                 fetched = self.web.fetch(listed)
                 if fetched.sha256 != file.sha256:
                     yield f"its SHA-256 is {fetched.sha256}, and should be {file.sha256}"
-        except NotHadError as error:
+        except NotFetchedError as error:
             yield error.why

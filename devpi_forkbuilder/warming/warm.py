@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from devpi_forkbuilder.domain.asking import asked, git_requirement, hashes_of, left_out
-from devpi_forkbuilder.domain.choice import Release, choose, release_of
-from devpi_forkbuilder.domain.gitlines import GitLine
+from devpi_forkbuilder.domain.compat.choice import WantedRelease, choose_file, release_of
+from devpi_forkbuilder.domain.compat.platforms import Target
+from devpi_forkbuilder.domain.index_requirements import asked, git_requirement, hashes_of, left_out
 from devpi_forkbuilder.domain.manifest import Manifest, ManifestFile
-from devpi_forkbuilder.domain.platforms import Target
-from devpi_forkbuilder.domain.requirements import RequirementsFile
-from devpi_forkbuilder.domain.simplepage import ListedFile
-from devpi_forkbuilder.warming.crew import each
+from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile
+from devpi_forkbuilder.domain.simple.simplepage import ListedFile
+from devpi_forkbuilder.warming.protocols import Display, NotFetchedError
 from devpi_forkbuilder.warming.resolve import Resolver, Text
-from devpi_forkbuilder.warming.seams import Display, NotHadError
 from devpi_forkbuilder.warming.sources import build_requirements
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import Web
 
 SPOOLED = 16 * 1024 * 1024
@@ -63,7 +63,7 @@ class Outcome:
 class _Wanted:
     """A file of a release; `builders`: the targets that have to build it."""
 
-    release: Release
+    release: WantedRelease
     file: ListedFile
     builders: tuple[Target, ...] = ()
 
@@ -88,7 +88,7 @@ class Warming:
     hands: int = 8
     _missing: set[Missing] = field(default_factory=set)
     _had: dict[_Wanted, _Had] = field(default_factory=dict)
-    _asked: set[tuple[Release, Target]] = field(default_factory=set)
+    _asked: set[tuple[WantedRelease, Target]] = field(default_factory=set)
 
     def run(self, plan: Plan) -> Outcome:
         """Fetch it all. Never raises for what cannot be had: that is told in the outcome."""
@@ -102,11 +102,11 @@ class Warming:
 
     # what is wanted
 
-    def _resolved(self, plan: Plan) -> list[tuple[Release, Target]]:
+    def _resolved(self, plan: Plan) -> list[tuple[WantedRelease, Target]]:
         """Every release that the plan leads to, for each target."""
         failed = self._forks(plan)
         self.display.begin("resolving", len(plan.targets) * (1 + len(plan.alone)))
-        found: list[tuple[Release, Target]] = []
+        found: list[tuple[WantedRelease, Target]] = []
         for target in plan.targets:
             for number, group in enumerate((plan.files, *plan.alone)):
                 without = {line for line, other in failed if other == target}
@@ -141,15 +141,15 @@ class Warming:
             for file in page:
                 if file.is_placeholder and _stands_for(file, line):
                     self.web.fetch(file)
-        except NotHadError as error:
+        except NotFetchedError as error:
             return error.why
         return ""
 
-    def _releases(self, texts: Sequence[Text], target: Target, what: str) -> tuple[Release, ...]:
+    def _releases(self, texts: Sequence[Text], target: Target, what: str) -> tuple[WantedRelease, ...]:
         """The releases; where the texts cannot be resolved together, those of the parts that can."""
         try:
             return self.resolver.releases(texts, target)
-        except NotHadError as error:
+        except NotFetchedError as error:
             self._missing.add(Missing(what, error.why))
         lines = [line for text in texts if not text.constraint for line in text.text.splitlines() if line.strip()]
         constraints = [text for text in texts if text.constraint]
@@ -158,12 +158,12 @@ class Warming:
         self.display.note(f"{what} cannot be resolved together: looking for the parts that can")
         return (*self._part(lines[::2], constraints, target), *self._part(lines[1::2], constraints, target))
 
-    def _part(self, lines: Sequence[str], constraints: Sequence[Text], target: Target) -> tuple[Release, ...]:
+    def _part(self, lines: Sequence[str], constraints: Sequence[Text], target: Target) -> tuple[WantedRelease, ...]:
         """The releases of some lines: of all together, or of either half, down to a line that leads to none."""
         try:
             text = Text("part", "".join(f"{line}\n" for line in lines))
             return self.resolver.releases([text, *constraints], target)
-        except NotHadError as error:
+        except NotFetchedError as error:
             if len(lines) == 1:
                 self._missing.add(Missing(f"{lines[0]} for {target}", error.why))
                 return ()
@@ -172,7 +172,7 @@ class Warming:
     # files
 
     def _files(
-        self, wanted: Iterable[tuple[Release, Target]], hashes: Mapping[str, frozenset[str]], sources: bool
+        self, wanted: Iterable[tuple[WantedRelease, Target]], hashes: Mapping[str, frozenset[str]], sources: bool
     ) -> None:
         """Have all files of these releases, and of what building them requires."""
         while wanted := [one for one in dict.fromkeys(wanted) if one not in self._asked]:
@@ -191,7 +191,7 @@ class Warming:
             ]
 
     def _chosen(
-        self, wanted: Sequence[tuple[Release, Target]], hashes: Mapping[str, frozenset[str]], sources: bool
+        self, wanted: Sequence[tuple[WantedRelease, Target]], hashes: Mapping[str, frozenset[str]], sources: bool
     ) -> list[_Wanted]:
         """The files of releases, each once, from the pages as their targets see them."""
         pages = list(dict.fromkeys((release.name, target) for release, target in wanted))
@@ -205,7 +205,7 @@ class Warming:
         files: dict[str, _Wanted] = {}
         for release, target in wanted:
             listed = found[release.name, target]
-            choice = choose(listed or (), release, target.client, hashes.get(release.name, ()), sources=sources)
+            choice = choose_file(listed or (), release, target.client, hashes.get(release.name, ()), sources=sources)
             if listed is not None and not choice.files:
                 self._missing.add(Missing(str(release), f"it has no file for {target}"))
             for file in choice.files:
@@ -218,7 +218,7 @@ class Warming:
         name, target = name_and_target
         try:
             return self.web.page(name, target.client)
-        except NotHadError as error:
+        except NotFetchedError as error:
             return error.why
 
     def _file(self, one: _Wanted) -> _Had | str:
@@ -233,7 +233,7 @@ class Warming:
                 requires = build_requirements(archive, file.filename) if one.builders else ()
             if file.metadata:
                 self.web.metadata(file)
-        except NotHadError as error:
+        except NotFetchedError as error:
             return error.why
         return _Had(fetched.sha256, fetched.size, kept, requires)
 
@@ -245,7 +245,7 @@ class Warming:
         self._had[one] = had
         self.display.done(f"{one.file.filename}: {'was there' if had.kept else _size(had.size)}")
 
-    def _needs(self, target: Target, lines: tuple[str, ...], who: str) -> tuple[Release, ...]:
+    def _needs(self, target: Target, lines: tuple[str, ...], who: str) -> tuple[WantedRelease, ...]:
         """The releases that building something for a target requires."""
         if not lines:
             return ()

@@ -16,10 +16,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.domain.platforms import user_agent
-from devpi_forkbuilder.domain.simplepage import ACCEPT, ListedFile, read_page
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.domain.compat.platforms import user_agent
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.domain.simple.simplepage import ACCEPT, ListedFile, read_page
+from devpi_forkbuilder.warming.protocols import NotFetchedError
 
 CHUNK = 256 * 1024
 CONNECT = 15.0
@@ -103,7 +103,7 @@ class Web:
         """The same without a build. A server without the plugin, which builds nothing, has no such page."""
         try:
             return self._page(self.index.cached().page(name), client)
-        except NotHadError:
+        except NotFetchedError:
             return self.page(name, client)
 
     def _page(self, url: str, client: Client) -> tuple[ListedFile, ...]:
@@ -138,7 +138,7 @@ class Web:
 
         fetched = self._patiently(read)
         if file.sha256 and fetched.sha256 != file.sha256:
-            raise NotHadError(f"its SHA-256 is {fetched.sha256}, and its page says {file.sha256}")
+            raise NotFetchedError(f"its SHA-256 is {fetched.sha256}, and its page says {file.sha256}")
         return fetched
 
     def metadata(self, file: ListedFile) -> None:
@@ -182,14 +182,14 @@ class Web:
                 return read()
             except _PassingError as fault:
                 if number >= (BUSY_TRIES if fault.retry_after else TRIES):
-                    raise NotHadError(fault.why) from None
+                    raise NotFetchedError(fault.why) from None
                 pause = fault.retry_after or 2.0 ** (number - 2)
             except requests.RequestException as error:
                 if number >= TRIES:
-                    raise NotHadError(_words(error)) from None
+                    raise NotFetchedError(_words(error)) from None
                 pause = 2.0 ** (number - 2)
             except ValueError as error:
-                raise NotHadError(str(error)) from None
+                raise NotFetchedError(str(error)) from None
             self._pause(min(pause, LONGEST_PAUSE))
 
     @contextmanager
@@ -209,7 +209,7 @@ class Web:
             if response.status_code in PASSING:
                 raise _PassingError(_told(response), _seconds(response.headers.get("Retry-After")))
             if response.status_code >= 300:
-                raise NotHadError(_told(response))
+                raise NotFetchedError(_told(response))
             yield response
 
 

@@ -13,17 +13,17 @@ from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.health import Health
-from devpi_forkbuilder.domain.orders import Order, OrderKey
-from devpi_forkbuilder.domain.policy import PinPolicy
-from devpi_forkbuilder.pipeline.passes import Passes
-from devpi_forkbuilder.service.breaker import Breaker
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.flights import Flight
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
-from devpi_forkbuilder.web.cache import PageCache
-from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.service.replica.breaker import Breaker
+from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
+from devpi_forkbuilder.web.waiting.seats import Seats
 
 REGISTRY = "forkbuilder"
 
@@ -133,7 +133,7 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
-    passes: Passes = field(default_factory=Passes)
+    index_tokens: IndexTokens = field(default_factory=IndexTokens)
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
-from devpi_forkbuilder.web.api import answer
+from devpi_forkbuilder.web.api.views import json_answer
 from devpi_forkbuilder.web.context import REGISTRY, Context
 
 OPEN = re.compile(r"/\+(forkbuilder/.*|status|api)")
@@ -20,7 +20,7 @@ OPEN = re.compile(r"/\+(forkbuilder/.*|status|api)")
 
 def live_view(request: Any) -> Any:  # noqa: ARG001  (pyramid's contract)
     """The process answers."""
-    return _never_kept(answer(200, result={"live": True}))
+    return _never_kept(json_answer(200, result={"live": True}))
 
 
 def ready_view(request: Any) -> Any:
@@ -28,7 +28,7 @@ def ready_view(request: Any) -> Any:
     context: Context = request.registry[REGISTRY]
     health = context.health()
     checks = [{"name": check.name, "ok": check.ok, "message": check.message} for check in health.checks]
-    return _never_kept(answer(200 if health.ready else 503, result={"ready": health.ready, "checks": checks}))
+    return _never_kept(json_answer(200 if health.ready else 503, result={"ready": health.ready, "checks": checks}))
 
 
 def tween_health(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:

@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from devpi_forkbuilder.domain.placeholders import Placeholder
 from devpi_forkbuilder.domain.simple.file_facts import EPOCH
 from devpi_forkbuilder.domain.simple.json_page import with_more
+from devpi_forkbuilder.domain.simple.placeholders import Placeholder
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "text/html"

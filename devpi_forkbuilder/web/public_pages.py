@@ -20,8 +20,8 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.pages import bare_page
 from devpi_forkbuilder.web.paths import PageRequest, page_request
-from devpi_forkbuilder.web.seats import Seat
-from devpi_forkbuilder.web.stream import WaitingPage
+from devpi_forkbuilder.web.waiting.seats import Seat
+from devpi_forkbuilder.web.waiting.stream import WaitingPage
 from devpi_forkbuilder.web.waiting.waiter import answer
 
 Handler = Callable[[Any], Any]

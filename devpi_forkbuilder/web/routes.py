@@ -8,12 +8,12 @@ from typing import Any
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
-from devpi_forkbuilder.web.api import ApiError, ForksView, api_error
+from devpi_forkbuilder.web.api.logs import LogsView
+from devpi_forkbuilder.web.api.metrics import metrics_view
+from devpi_forkbuilder.web.api.source import SourceView
+from devpi_forkbuilder.web.api.views import ApiError, ForksView, api_error
 from devpi_forkbuilder.web.devpiweb import released_only
 from devpi_forkbuilder.web.health import live_view, ready_view
-from devpi_forkbuilder.web.logs import LogsView
-from devpi_forkbuilder.web.metrics import metrics_view
-from devpi_forkbuilder.web.source import SourceView
 
 FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
 PROJECT = FORKS + "/{project:[^+/]+}"
@@ -55,15 +55,15 @@ TWEENS = (
         "before everything: it answers when the rest cannot, and keeps a replica that has diverged from serving",
     ),
     Tween(
-        "devpi_forkbuilder.web.forward.tween_forward",
+        "devpi_forkbuilder.web.tweens.forward.tween_forward",
         "first: what the primary answers to a view of builds is not touched on a replica",
     ),
     Tween(
-        "devpi_forkbuilder.web.readonly.tween_readonly",
+        "devpi_forkbuilder.web.tweens.readonly.tween_readonly",
         "before everything that may start or change something here",
     ),
     Tween(
-        "devpi_forkbuilder.web.longpoll.tween_longpoll",
+        "devpi_forkbuilder.web.waiting.longpoll.tween_longpoll",
         "outside the transaction: a wait inside would keep a snapshot of the past open",
     ),
     Tween(
@@ -71,7 +71,7 @@ TWEENS = (
         "outside all that changes a page: its ETag is of the body that goes out, and so is the page that is kept",
     ),
     Tween(
-        "devpi_forkbuilder.web.metadata.tween_metadata",
+        "devpi_forkbuilder.web.tweens.metadata.tween_metadata",
         "outside the transaction: it asks upstream or the primary; outside offline: what was read once is here",
     ),
     Tween(
@@ -79,7 +79,7 @@ TWEENS = (
         "outside the view: it sends a part of the file that the view has opened",
     ),
     Tween(
-        "devpi_forkbuilder.web.offline.tween_offline",
+        "devpi_forkbuilder.web.tweens.offline.tween_offline",
         "outside the miss: a page with placeholders also says which public files are not here",
     ),
     Tween(
@@ -87,7 +87,7 @@ TWEENS = (
         "outside the miss, so that the page that it waits for may have pins too",
     ),
     Tween(
-        "devpi_forkbuilder.web.tween.tween_miss",
+        "devpi_forkbuilder.web.miss.tween.tween_miss",
         "just outside the transaction: it waits for builds, and lets devpi's view answer in a fresh transaction",
     ),
     INNERMOST,

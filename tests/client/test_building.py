@@ -6,12 +6,12 @@ import argparse
 import itertools
 from typing import Any
 
-from devpi_forkbuilder.client.building import result, run
-from devpi_forkbuilder.client.context import Context
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Answer
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.client.watch import Clock
+from devpi_forkbuilder.client.api_client import ApiAnswer
+from devpi_forkbuilder.client.commands.build import result, run
+from devpi_forkbuilder.client.context import CommandContext
+from devpi_forkbuilder.client.models import ForkState
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import WaitClock
 from tests.client.told import told
 
 ERROR = {"kind": "build", "stage": "building", "message": "no"}
@@ -33,18 +33,18 @@ class Server:
         failed = told(state="failed", error=ERROR, log_url=log)
         return (ForkState.read(failed if python == "3.12" else told(state="built")),)
 
-    def log(self, _: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> Answer:
+    def log(self, _: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> ApiAnswer:
         assert (start, tail) == (0, 15)
         if python not in self.logs:
-            return Answer(404, "Not Found", {}, b"", None)
-        return Answer(200, "OK", {}, f"log of {python or 'another'}\n".encode(), None)
+            return ApiAnswer(404, "Not Found", {}, b"", None)
+        return ApiAnswer(200, "OK", {}, f"log of {python or 'another'}\n".encode(), None)
 
 
 def failed(server: Any) -> None:
     """Ask for 3.12 and wait; it has failed."""
     moments = itertools.count()
-    clock = Clock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
-    context = Context(None, argparse.Namespace(), Screen({}), {}, clock)
+    clock = WaitClock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
+    context = CommandContext(None, argparse.Namespace(), Screen({}), {}, clock)
     states = run(context, server, [ForkState.read(told(state="built"))], wait=True, python="3.12")
     assert result(states) == 1
 

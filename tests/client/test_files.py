@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from devpi_forkbuilder.client.checking import faults_of
-from devpi_forkbuilder.client.files import read_all, read_arguments
+from devpi_forkbuilder.client.commands.check import faults_of
+from devpi_forkbuilder.client.requirement_files import read_all, read_arguments
 
 A, B = "a" * 40, "b" * 40
 HOST = "https://h.example.com"

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.client.context import Context
-from devpi_forkbuilder.client.logs import Follower
-from devpi_forkbuilder.client.screen import Screen
-from devpi_forkbuilder.client.server import Answer, UnreachableError
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.client.watch import Clock
+from devpi_forkbuilder.client.api_client import ApiAnswer, ServerUnreachableError
+from devpi_forkbuilder.client.commands.log import Follower
+from devpi_forkbuilder.client.context import CommandContext
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.client.terminal import Screen
+from devpi_forkbuilder.client.wait import WaitClock
 from tests.client.told import B, told
 
-AWAY = UnreachableError("server-unreachable", "away")
+AWAY = ServerUnreachableError("server-unreachable", "away")
 
 
 def state(now: str, **more: object) -> ForkState:
@@ -40,20 +40,20 @@ class Server:
             self.looks.pop(0)
         return (self.looks[0][0],)
 
-    def log(self, _: ForkState, start: int, python: str = "") -> Answer:
+    def log(self, _: ForkState, start: int, python: str = "") -> ApiAnswer:
         assert python == "3.12"
         log = self.looks[0][1]
         if not self.ranges:
-            return Answer(200, "OK", {}, log, None)
+            return ApiAnswer(200, "OK", {}, log, None)
         if start and start >= len(log):
-            return Answer(416, "Range Not Satisfiable", {}, b"", None)
-        return Answer(206 if start else 200, "", {}, log[start:], None)
+            return ApiAnswer(416, "Range Not Satisfiable", {}, b"", None)
+        return ApiAnswer(206 if start else 200, "", {}, log[start:], None)
 
 
 def follow(server: Any) -> str:
     moments = iter(range(1000))
-    clock = Clock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
-    context = Context(None, argparse.Namespace(), Screen({}, wants_json=True), {}, clock)
+    clock = WaitClock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
+    context = CommandContext(None, argparse.Namespace(), Screen({}, wants_json=True), {}, clock)
     return Follower(context, server, server.looks[0][0], "3.12").run()[0]
 
 
@@ -98,7 +98,7 @@ def test_follow__a_server_that_is_away_for_a_moment():
 def test_follow__a_server_that_stays_away():
     server = Server(GROWING)
     server.away = 1000
-    with pytest.raises(UnreachableError):
+    with pytest.raises(ServerUnreachableError):
         follow(server)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from devpi_forkbuilder.client.completeness import gaps
+from devpi_forkbuilder.client.models import ForkState
 from devpi_forkbuilder.client.project_file import Declared, frozen_project
 from devpi_forkbuilder.client.pylock_file import pylock
-from devpi_forkbuilder.client.states import ForkState
-from devpi_forkbuilder.domain.freeze import Release
-from devpi_forkbuilder.domain.locks.pyproject import read_pyproject
-from devpi_forkbuilder.domain.locks.tables import tomllib
-from devpi_forkbuilder.domain.pins import PinsRefusedError
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyproject
+from devpi_forkbuilder.domain.requirements_files.locks.tables import tomllib
 from tests.client.test_refs import lines
 from tests.client.told import A, B, told
 
@@ -49,7 +49,7 @@ tool = {{ git = "{HOST}/tool", rev = "{A}", develop = true }}
 def frozen(text: str) -> str:
     found = read_pyproject(text, "pyproject.toml")
     assert not found.faults
-    releases = {line: Release(f"1.0.2+{line.project}", ("0" * 64,), line.project) for line in found.git_lines}
+    releases = {line: FrozenRelease(f"1.0.2+{line.project}", ("0" * 64,), line.project) for line in found.git_lines}
     return frozen_project(text, "pyproject.toml", releases, INDEX)
 
 
@@ -87,7 +87,7 @@ def test_project_file__of_poetry():
 def test_project_file__one_project_at_two_versions_is_left_to_its_author():
     text = f'[project]\nname=\'x\'\ndependencies=["r @ git+{HOST}/r@{A}", "r @ git+{HOST}/r@{B}"]\n'
     found = read_pyproject(text, "pyproject.toml")
-    releases = {line: Release(f"1.{number}", ("0" * 64,), "r") for number, line in enumerate(found.git_lines)}
+    releases = {line: FrozenRelease(f"1.{number}", ("0" * 64,), "r") for number, line in enumerate(found.git_lines)}
     with pytest.raises(PinsRefusedError, match=r"r has two versions, 1\.0 and 1\.1"):
         frozen_project(text, "pyproject.toml", releases, INDEX)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from devpi_forkbuilder.client.files import read_arguments
 from devpi_forkbuilder.client.identities import identify
+from devpi_forkbuilder.client.requirement_files import read_arguments
 from devpi_forkbuilder.errors import SourceError
 
 A, B = "a" * 40, "b" * 40

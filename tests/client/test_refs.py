@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from devpi_forkbuilder.client.files import read_arguments
-from devpi_forkbuilder.client.refs import commit_of, completed, names, patterns
-from devpi_forkbuilder.client.resolving import resolve
+from devpi_forkbuilder.client.ref_names import commit_of, completed, names, patterns
+from devpi_forkbuilder.client.requirement_files import read_arguments
+from devpi_forkbuilder.client.resolve_refs import resolve_refs
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.lsremote import advertised, user_environment
+from devpi_forkbuilder.pipeline.git.ls_remote import advertised, user_environment
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 ABB = "abb" + "0" * 37
@@ -51,9 +51,9 @@ def test_commit_of__every_way_to_name_it(ref, expected):
 
 
 def test_commit_of__a_tag_and_a_branch_that_differ_are_told():
-    problem, mend = commit_of("both", REFS)
+    problem, fix = commit_of("both", REFS)
     assert "refs/tags/both and refs/heads/both, which differ" in problem
-    assert mend.startswith("write @refs/tags/both")
+    assert fix.startswith("write @refs/tags/both")
 
 
 def test_commit_of__an_empty_repository_has_no_default_branch():
@@ -70,7 +70,7 @@ def test_completed__an_abbreviated_commit_of_a_branch_or_tag(ref, expected):
 
 
 @pytest.mark.parametrize(
-    ("ref", "problem", "mend"),
+    ("ref", "problem", "fix"),
     [
         ("abcdef0", "neither a branch or tag nor the begin", "git rev-parse"),
         ("mian", "no branch or tag 'mian'", "did you mean 'main'?"),
@@ -78,10 +78,10 @@ def test_completed__an_abbreviated_commit_of_a_branch_or_tag(ref, expected):
         ("abb", "no branch or tag 'abb'", ""),
     ],
 )
-def test_completed__what_is_not_there(ref, problem, mend):
+def test_completed__what_is_not_there(ref, problem, fix):
     told = completed(ref, REFS)
     assert problem in told[0]
-    assert mend in told[1]
+    assert fix in told[1]
 
 
 def test_completed__several_commits_begin_so():
@@ -138,14 +138,14 @@ def lines(*texts: str):
 
 def test_resolve__keeps_order_and_asks_each_repository_once():
     host = Host()
-    found = resolve(lines("r@v1#egg=one", f"q@{C}#egg=two", "r@main#egg=three", "s#egg=four"), host)
+    found = resolve_refs(lines("r@v1#egg=one", f"q@{C}#egg=two", "r@main#egg=three", "s#egg=four"), host)
     assert [(line.project, line.commit) for line in found.lines] == [("one", B), ("two", C), ("three", A), ("four", A)]
     assert not found.faults
     assert sorted(host.asked) == ["https://h.example.com/r", "https://h.example.com/s"]
 
 
 def test_resolve__one_repository_that_is_gone_spoils_nothing_else():
-    found = resolve(lines("gone@v1#egg=one", "r@v1#egg=two", "r@mian#egg=three"), Host())
+    found = resolve_refs(lines("gone@v1#egg=one", "r@v1#egg=two", "r@mian#egg=three"), Host())
     assert [line.project for line in found.lines] == ["two"]
     assert [fault.line for fault in found.faults] == [1, 3]
     assert "https://h.example.com/gone gave no answer: git said no" in str(found.faults[0])
@@ -154,7 +154,7 @@ def test_resolve__one_repository_that_is_gone_spoils_nothing_else():
 
 def test_resolve__asks_nobody_when_all_is_known():
     host = Host()
-    assert len(resolve(lines(f"r@{A}#egg=one"), host).lines) == 1
+    assert len(resolve_refs(lines(f"r@{A}#egg=one"), host).lines) == 1
     assert host.asked == []
 
 
@@ -172,5 +172,5 @@ def test_resolve__an_interruption_reaches_those_who_still_ask():
         return {}
 
     with pytest.raises(KeyboardInterrupt):
-        resolve(lines("first@v1#egg=one", "second@v1#egg=two"), ask)
+        resolve_refs(lines("first@v1#egg=one", "second@v1#egg=two"), ask)
     assert ended.is_set()

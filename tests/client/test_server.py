@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.client.server import PinsNotTakenError, Server, UnreachableError, connect
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.client.api_client import PinsNotTakenError, Server, ServerUnreachableError, connect
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.domain.pins.pins import Pin
 from tests.client.told import A, told
 
 ROOT = "http://devpi.example.com"
@@ -180,8 +180,8 @@ def test_server__a_reason_that_is_no_list(status, api):
 
 
 def test_server__only_what_may_change_by_itself_is_worth_a_new_try():
-    assert isinstance(refused(Session(forks=Response(503))), UnreachableError)
-    assert not isinstance(refused(Session(forks=Response(400))), UnreachableError)
+    assert isinstance(refused(Session(forks=Response(503))), ServerUnreachableError)
+    assert not isinstance(refused(Session(forks=Response(400))), ServerUnreachableError)
 
 
 class Current:

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from devpi_forkbuilder.client.listing import age
+from devpi_forkbuilder.client.api_client import MESSAGES
+from devpi_forkbuilder.client.commands.listing import age
 from devpi_forkbuilder.client.matching import matched, repository, unbuilt_lines
+from devpi_forkbuilder.client.models import BuiltFile, ClientError, ForkState, Selector, selected
 from devpi_forkbuilder.client.rewriting import rewrite
-from devpi_forkbuilder.client.server import MESSAGES
-from devpi_forkbuilder.client.states import BuiltFile, ClientError, ForkState, Selector, selected
-from devpi_forkbuilder.domain.freeze import Release
+from devpi_forkbuilder.domain.requirements_files.freeze import FrozenRelease
 from tests.client.test_refs import lines
 from tests.client.told import A, B, told
 
@@ -41,7 +41,7 @@ def test_fork_state__release_has_all_files_of_the_newest_version():
         {"filename": "r-1.0.2+20260101000000.gaaaaaaaaaaaa-cp312-cp312-linux_x86_64.whl", "sha256": "2" * 64},
         {"filename": "notes.txt", "sha256": "3" * 64},
     ]
-    assert state(files=files).release == Release("1.0.2+20260101000000.gaaaaaaaaaaaa", ("1" * 64, "2" * 64), "r")
+    assert state(files=files).release == FrozenRelease("1.0.2+20260101000000.gaaaaaaaaaaaa", ("1" * 64, "2" * 64), "r")
     assert state().release is None
     assert str(BuiltFile("r-1.0.tar.gz", "").version) == "1.0"
 
@@ -70,16 +70,16 @@ def test_age__of_what_has_not_begun():
 
 
 def test_messages__are_taken_apart_where_one_begins():
-    joined = "forks: line 1: a, b, c: mend, forks: line 2: x, fork_build_env: line 1: y, forksome: no"
+    joined = "forks: line 1: a, b, c: fix, forks: line 2: x, fork_build_env: line 1: y, forksome: no"
     assert MESSAGES.split(joined) == [
-        "forks: line 1: a, b, c: mend",
+        "forks: line 1: a, b, c: fix",
         "forks: line 2: x",
         "fork_build_env: line 1: y, forksome: no",
     ]
 
 
 FILE = [{"filename": "r-1.0.2-py3-none-any.whl", "sha256": "1" * 64}]
-RELEASE = Release("1.0.2", ("1" * 64,), "r")
+RELEASE = FrozenRelease("1.0.2", ("1" * 64,), "r")
 
 
 @pytest.mark.parametrize(

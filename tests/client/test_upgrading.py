@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from devpi_forkbuilder.client.states import ClientError
+from devpi_forkbuilder.client.models import ClientError
 from devpi_forkbuilder.client.upgrading import newest_tag, upgrades
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import SourceError
 
 A, B = "a" * 40, "b" * 40

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from devpi_forkbuilder.client.screen import Screen, Table, plain, printable
-from devpi_forkbuilder.client.server import UnreachableError
-from devpi_forkbuilder.client.states import ClientError, ForkState
-from devpi_forkbuilder.client.watch import AGAIN, LONG, PATIENCE, SHORT, Clock, Watch
+from devpi_forkbuilder.client.api_client import ServerUnreachableError
+from devpi_forkbuilder.client.models import ClientError, ForkState
+from devpi_forkbuilder.client.terminal import Screen, Table, plain, printable
+from devpi_forkbuilder.client.wait import AGAIN, LONG, PATIENCE, SHORT, BuildWatch, WaitClock
 from tests.client.told import B, told
 
-AWAY = UnreachableError("server-unreachable", "away")
+AWAY = ServerUnreachableError("server-unreachable", "away")
 
 
 class Time:
@@ -26,8 +26,8 @@ class Time:
         self.now += seconds
 
     @property
-    def clock(self) -> Clock:
-        return Clock(lambda: self.now, self.pass_by, lambda: self.now)
+    def clock(self) -> WaitClock:
+        return WaitClock(lambda: self.now, self.pass_by, lambda: self.now)
 
 
 class Server:
@@ -66,10 +66,10 @@ def state(name: str = "r", now: str = "wanted", **more: object) -> ForkState:
     return ForkState.read(told(project=name, state=now, **more))
 
 
-def follow(begin: Sequence[ForkState], answers: Sequence[Sequence[ForkState] | Exception]) -> tuple[Watch, Server]:
+def follow(begin: Sequence[ForkState], answers: Sequence[Sequence[ForkState] | Exception]) -> tuple[BuildWatch, Server]:
     time = Time()
     server = Server(time, answers)
-    watch = Watch(server, begin, time.clock)
+    watch = BuildWatch(server, begin, time.clock)
     watch.follow(Live())
     return watch, server
 
@@ -103,7 +103,7 @@ def test_watch__asks_only_for_the_interpreter_that_is_built_for(count):
     names = [f"p{number}" for number in range(count)]
     time = Time()
     server = Server(time, [[state(name, "built") for name in names]])
-    Watch(server, [state(name, "queued") for name in names], time.clock, "3.12").follow(Live())
+    BuildWatch(server, [state(name, "queued") for name in names], time.clock, "3.12").follow(Live())
     assert server.pythons == ["3.12"] * min(count, 2)
 
 
@@ -113,7 +113,7 @@ def test_watch__a_server_that_is_away_for_a_moment():
 
 
 def test_watch__a_server_that_stays_away():
-    with pytest.raises(UnreachableError):
+    with pytest.raises(ServerUnreachableError):
         follow([state(now="building")], [AWAY])
 
 
@@ -128,7 +128,7 @@ def test_watch__asks_again_for_what_was_not_taken():
 def test_watch__gives_up_when_nothing_is_ever_taken():
     time = Time()
     with pytest.raises(ClientError, match=r"does not begin to build r==1\.0\.2"):
-        Watch(Server(time, [[state()]]), [state()], time.clock).follow(Live())
+        BuildWatch(Server(time, [[state()]]), [state()], time.clock).follow(Live())
     assert time.now - 100 < PATIENCE + AGAIN
 
 
@@ -139,7 +139,9 @@ def test_watch__a_pin_that_moves_away_is_not_waited_for():
 
 def test_watch__news_are_told_once():
     time = Time()
-    watch = Watch(Server(time, [[]]), [state(now="queued"), state("s", "built", seconds={"build": 1.25})], time.clock)
+    watch = BuildWatch(
+        Server(time, [[]]), [state(now="queued"), state("s", "built", seconds={"build": 1.25})], time.clock
+    )
     assert watch.news() == ["r==1.0.2 (aaaaaaa): queued", "s==1.0.2 (aaaaaaa): built, 1.2 s"]
     assert watch.news() == []
 
@@ -157,7 +159,7 @@ def test_screen__json_silences_the_rest(capsys):
     screen = Screen({}, wants_json=True)
     screen.line("a line")
     screen.table(Table(("a",), [("b",)]))
-    with screen.live(Watch(Server(Time(), [[]]), [state()], Time().clock)) as live:
+    with screen.live(BuildWatch(Server(Time(), [[]]), [state()], Time().clock)) as live:
         live.changed()
     screen.json({"x": 1})
     screen.fault("wrong")
@@ -169,7 +171,7 @@ def test_screen__json_silences_the_rest(capsys):
 def test_screen__without_a_terminal_there_are_lines_and_no_colours(capsys):
     screen = Screen({})
     screen.table(Table(("state",), [("built",)]))
-    with screen.live(Watch(Server(Time(), [[]]), [state(now="building")], Time().clock)) as live:
+    with screen.live(BuildWatch(Server(Time(), [[]]), [state(now="building")], Time().clock)) as live:
         live.changed()
         live.changed()
     screen.note("mind")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands.consolelog import configuration, write_configuration
+from devpi_forkbuilder.commands.up.consolelog import configuration, write_configuration
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_console__has_builds_and_warnings_and_the_file_has_all(console: io.Strin
     logging.getLogger().info("[req1] GET /")
     logging.getLogger().warning("the disk is odd")
     logging.getLogger().warning("[NOTI] Waiting for file a/b in event serial 3")
-    logging.getLogger("devpi_forkbuilder.service.news").info("alpha  building")
+    logging.getLogger("devpi_forkbuilder.service.build_events").info("alpha  building")
     assert [line[10:] for line in console.getvalue().splitlines()] == ["the disk is odd", "alpha  building"]
     assert len((tmp_path / "server.log").read_text().splitlines()) == 4
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands import examination, indexvisit
-from devpi_forkbuilder.commands.findings import Finding, Verdict
+from devpi_forkbuilder.commands.doctor import examination, indexvisit
+from devpi_forkbuilder.commands.doctor.findings import Finding, Verdict
 from devpi_forkbuilder.commands.main import main
-from devpi_forkbuilder.pipeline.disk_space import check_space
+from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.sandbox import bwrap_program
-from devpi_forkbuilder.pipeline.sandbox.cgroups import Place, Survey
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CgroupPlace, Survey
 from devpi_forkbuilder.pipeline.sandbox.probe import TierProbe
 from tests.devpi import ROOT_PASSWORD, DevpiServer
 
@@ -56,7 +56,7 @@ def test_doctor__folders_of_tools(tmp_path: Path, capsys: pytest.CaptureFixture[
     status, found, _ = doctor(capsys, *options)
     assert status == 1
     assert f"{kit} (--forkbuilder-tools) can be changed by others" in found["tools"]["what"]
-    assert f"chmod go-w {kit}" in found["tools"]["mend"]
+    assert f"chmod go-w {kit}" in found["tools"]["fix"]
 
 
 def test_doctor__prints_a_line_for_each_finding_and_its_mend_below(
@@ -79,7 +79,7 @@ def test_doctor__path_without_git(
         "name": "git",
         "state": "failed",
         "what": "git is not installed on the server.",
-        "mend": "Install it.",
+        "fix": "Install it.",
     }
 
 
@@ -92,7 +92,7 @@ def test_doctor__git_that_does_not_answer(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "none")
     assert status == 1
-    assert found["git"]["mend"] == "Install git again."
+    assert found["git"]["fix"] == "Install git again."
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
@@ -103,7 +103,7 @@ def test_doctor__credentials_that_others_may_use(mode: int, tmp_path: Path, caps
     )
     assert status == 1
     assert found["credentials"]["state"] == "failed"
-    assert f"chmod 600 {path}" in found["credentials"]["mend"]
+    assert f"chmod 600 {path}" in found["credentials"]["fix"]
     assert SECRET not in printed
 
 
@@ -136,7 +136,7 @@ def test_doctor__files_that_are_not_there(tmp_path: Path, capsys: pytest.Capture
     assert status == 1
     for name in names:
         assert found[name]["state"] == "failed"
-        assert f"--forkbuilder-{name}" in found[name]["mend"]
+        assert f"--forkbuilder-{name}" in found[name]["fix"]
 
 
 def test_doctor__ssh_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_doctor__ssh_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_check_disk__full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "check_space", lambda place: check_space(place, floor=1 << 62))
     found = examination.check_disk(tmp_path / "below")
-    assert (found.state, found.mend) == (Verdict.FAILED, "Make room, or move --forkbuilder-dir.")
+    assert (found.state, found.fix) == (Verdict.FAILED, "Make room, or move --forkbuilder-dir.")
 
 
 @pytest.mark.parametrize(
@@ -179,18 +179,20 @@ def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
     ]
     found = examination.judge_sandbox(wanted, tiers)
     assert found.state is state
-    assert said in f"{found.what} {found.mend}"
+    assert said in f"{found.what} {found.fix}"
 
 
 @pytest.mark.parametrize(
     ("places", "reason", "said"),
     [
         ((), "Why.", "Limits hold for each process of a build. Why."),
-        ((Place(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
-        ((Place(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
+        ((CgroupPlace(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
+        ((CgroupPlace(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
     ],
 )
-def test_judge_groups__says_what_holds_for_whole_builds(places: tuple[Place, ...], reason: str, said: str) -> None:
+def test_judge_groups__says_what_holds_for_whole_builds(
+    places: tuple[CgroupPlace, ...], reason: str, said: str
+) -> None:
     found = examination.judge_groups(Survey(places, reason))
     assert (found.state, found.what) == (Verdict.OK, said)
 
@@ -202,7 +204,7 @@ def test_doctor__path_without_bwrap(
     monkeypatch.setattr(bwrap_program, "bundled", lambda: None)
     status, found, _ = doctor(capsys, "--serverdir", str(tmp_path), "--forkbuilder-sandbox", "bwrap")
     assert status == 1
-    assert "bwrap is not on PATH" in found["sandbox"]["mend"]
+    assert "bwrap is not on PATH" in found["sandbox"]["fix"]
     assert not list(tmp_path.iterdir())
 
 
@@ -279,7 +281,7 @@ def test_visit__what_is_wrong(changed: Replies, states: list[str], said: str) ->
     with answering({**WELL, **changed}) as url:
         found = indexvisit.visit(f"{url}/me/forks")
     assert [one.state.value for one in found] == states
-    assert said in " ".join(f"{one.what} {one.mend}" for one in found)
+    assert said in " ".join(f"{one.what} {one.fix}" for one in found)
 
 
 def test_doctor__unreachable_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,7 +303,7 @@ def test_doctor__unreachable_index(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_visit__what_is_no_url_of_an_index(url: str) -> None:
     (found,) = indexvisit.visit(url)
     assert found.state is Verdict.FAILED
-    assert found.mend == "Write http://HOST/USER/NAME."
+    assert found.fix == "Write http://HOST/USER/NAME."
     assert SECRET not in found.what
 
 
@@ -352,7 +354,7 @@ def test_doctor__a_cache_has_to_outwait_builds(
         status, found, printed = doctor(capsys, *fixed, "--index-url", f"{url}/me/forks", *arguments)
     told = found["request-timeout"]
     assert (status, found["index"]["state"], told["state"]) == (0, "ok", state)
-    assert said in f"{told['what']} {told['mend']}"
+    assert said in f"{told['what']} {told['fix']}"
     assert SECRET not in printed
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands import server_words
-from devpi_forkbuilder.commands.environment import (
+from devpi_forkbuilder.commands.main import _with_environment, parser
+from devpi_forkbuilder.commands.up import server_words
+from devpi_forkbuilder.commands.up.environment import (
     MORE,
     REQUIREMENTS,
     UP,
@@ -18,8 +19,7 @@ from devpi_forkbuilder.commands.environment import (
     words_for_doctor,
     words_for_up,
 )
-from devpi_forkbuilder.commands.main import _with_environment, parser
-from devpi_forkbuilder.commands.secretfiles import read_secret, storage_words
+from devpi_forkbuilder.commands.up.secretfiles import read_secret, storage_words
 from devpi_forkbuilder.errors import RefusedError
 
 

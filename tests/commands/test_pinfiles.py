@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from devpi_forkbuilder.commands.main import main, parser
-from devpi_forkbuilder.commands.pinfiles import read_pins
+from devpi_forkbuilder.commands.up.pinfiles import read_pins
 from devpi_forkbuilder.errors import RefusedError
 from tests.gitserver import GitServer
 from tests.platform_file import ENVIRON, FILES, make_platform, platform_files

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands import preflight
 from devpi_forkbuilder.commands.main import main
-from devpi_forkbuilder.commands.preflight import Address, check_folder
-from devpi_forkbuilder.commands.server_lock import ServerLock
-from devpi_forkbuilder.domain.distributions import install_command
+from devpi_forkbuilder.commands.up import preflight
+from devpi_forkbuilder.commands.up.preflight import Address, check_folder
+from devpi_forkbuilder.commands.up.server_lock import ServerLock
+from devpi_forkbuilder.domain.compat.distributions import install_command
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 from devpi_forkbuilder.pipeline.sandbox import bwrap_program, probe
 from tests.devpi import free_port
@@ -114,7 +114,7 @@ def test_check_folder__a_link_that_leads_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="needs root to become a user who may not")
 def test_address__port_below_1024_as_a_user() -> None:
-    script = "from devpi_forkbuilder.commands.preflight import Address; Address('127.0.0.1', 81).check()"
+    script = "from devpi_forkbuilder.commands.up.preflight import Address; Address('127.0.0.1', 81).check()"
     user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--"]
     done = subprocess.run([*user, sys.executable, "-c", script], capture_output=True, text=True, check=False)
     if "Permission denied" in done.stderr and "RefusedError" not in done.stderr:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.commands.main import parser
-from devpi_forkbuilder.commands.passwords import Passwords
-from devpi_forkbuilder.commands.server_words import server_words
-from devpi_forkbuilder.commands.words import split_words
+from devpi_forkbuilder.commands.up.passwords import Passwords
+from devpi_forkbuilder.commands.up.server_words import server_words
+from devpi_forkbuilder.commands.up.words import split_words
 from devpi_forkbuilder.devpi.command_line import option_names
 from devpi_forkbuilder.errors import RefusedError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 
 quick = settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.archive_urls import read_archive_url
-from devpi_forkbuilder.domain.locks.pdmlock import read_pdmlock
-from devpi_forkbuilder.domain.locks.pipfile import read_pipfile
-from devpi_forkbuilder.domain.locks.pipfilelock import read_pipfilelock
-from devpi_forkbuilder.domain.locks.poetrylock import read_poetrylock
-from devpi_forkbuilder.domain.locks.pylock import read_pylock
-from devpi_forkbuilder.domain.locks.pyproject import read_pyproject
-from devpi_forkbuilder.domain.locks.readers import reader_for
-from devpi_forkbuilder.domain.locks.uvlock import read_uvlock
-from devpi_forkbuilder.domain.pins import PinsRefusedError
-from devpi_forkbuilder.domain.requirements import contradicting, pins_of, read_requirements
-from tests.domain.test_requirements import HOST, A, B, faults, one, read
+from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
+from devpi_forkbuilder.domain.requirements_files.archive_urls import read_archive_url
+from devpi_forkbuilder.domain.requirements_files.locks.pdmlock import read_pdmlock
+from devpi_forkbuilder.domain.requirements_files.locks.pipfile import read_pipfile
+from devpi_forkbuilder.domain.requirements_files.locks.pipfilelock import read_pipfilelock
+from devpi_forkbuilder.domain.requirements_files.locks.poetrylock import read_poetrylock
+from devpi_forkbuilder.domain.requirements_files.locks.pylock import read_pylock
+from devpi_forkbuilder.domain.requirements_files.locks.pyproject import read_pyproject
+from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
+from devpi_forkbuilder.domain.requirements_files.locks.uvlock import read_uvlock
+from devpi_forkbuilder.domain.requirements_files.requirements import contradicting, pins_of, read_requirements
+from tests.domain.requirements_files.test_requirements import HOST, A, B, faults, one, read
 from tests.platform_file import ENVIRON, FILES, made_up_commits, platform_files
 
 ZIP = f"https://github.com/o/n/archive/{A}.zip"
@@ -98,7 +98,7 @@ def test_markers__one_version_says_what_to_write():
     with pytest.raises(PinsRefusedError) as refused:
         pins_of(found)
     (fault,) = refused.value.faults
-    assert f"git+{HOST}/r@bbbbbbb...#egg=r==VERSION ; python_version >= '3.8'" in fault.mend
+    assert f"git+{HOST}/r@bbbbbbb...#egg=r==VERSION ; python_version >= '3.8'" in fault.fix
     assert contradicting(read(f"r @ git+{HOST}/r@{A}\nr @ git+{HOST}/r@{A} ; python_version < '3'").git_lines) == ()
 
 
@@ -299,4 +299,4 @@ def test_other_files__are_refused_by_name(name):
     assert reader is not None
     (fault,) = reader("git+https://h/x", name).faults
     assert str(fault).startswith(f"{name}: not a file that git requirements are read from: name a requirements file")
-    assert "pdm.lock" in fault.mend
+    assert "pdm.lock" in fault.fix

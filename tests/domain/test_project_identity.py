@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devpi_forkbuilder.domain.project_identity import Identity, identity
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity, identity
 
 
 @pytest.mark.parametrize(

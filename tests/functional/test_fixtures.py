@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.pins import Pin
 from tests.clients import OLDEST_PIP, Installer, Pip, Uv
 from tests.devpi import DevpiServer
 from tests.gitserver import BEHAVIOURS, BadServer, GitServer

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.environment import SEARCH_PATH
-from devpi_forkbuilder.pipeline.interpreters import Interpreter, Interpreters
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
+from devpi_forkbuilder.pipeline.process.environment import SEARCH_PATH
 from tests.clients import Uv
 from tests.functional.conftest import MakeLive
 from tests.live import Host, Live, in_threads, stamped

@@ -13,7 +13,7 @@ import pytest
 from tests.client.shell import Shell
 from tests.clients import Pip, Uv
 from tests.devpi import DevpiServer
-from tests.domain.test_targets import MAC, UV
+from tests.domain.compat.test_targets import MAC, UV
 from tests.live import METADATA, SIMPLE_JSON, Host, Live, in_threads, stamped, wheel_of
 from tests.sites import Site, running_site
 

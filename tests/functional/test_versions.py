@@ -8,7 +8,7 @@ import pytest
 
 from devpi_forkbuilder.errors import MismatchError
 from tests.clients import Pip
-from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.repositories import Case, Content, Repositories, Repository
 
 pytestmark = [pytest.mark.functional, pytest.mark.network]
@@ -81,7 +81,7 @@ def test_version__is_that_of_pip(
     pip_new.run("wheel", "--no-deps", "--wheel-dir", str(wheels), url).wait(180).check()
     (theirs,) = wheels.iterdir()
     follower = Follower()
-    with workshop(tmp_path / "shop").build(order(repositories.pin_line(fork, version="")), follower) as built:
+    with wheel_builder(tmp_path / "shop").build(order(repositories.pin_line(fork, version="")), follower) as built:
         assert built.provenance["built_version"] == theirs.name.split("-")[1], follower.log.text
         assert built.provenance["built_version"].startswith("1.2.")
 
@@ -93,7 +93,7 @@ def test_version__of_the_pin_when_its_tag_is_missing(
 ) -> None:
     fork = tagged(repositories, tool, 2) if older else untagged(repositories, tool)
     follower = Follower()
-    with workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
         assert built.provenance["built_version"] == "3.1", follower.log.text
     assert "the back end is told 3.1" in follower.log.text
 
@@ -102,7 +102,7 @@ def test_version__of_the_commits_own_tag_is_not_overruled(tmp_path: Path, reposi
     fork = tagged(repositories, "setuptools-scm", 0)
     with (
         pytest.raises(MismatchError) as caught,
-        workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()),
+        wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()),
     ):
         pass
     assert caught.value.reference == "version-differs"
@@ -116,5 +116,5 @@ def test_version__of_the_pin_with_versioneers_own_prefix(tmp_path: Path, reposit
     repositories.commit(fork, {**files, "pyproject.toml": str(files["pyproject.toml"]).replace(old, new)})
     repositories.tag(fork, "v1.0")  # of something else in the same repository
     repositories.commit(fork, {"README": "more"})
-    with workshop(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()) as built:
+    with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), Follower()) as built:
         assert built.provenance["built_version"] == "3.1"

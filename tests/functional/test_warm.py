@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.offline import WORDS
+from devpi_forkbuilder.domain.simple.offline import WORDS
 from tests.clients import Installer
 from tests.functional.conftest import MakeLive
 from tests.live import Host, Live, stamped, wheel_of

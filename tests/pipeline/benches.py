@@ -9,20 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.pipeline.bench import Bench, Circumstances, Equipment
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.interpreters import Interpreters
-from devpi_forkbuilder.pipeline.limits import BuildLimits, Deadline
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.seams import Sandbox
-from devpi_forkbuilder.pipeline.sources import Sources
-from devpi_forkbuilder.pipeline.tools import Tools
-from devpi_forkbuilder.pipeline.workfolder import WorkFolder
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
+from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.protocols import Sandbox
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.watching import Lines, never
 
 EPOCH = 1_767_315_845
@@ -33,8 +33,8 @@ def tools() -> Tools:
     return Tools.find(os.environ["PATH"])
 
 
-def equipment(folder: Path, sandbox: Sandbox | None = None) -> Equipment:
-    return Equipment(tools().uv.path, folder / "uv-cache", sandbox or NoSandbox(), dict(os.environ))
+def equipment(folder: Path, sandbox: Sandbox | None = None) -> BuildTools:
+    return BuildTools(tools().uv.path, folder / "uv-cache", sandbox or NoSandbox(), dict(os.environ))
 
 
 class Clock:
@@ -47,7 +47,7 @@ class Clock:
         return self.now
 
 
-def bench(
+def build_env(
     folder: Path,
     *,
     limits: BuildLimits | None = None,
@@ -56,22 +56,22 @@ def bench(
     network: bool = False,
     cancelled: Callable[[], bool] = never,
     clock: Callable[[], float] = time.monotonic,
-) -> Bench:
+) -> BuildEnv:
     """A bench over the new work folder `folder / "work"`; its log is a `Lines`."""
     work = WorkFolder(folder / "work")
     work.source.mkdir(parents=True)
     interpreter = Interpreters(tools().uv.path, os.environ).find(python)
     deadline = Deadline(limits or BuildLimits(), clock)
-    circumstances = Circumstances(interpreter, EPOCH, extra, network)
-    return Bench(work, equipment(folder), circumstances, deadline, Watch(Lines(), cancelled))
+    circumstances = BuildConditions(interpreter, EPOCH, extra, network)
+    return BuildEnv(work, equipment(folder), circumstances, deadline, TransferWatch(Lines(), cancelled))
 
 
-def workshop(
+def wheel_builder(
     folder: Path, *, limits: BuildLimits | None = None, sandbox: Sandbox | None = None, free_floor: int = 0
-) -> Workshop:
+) -> WheelBuilder:
     """A workshop that keeps all it has below `folder`."""
     sources = Sources(folder / "sources")
-    return Workshop(
+    return WheelBuilder(
         work=folder / "builds",
         tools=tools(),
         interpreters=Interpreters(tools().uv.path, os.environ),

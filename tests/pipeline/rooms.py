@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.command import Command, Finished
-from devpi_forkbuilder.pipeline.deep_tree import remove
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
-from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
-from devpi_forkbuilder.pipeline.sandbox.launch import Launcher
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.slots import FIRST
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.seams import Box, Sandbox
+from devpi_forkbuilder.pipeline.process.command import Command, Finished
+from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
+from devpi_forkbuilder.pipeline.sandbox.launcher_plan import Launcher
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
+from devpi_forkbuilder.pipeline.sandbox.tier_bwrap import BwrapSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
+from devpi_forkbuilder.pipeline.sandbox.uid_pool import FIRST
 from tests.pipeline.watching import Lines, never
 
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
@@ -54,7 +54,7 @@ class Room:
     name: str
     folder: Path
     demoted: bool
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     first_uid: int = FIRST
 
     @property

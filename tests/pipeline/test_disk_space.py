@@ -11,11 +11,11 @@ import pytest
 
 from devpi_forkbuilder.assembly import make_builder
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
-from devpi_forkbuilder.pipeline.disk_space import Space, check_space, space_of
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.process.disk_space import Space, check_space, space_of
 from tests.disks import MEBIBYTE, Disk, lacking, small_disk
-from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.repositories import Repositories
 from tests.server.test_options import read
 
@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield made
 
 
-def failure(shop: Workshop, line: str) -> Exception:
+def failure(shop: WheelBuilder, line: str) -> Exception:
     with pytest.raises((BuildError, InfrastructureError)) as caught, shop.build(order(line), Follower()):
         pass
     return caught.value
@@ -66,19 +66,19 @@ def backend(repositories: Repositories, code: str) -> str:
 @needs_disk
 def test_build__that_fills_the_disk_and_tidies_up(disk: Disk, repositories: Repositories) -> None:
     """Tools remove what they could not finish: the disk has room again when the failure is judged."""
-    fault = failure(workshop(disk.place), backend(repositories, FILLS))
+    fault = failure(wheel_builder(disk.place), backend(repositories, FILLS))
     assert (fault.kind.value, fault.reference, fault.retryable) == ("infrastructure", "disk-full", True)  # type: ignore[attr-defined]  # ours
     assert "MiB" in str(fault)
 
 
 @needs_disk
 def test_build__on_a_disk_with_room_is_the_forks(disk: Disk, repositories: Repositories) -> None:
-    assert isinstance(failure(workshop(disk.place), backend(repositories, FAILS)), BuildError)
+    assert isinstance(failure(wheel_builder(disk.place), backend(repositories, FAILS)), BuildError)
 
 
 @needs_disk
 def test_build__without_inodes(disk: Disk, repositories: Repositories) -> None:
-    shop, line = workshop(disk.place), backend(repositories, FAILS)
+    shop, line = wheel_builder(disk.place), backend(repositories, FAILS)
     made = use_up_inodes(disk.place, 500)
     fault = failure(shop, line)
     assert (fault.reference, fault.retryable) == ("disk-full", True)  # type: ignore[attr-defined]  # ours
@@ -105,7 +105,7 @@ def test_start__without_inodes_builds_once_there_are_some(disk: Disk, repositori
     with builder.build(order(line), Follower()) as built:
         assert built.artefacts
     assert builder.identity != before
-    assert builder.offer().pythons
+    assert builder.server_targets().pythons
 
 
 def test_check_space__of_inodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

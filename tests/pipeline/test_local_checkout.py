@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.local_checkout import LocalCheckout, read_checkout
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.tools import Silence
+from devpi_forkbuilder.pipeline.checkout.local_checkout import LocalCheckout, read_checkout
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.programs import SilentWatch
 from tests.surroundings import clean_environment
 
 ROOT = os.geteuid() == 0
-SILENCE = Silence()
-WATCH = Watch(SILENCE, SILENCE.cancelled)
+SILENCE = SilentWatch()
+WATCH = TransferWatch(SILENCE, SILENCE.cancelled)
 
 
 def git(folder: Path, *arguments: str) -> str:

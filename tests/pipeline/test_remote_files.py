@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError, SourceError
-from devpi_forkbuilder.pipeline.remote_files import read_remote_files
+from devpi_forkbuilder.pipeline.checkout.remote_files import read_remote_files
 from tests.gitserver import BadServer, GitServer
 from tests.repositories import Link, Repositories
 from tests.surroundings import clean_environment

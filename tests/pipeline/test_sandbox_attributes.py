@@ -11,7 +11,7 @@ import pytest
 
 from devpi_forkbuilder.pipeline.sandbox import seccomp
 from tests.pipeline.rooms import Room, room
-from tests.pipeline.test_sandbox_contract import CANARY, TRY
+from tests.pipeline.sandbox.test_contract import CANARY, TRY
 
 __all__ = ["room"]
 

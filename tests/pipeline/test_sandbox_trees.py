@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.deep_tree import remove
-from devpi_forkbuilder.pipeline.sandbox import folder, slots
-from devpi_forkbuilder.pipeline.sandbox.folder import folder_size
-from devpi_forkbuilder.pipeline.workfolder import discard
+from devpi_forkbuilder.pipeline.frontend.work_dir import discard
+from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.sandbox import ownership, uid_pool
+from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size
 from tests.hostile_trees import NEST, nest
 from tests.pipeline.rooms import PYTHON, ROOT, Room, room
 
@@ -67,7 +67,8 @@ def test_limit__folders_that_cannot_be_listed_are_over_it(room: Room, mode: str)
         status, text = box.python(HIDE_CLOSED, str(8 * MEBIBYTE), mode)
         assert status == 0, text
         look = (
-            "import sys; from pathlib import Path; from devpi_forkbuilder.pipeline.sandbox.folder import folder_size;"
+            "import sys; from pathlib import Path;"
+            "from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size;"
             "print(folder_size(Path(sys.argv[1]), 1 << 20) > 1 << 20)"
         )
         user = room.server_uid if room.demoted else None
@@ -92,7 +93,7 @@ class TestSlot:
     def test_take__after_a_build_that_nested_folders_in_the_shared_memory(self) -> None:
         left = self.leave(LEVELS)
         try:
-            slot = slots.take(self.UID, 1)
+            slot = uid_pool.take(self.UID, 1)
             slot.release()
             assert not left.exists()
         finally:
@@ -117,18 +118,18 @@ class TestSlot:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         left = self.leave(1)
-        monkeypatch.setattr(slots, "SET_ASIDE", [])
+        monkeypatch.setattr(uid_pool, "SET_ASIDE", [])
         try:
             with monkeypatch.context() as patched:
-                patched.setattr(folder, "remove", lambda path: path != left)
-                slot = slots.take(self.UID, 2)
+                patched.setattr(ownership, "remove", lambda path: path != left)
+                slot = uid_pool.take(self.UID, 2)
                 assert slot.uid == self.UID + 1
                 slot.release()
             assert f"user {self.UID} is set aside" in caplog.text
-            slot = slots.take(self.UID, 2)
+            slot = uid_pool.take(self.UID, 2)
             assert slot.uid == self.UID + 1
             slot.release()
         finally:
-            for slot in slots.SET_ASIDE:
+            for slot in uid_pool.SET_ASIDE:
                 slot.release()
             remove(left)

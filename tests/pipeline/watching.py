@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devpi_forkbuilder.pipeline.git import Watch
+from devpi_forkbuilder.pipeline.git.client import TransferWatch
 
 
 class Lines:
@@ -31,5 +31,5 @@ def never() -> bool:
     return False
 
 
-def watch() -> Watch:
-    return Watch(Lines(), never)
+def watch() -> TransferWatch:
+    return TransferWatch(Lines(), never)

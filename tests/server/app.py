@@ -21,13 +21,13 @@ from passlib.context import CryptContext
 from webob import Request
 
 import devpi_forkbuilder.plugin
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.domain.targets import Client, Offer
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress
 from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
@@ -58,14 +58,16 @@ class HeldBuilder:
         self.tags: Callable[[Order], str] = lambda _order: PURE
         self.source: Callable[[Order], bytes | None] = lambda _order: None
 
-    def offer(self) -> Offer:
-        return Offer(("3.11", "3.12", "pypy3.10"), Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36)))
+    def server_targets(self) -> ServerTargets:
+        return ServerTargets(
+            ("3.11", "3.12", "pypy3.10"), Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
+        )
 
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+    def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:
         return self._build(order, progress)
 
     @contextmanager
-    def _build(self, order: Order, progress: Progress) -> Iterator[Built]:
+    def _build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         self.orders.append(order)
         progress.enter(State.FETCHING)
         progress.commit_time(COMMIT_TIME)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.devpi.claims import FILE, Claims, FileLock, number_of
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.devpi.cluster_lock import FILE, ClusterLocks, FileLock, number_of
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.seams import CancelledError
+from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.server.app import COMMIT, OTHER, App
 
 KEY = OrderKey("root/forks", "alpha", COMMIT, "1.0", "", "3.11")
@@ -48,16 +48,16 @@ def test_number_of__is_that_of_the_group() -> None:
 
 
 def test_claims__who_waits_can_be_cancelled(app: App) -> None:
-    claims = Claims(app.xom)
+    cluster_locks = ClusterLocks(app.xom)
     looked: list[bool] = []
 
     def cancelled() -> bool:
         looked.append(True)
         return len(looked) == 2
 
-    with claims(KEY, lambda: False):
-        with pytest.raises(CancelledError), Claims(app.xom)(KEY, cancelled):
+    with cluster_locks(KEY, lambda: False):
+        with pytest.raises(CancelledError), ClusterLocks(app.xom)(KEY, cancelled):
             pass
         assert (Path(app.xom.config.server_path) / FILE).is_file()
-    with claims(KEY, lambda: True):
+    with cluster_locks(KEY, lambda: True):
         pass

@@ -10,12 +10,12 @@ import pytest
 from pyramid.request import Request
 from pyramid.response import Response
 
-from devpi_forkbuilder.service.breaker import Breaker
-from devpi_forkbuilder.web import forward as module
+from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.web.context import REGISTRY
-from devpi_forkbuilder.web.forward import tween_forward
-from devpi_forkbuilder.web.seats import Seats
+from devpi_forkbuilder.web.tweens import forward as module
+from devpi_forkbuilder.web.tweens.forward import tween_forward
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
+from devpi_forkbuilder.web.waiting.seats import Seats
 from tests.service.fakes import ManualClock
 
 

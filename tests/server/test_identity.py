@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.pipeline.passes import USER, Passes
+from devpi_forkbuilder.pipeline.frontend.index_tokens import USER, IndexTokens
 from tests.server.app import COMMIT, PIP, SIMPLE_JSON, App, pin
 
 hookimpl = HookimplMarker("devpiserver")
@@ -41,7 +41,7 @@ def with_pass(app: App, password: str, path: str, method: str = "GET", body: obj
 
 
 def test_pass__reads_the_index_it_is_for(closed: App) -> None:
-    with closed.context.passes.issue("root/forks") as secret:
+    with closed.context.index_tokens.issue("root/forks") as secret:
         page = with_pass(closed, secret.reveal(), PAGE)
         assert page.status_int == 200
         [file] = page.json["files"]
@@ -67,7 +67,7 @@ def test_pass__reads_the_index_it_is_for(closed: App) -> None:
     ],
 )
 def test_pass__changes_nothing_and_replicates_nothing(closed: App, method: str, path: str, body: object) -> None:
-    with closed.context.passes.issue("root/forks") as secret:
+    with closed.context.index_tokens.issue("root/forks") as secret:
         assert with_pass(closed, secret.reveal(), path, method, body).status_int in {400, 401, 403}
     assert closed.config()["volatile"] is True
     assert closed.builder.orders == []
@@ -75,7 +75,7 @@ def test_pass__changes_nothing_and_replicates_nothing(closed: App, method: str, 
 
 def test_pass__is_for_one_index(closed: App) -> None:
     closed.make_index("root/other", pin("beta"), title="readers alice")
-    with closed.context.passes.issue("root/forks") as secret:
+    with closed.context.index_tokens.issue("root/forks") as secret:
         for path in ("/root/other/+simple/beta/", "/root/other/+forks", f"/root/other/+forks/beta/{COMMIT}/log"):
             assert with_pass(closed, secret.reveal(), path).status_int in {401, 403}
     assert closed.builder.orders == []
@@ -98,14 +98,14 @@ def test_pass__reads_bases_that_every_reader_may_read(closed: App, readers: str,
     """Anybody can put an index on top of one that he may not read; a build there must not carry it out."""
     closed.make_index("root/base", pin("beta"), title=base)
     closed.request("PATCH", "/root/forks", [f"title={readers}", "bases=root/base"])
-    with closed.context.passes.issue("root/forks") as secret:
+    with closed.context.index_tokens.issue("root/forks") as secret:
         answer = with_pass(closed, secret.reveal(), "/root/base/+simple/beta/")
     assert (answer.status_int == 200) is allowed
 
 
 @pytest.mark.parametrize("user", ["root", "alice", "+replica", "", USER.upper()])
 def test_pass__of_another_user_is_no_login(closed: App, user: str) -> None:
-    with closed.context.passes.issue("root/forks") as secret:
+    with closed.context.index_tokens.issue("root/forks") as secret:
         assert with_pass(closed, secret.reveal(), PAGE, user=user).status_int in {401, 403}
 
 
@@ -115,18 +115,18 @@ def test_pass__that_was_never_made(closed: App, password: str) -> None:
 
 
 def test_pass__of_an_index_that_is_gone(closed: App) -> None:
-    with closed.context.passes.issue("root/nothing") as secret:
+    with closed.context.index_tokens.issue("root/nothing") as secret:
         assert with_pass(closed, secret.reveal(), PAGE).status_int == 401
 
 
 def test_issue__no_two_are_equal_and_none_is_printed() -> None:
-    passes = Passes()
-    with passes.issue("a/b") as one, passes.issue("a/b") as two:
+    index_tokens = IndexTokens()
+    with index_tokens.issue("a/b") as one, index_tokens.issue("a/b") as two:
         assert len({one.reveal(), two.reveal()}) == 2
         assert len(one.reveal()) >= 43
-        assert one.reveal() not in repr(vars(passes)) + repr(one)
-        assert passes.index_of(USER, one.reveal()) == "a/b"
-    assert passes.index_of(USER, one.reveal()) is None
+        assert one.reveal() not in repr(vars(index_tokens)) + repr(one)
+        assert index_tokens.index_of(USER, one.reveal()) == "a/b"
+    assert index_tokens.index_of(USER, one.reveal()) is None
 
 
 # Readers that a plugin names: the right that devpi-lockdown and the like go by

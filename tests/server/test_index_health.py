@@ -8,8 +8,8 @@ import pytest
 
 from devpi_forkbuilder.devpi.index_health import index_health
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from tests.publicindex import Fault, PublicIndex, public_index
 from tests.server.app import App, HeldBuilder, pin, plug_in
 

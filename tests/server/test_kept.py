@@ -12,8 +12,8 @@ from devpi_server.keyfs import KeyFS
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.store_facts import Facts
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.web.cache import EVERYBODY, CachedPage, PageCache, PageKey
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.web.page_cache.cache import EVERYBODY, CachedPage, PageCache, PageKey
 from tests.publicindex import PublicIndex, public_index
 from tests.server.app import OTHER, SIMPLE_JSON, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp

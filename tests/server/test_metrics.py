@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from devpi_forkbuilder.web.metrics import metrics_of
+from devpi_forkbuilder.web.api.metrics import metrics_of
 from tests.server.app import App, pin
 
 

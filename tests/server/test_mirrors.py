@@ -248,7 +248,7 @@ def test_mirror__readers_only(site: Site, public: PublicIndex) -> None:
     public.add_wheel("lib", "1.0")
     file = site.file()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("devpi_forkbuilder.web.metadata.may_read", lambda *_: False)
+        patch.setattr("devpi_forkbuilder.web.tweens.metadata.may_read", lambda *_: False)
         assert site.metadata(file).status_int in {403, 404}
     assert public.sent[file["filename"]] == 0
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from devpi_forkbuilder.domain.offline import WORDS, HiddenFile
-from devpi_forkbuilder.web.offline import unavailable
+from devpi_forkbuilder.domain.simple.offline import WORDS, HiddenFile
 from devpi_forkbuilder.web.pages import HTML, JSON, with_files
+from devpi_forkbuilder.web.tweens.offline import unavailable
 from tests.server.app import SIMPLE_JSON, App
 from tests.server.conftest import MakeApp
 

@@ -13,14 +13,14 @@ import pytest
 from devpi_server.config import parseoptions
 
 from devpi_forkbuilder.assembly import bounded_by, make_builder, tier_of
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.late_builder import Unable
-from devpi_forkbuilder.pipeline.sandbox.limits import GIBIBYTE, MEBIBYTE, Limits
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.workshop import Workshop
+from devpi_forkbuilder.pipeline.sandbox.rlimits import GIBIBYTE, MEBIBYTE, ResourceLimits
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
 from tests.pipeline.benches import Follower
 from tests.pipeline.rooms import ROOT, OpenRoom, Room
 from tests.repositories import Repositories
@@ -37,7 +37,7 @@ def read(*arguments: str, folder: Path = Path("/srv/devpi")) -> Options:
 
 
 def test_limits__defaults_are_those_of_the_sandbox() -> None:
-    assert read().limits == Limits()
+    assert read().limits == ResourceLimits()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_limits__defaults_are_those_of_the_sandbox() -> None:
 )
 def test_limits__each_option_sets_its_own(option: str, text: str, field: str, value: int) -> None:
     limits = read(f"--forkbuilder-limit-{option}", text).limits
-    assert dataclasses.replace(Limits(), **{field: value}) == limits
+    assert dataclasses.replace(ResourceLimits(), **{field: value}) == limits
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_limits__wrong_values_are_refused_with_a_line_that_helps(
 
 def test_limits__reach_the_builder(scratch: Path) -> None:
     builder = make_builder(read("--forkbuilder-sandbox", "none", "--forkbuilder-limit-folder", "20M", folder=scratch))
-    assert isinstance(builder, Workshop)
+    assert isinstance(builder, WheelBuilder)
     assert builder.limits.folder == 20 * MEBIBYTE
 
 
@@ -136,7 +136,7 @@ def test_first_uid__of_the_tier_uid() -> None:
         Path(name).chmod(0o755)
         room = Room("uid", Path(name), demoted=False)
         work = room.work()
-        sandbox = UidSandbox.find(Limits(), room.folder, 61800)
+        sandbox = UidSandbox.find(ResourceLimits(), room.folder, 61800)
         box = OpenRoom(room, sandbox.box(work), work)
         try:
             _, text = box.shell("id -u")

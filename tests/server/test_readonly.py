@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devpi_forkbuilder.web.readonly import MESSAGE
+from devpi_forkbuilder.web.tweens.readonly import MESSAGE
 from tests.server.app import PASSWORD, App
 
 MakeApp = Callable[..., App]

@@ -9,8 +9,8 @@ from ipaddress import IPv4Network, ip_network
 import pytest
 
 from devpi_forkbuilder.assembly import seats_of
-from devpi_forkbuilder.web.seats import Seats
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
+from devpi_forkbuilder.web.waiting.seats import Seats
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 import pytest
 
 from devpi_forkbuilder.devpi.releases import Releases
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.errors import BuildError
-from tests.domain.test_targets import MAC, OLD_PIP, PYPY, UV
+from tests.domain.compat.test_targets import MAC, OLD_PIP, PYPY, UV
 from tests.pipeline.benches import Follower
 from tests.server.app import COMMIT, PURE, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp

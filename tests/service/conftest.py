@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
-from devpi_forkbuilder.service.flights import Flight
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.service.records import Record, Records
 from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.service.single_flight.flight import Flight
 from tests.service.fakes import PATIENCE, FakeBuilder, FakePublisher, FileLog, ManualClock
 
 

@@ -9,17 +9,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from devpi_forkbuilder.domain.index_health import IndexHealth
-from devpi_forkbuilder.domain.orders import Order, OrderKey, Recipe
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey, Recipe
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.pipeline.seams import CancelledError, Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
 from devpi_forkbuilder.service.records import Record, Records
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 PATIENCE = 20.0  # seconds; only a broken test waits that long
 
-Work = Callable[[Order, Progress], None]
+Work = Callable[[Order, BuildProgress], None]
 
 
 def order(project: str = "alpha", *, python: str = "", index: str = "main/forks", commit: str = COMMIT) -> Order:
@@ -59,7 +59,7 @@ class Gate:
         self._open: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, order: Order, progress: Progress) -> None:
+    def __call__(self, order: Order, progress: BuildProgress) -> None:
         self.arrived.put(order)
         opened = self._event(order.pin.project)
         while not opened.wait(0.005):
@@ -77,7 +77,7 @@ class Gate:
             return self._open.setdefault(project, threading.Event())
 
 
-def nothing(_order: Order, _progress: Progress) -> None:
+def nothing(_order: Order, _progress: BuildProgress) -> None:
     pass
 
 
@@ -99,11 +99,11 @@ class FakeBuilder:
         self._groups: list[OrderKey] = []
         self._lock = threading.Lock()
 
-    def build(self, order: Order, progress: Progress) -> AbstractContextManager[Built]:
+    def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:
         return self._build(order, progress)
 
     @contextmanager
-    def _build(self, order: Order, progress: Progress) -> Iterator[Built]:
+    def _build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         self._arrive(order.key)
         try:
             self.on_enter(order, progress)

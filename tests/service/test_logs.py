@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import OrderKey
+from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.service.logs import Logs, tail
 from tests.service.fakes import COMMIT, FileLog, order

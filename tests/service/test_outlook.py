@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.service.news import tell_queued
+from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook, Times
 from devpi_forkbuilder.service.records import Record
 from tests.service.conftest import World
@@ -56,7 +56,7 @@ def test_forecast__without_history_has_the_position_only_and_reads_the_records_o
 
 
 def test_service__says_who_is_next(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "devpi_forkbuilder.service.news")
+    caplog.set_level(logging.INFO, "devpi_forkbuilder.service.build_events")
     gate = Gate()
     world.builder = FakeBuilder(gate)
     service = world.open()
@@ -74,7 +74,7 @@ def test_service__says_who_is_next(world: World, caplog: pytest.LogCaptureFixtur
 
 
 def test_tell_queued__position_and_estimate(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "devpi_forkbuilder.service.news")
+    caplog.set_level(logging.INFO, "devpi_forkbuilder.service.build_events")
     tell_queued(Record(KEY, State.QUEUED), Outlook(4, 41.6))
     tell_queued(Record(KEY, State.QUEUED), Outlook(None, 3.2))
     assert [record.getMessage().partition("queued")[2] for record in caplog.records] == [

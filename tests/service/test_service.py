@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, InfrastructureError, Kind, MismatchError, SourceError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import COMMIT, PATIENCE, FakeBuilder, FakePublisher, FileLog, Gate, order, with_recipe
 
@@ -19,13 +19,13 @@ class Breaks:
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
-    def __call__(self, _order: Order, _progress: Progress) -> None:
+    def __call__(self, _order: Order, _progress: BuildProgress) -> None:
         if self.error is not None:
             raise self.error
 
 
 def test_ask__builds_and_records(world: World) -> None:
-    def take_time(_order: Order, _progress: Progress) -> None:
+    def take_time(_order: Order, _progress: BuildProgress) -> None:
         world.clock.advance(2.0)
 
     world.builder = FakeBuilder(take_time)
@@ -148,13 +148,13 @@ def test_group__a_busy_one_holds_up_nobody_else(world: World) -> None:
 
 
 def test_failure__is_remembered(world: World) -> None:
-    world.builder = FakeBuilder(Breaks(BuildError("no-wheel", "The build made no wheel.", next_step="Mend it.")))
+    world.builder = FakeBuilder(Breaks(BuildError("no-wheel", "The build made no wheel.", next_step="Fix it.")))
     service = world.open()
     record = finish(service, order())
     assert record.state is State.FAILED
     assert record.error is not None
     assert (record.error.kind, record.error.reference) == (Kind.BUILD, "no-wheel")
-    assert (record.error.stage, record.error.message) == (State.BUILDING, "The build made no wheel. Mend it.")
+    assert (record.error.stage, record.error.message) == (State.BUILDING, "The build made no wheel. Fix it.")
     assert record.retry_at is None
     world.clock.advance(1e9)
     again = service.ask(order())
@@ -300,7 +300,7 @@ def test_changes__beginning_and_end_are_announced(world: World) -> None:
 
 
 def test_stats__figures(world: World) -> None:
-    def work(_order: Order, _progress: Progress) -> None:
+    def work(_order: Order, _progress: BuildProgress) -> None:
         world.clock.advance(3.0)
         if _order.pin.project == "bad":
             raise BuildError("x", "x")

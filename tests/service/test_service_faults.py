@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, Kind
-from devpi_forkbuilder.pipeline.seams import CancelledError, Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
 from devpi_forkbuilder.service.records import Record
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import COMMIT, FakeBuilder, FaultyRecords, FileLog, order
@@ -18,7 +18,7 @@ ERRORS = [RuntimeError("secret-text"), SystemExit(3), KeyboardInterrupt(), Cance
 
 
 def raising(error: BaseException):  # type: ignore[no-untyped-def]  # fits builders' and publishers' hooks alike
-    def hook(order: Order, _progress: Progress | None = None) -> None:
+    def hook(order: Order, _progress: BuildProgress | None = None) -> None:
         if order.pin.project == "alpha":
             raise error
 
@@ -30,7 +30,7 @@ def break_at(world: World, place: str, error: BaseException) -> None:
         world.builder = FakeBuilder()
         original = world.builder.build
 
-        def build(order: Order, progress: Progress):  # type: ignore[no-untyped-def]  # as the original
+        def build(order: Order, progress: BuildProgress):  # type: ignore[no-untyped-def]  # as the original
             raising(error)(order)
             return original(order, progress)
 

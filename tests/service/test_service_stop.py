@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError
-from devpi_forkbuilder.pipeline.seams import Progress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress
 from devpi_forkbuilder.service.records import Record, Records
 from tests.service.conftest import World, finish, landed
 from tests.service.fakes import PATIENCE, FakeBuilder, Gate, order
@@ -111,7 +111,7 @@ def test_stop__who_asks_afterwards(world: World) -> None:
 
 
 def test_stop__what_fails_meanwhile_is_not_the_orders_fault(world: World) -> None:
-    def killed_with_the_server(_order: Order, progress: Progress) -> None:
+    def killed_with_the_server(_order: Order, progress: BuildProgress) -> None:
         arrived.set()
         while not progress.cancelled():
             threading.Event().wait(0.002)
@@ -146,7 +146,7 @@ def test_stop__what_is_published_meanwhile_is_built(world: World) -> None:
 
 
 def test_stop__a_builder_that_does_not_listen(world: World) -> None:
-    def deaf(_order: Order, _progress: Progress) -> None:
+    def deaf(_order: Order, _progress: BuildProgress) -> None:
         arrived.set()
         assert go_on.wait(PATIENCE)
 
@@ -187,7 +187,7 @@ def test_stop__a_publisher_that_does_not_listen(world: World, caplog: pytest.Log
 
 
 def test_stop__who_waits_for_the_queue_need_not_wait_for_the_workers(world: World) -> None:
-    def deaf(_order: Order, _progress: Progress) -> None:
+    def deaf(_order: Order, _progress: BuildProgress) -> None:
         arrived.set()
         assert go_on.wait(PATIENCE)
 

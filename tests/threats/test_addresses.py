@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.addresses import is_public
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.policy import PinPolicy
+from devpi_forkbuilder.domain.pins.addresses import is_public
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.git import Git, Watch
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.route import Routes, resolved
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedDns, resolved
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository
@@ -57,7 +57,7 @@ def fork(repositories: Repositories) -> Repository:
     return repositories.make("inline")
 
 
-def mirrors(folder: Path, routes: Routes) -> Mirrors:
+def mirrors(folder: Path, routes: PinnedDns) -> Mirrors:
     return Mirrors(folder / "mirrors", Git(folder / "home", os.environ, route=routes.to))
 
 
@@ -101,7 +101,7 @@ def test_fetch__other_ways_to_write_this_machine(
 ) -> None:
     """Whatever the resolver makes of it: a name that it does not know leads nowhere either."""
     url = git_server.repository_url(fork.name).replace("127.0.0.1", host)
-    found = fault_of(mirrors(tmp_path, Routes(lambda _: False, {})), url, fork.commit)
+    found = fault_of(mirrors(tmp_path, PinnedDns(lambda _: False, {})), url, fork.commit)
     assert found in {"address-refused", "host-unreachable"}
     assert not git_server.requests
 
@@ -109,7 +109,7 @@ def test_fetch__other_ways_to_write_this_machine(
 def test_fetch__a_name_with_one_bad_address_among_good_ones(
     git_server: GitServer, fork: Repository, tmp_path: Path
 ) -> None:
-    routes = Routes(lambda _: False, {}, lambda _host, _port: ("140.82.121.4", "127.0.0.1"))
+    routes = PinnedDns(lambda _: False, {}, lambda _host, _port: ("140.82.121.4", "127.0.0.1"))
     url = git_server.repository_url(fork.name).replace("127.0.0.1", "git.example.com")
     assert fault_of(mirrors(tmp_path, routes), url, fork.commit) == "address-refused"
     assert not git_server.requests
@@ -119,7 +119,7 @@ def test_fetch__a_host_that_the_administrator_names_may_be_here(
     git_server: GitServer, fork: Repository, tmp_path: Path
 ) -> None:
     policy = PinPolicy(prefixes=(f"{git_server.url}/",))
-    good = mirrors(tmp_path, Routes(policy.names_host, {}))
+    good = mirrors(tmp_path, PinnedDns(policy.names_host, {}))
     good.fetch(Pin("fork", git_server.repository_url(fork.name), fork.commit), Lines(), never)
     assert git_server.fetches(fork.name) == 1
 
@@ -128,7 +128,7 @@ def test_fetch__connects_to_the_address_that_was_judged(
     git_server: GitServer, fork: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name has no address of its own, so git can have been there only by what it was given."""
-    monkeypatch.setattr("devpi_forkbuilder.pipeline.route.is_public", lambda _address: True)
+    monkeypatch.setattr("devpi_forkbuilder.pipeline.git.pinned_dns.is_public", lambda _address: True)
     asked: list[str] = []
 
     def resolve(host: str, _port: int) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def test_fetch__connects_to_the_address_that_was_judged(
         return ("127.0.0.1",)
 
     url = git_server.repository_url(fork.name).replace("127.0.0.1", "git.example.invalid")
-    mirrors(tmp_path, Routes(lambda _: False, {}, resolve)).fetch(Pin("fork", url, fork.commit), Lines(), never)
+    mirrors(tmp_path, PinnedDns(lambda _: False, {}, resolve)).fetch(Pin("fork", url, fork.commit), Lines(), never)
     assert git_server.fetches(fork.name) == 1
     assert set(asked) == {"git.example.invalid"}
 
@@ -150,9 +150,11 @@ def test_fetch__ssh_connects_to_it_too(tmp_path: Path, port: str, alias: str) ->
     )
     (programs / "ssh").chmod(0o755)
     base = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-    routes = Routes(lambda _: False, base, lambda _host, _port: ("140.82.121.4",))
+    routes = PinnedDns(lambda _: False, base, lambda _host, _port: ("140.82.121.4",))
     url = f"ssh://git@git.example.com{port}/org/name.git"
-    Git(tmp_path / "home", base, route=routes.to).network(tmp_path, url, "ls-remote", url, watch=Watch(Lines(), never))
+    Git(tmp_path / "home", base, route=routes.to).network(
+        tmp_path, url, "ls-remote", url, watch=TransferWatch(Lines(), never)
+    )
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert {"-oHostName=140.82.121.4", f"-oHostKeyAlias={alias}", "-oStrictHostKeyChecking=yes"} <= set(arguments)
 
@@ -162,7 +164,7 @@ def test_route__behind_a_proxy_names_may_be_unknown_here(base: dict[str, str], r
     def resolve(_host: str, _port: int) -> tuple[str, ...]:
         raise socket.gaierror
 
-    routes = Routes(lambda _: False, base, resolve)
+    routes = PinnedDns(lambda _: False, base, resolve)
     if reference:
         with pytest.raises(ForkbuilderError) as caught:
             routes.to("https://git.example.com/x")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devpi_forkbuilder.errors import ForkbuilderError, Kind
-from devpi_forkbuilder.pipeline.wheel import read_wheel
+from devpi_forkbuilder.pipeline.artifacts.wheel import read_wheel
 from tests.archives import members_of, write_zip
 
 NAME = "sample_fork-1.0.2-py3-none-any.whl"

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from devpi_forkbuilder.domain.orders import Order, Recipe
-from devpi_forkbuilder.domain.pins import Pin
+from devpi_forkbuilder.domain.pins.orders import Order, Recipe
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, MismatchError
-from devpi_forkbuilder.pipeline.sandbox.probe import choose
-from devpi_forkbuilder.pipeline.workshop import Workshop
-from tests.pipeline.benches import Follower, workshop
+from devpi_forkbuilder.pipeline.builder import WheelBuilder
+from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
+from tests.pipeline.benches import Follower, wheel_builder
 from tests.repositories import Content, Link, Repositories
 from tests.threats.hostile import attacking, reporting
 
@@ -27,10 +27,10 @@ CANARY = "canary-71c02f"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Workshop:
+def shop(tmp_path: Path) -> WheelBuilder:
     folder = tmp_path / "server"
     (folder / "builds").mkdir(parents=True)
-    return workshop(folder, sandbox=choose("auto", scratch=folder / "builds"))
+    return wheel_builder(folder, sandbox=choose_tier("auto", scratch=folder / "builds"))
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def follower() -> Follower:
 class Attack:
     """A hostile fork, built once."""
 
-    def __init__(self, shop: Workshop, repositories: Repositories, files: dict[str, Content], **recipe: Any) -> None:
+    def __init__(
+        self, shop: WheelBuilder, repositories: Repositories, files: dict[str, Content], **recipe: Any
+    ) -> None:
         self.shop = shop
         self.fork = repositories.make("inline", files=files)
         self.order = Order("root/forks", Pin.parse(repositories.pin_line(self.fork)), recipe=Recipe(**recipe))
@@ -70,7 +72,7 @@ def listener() -> Iterator[int]:
 
 
 def test_build__reads_nothing_of_the_server(
-    shop: Workshop, repositories: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: WheelBuilder, repositories: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVER_TOKEN", CANARY)
     places = [tmp_path / "server" / name for name in ("secret", "mirrors/x", "builds/other/file", ".git-credentials")]
@@ -93,7 +95,7 @@ def test_build__reads_nothing_of_the_server(
     assert {report[name] for name in ("folder", "kill", "memory")} <= errors
 
 
-def test_build__of_one_fork_leaves_nothing_for_the_next(shop: Workshop, repositories: Repositories) -> None:
+def test_build__of_one_fork_leaves_nothing_for_the_next(shop: WheelBuilder, repositories: Repositories) -> None:
     """Neither in a temporary folder nor in uv's cache, which is what builds have in common."""
     write = (
         "[attempt(lambda: Path(p, 'left-behind').write_text('x')) for p in ('/tmp', '/var/tmp', '/dev/shm', '.', '..')]"
@@ -110,7 +112,7 @@ CONNECT = "attempt(lambda: socket.create_connection(('127.0.0.1', {port}), 5).cl
 LOOK_UP = "attempt(socket.getaddrinfo, 'localhost.example.com', 80)"
 
 
-def test_build__has_no_network(shop: Workshop, repositories: Repositories, listener: int) -> None:
+def test_build__has_no_network(shop: WheelBuilder, repositories: Repositories, listener: int) -> None:
     files = reporting(f"{{'tcp': {CONNECT.format(port=listener)}, 'dns': {LOOK_UP}}}")
     report = Attack(shop, repositories, files).report()
     assert report["tcp"] in {"ConnectionRefusedError", "PermissionError", "OSError"}
@@ -118,14 +120,14 @@ def test_build__has_no_network(shop: Workshop, repositories: Repositories, liste
 
 
 def test_build__has_the_network_where_the_index_says_so(
-    shop: Workshop, repositories: Repositories, listener: int
+    shop: WheelBuilder, repositories: Repositories, listener: int
 ) -> None:
     attack = Attack(shop, repositories, reporting(f"{{'tcp': {CONNECT.format(port=listener)}}}"), network=True)
     assert attack.report() == {"tcp": "None"}
     assert "fork_build_network" in attack.follower.lines.text
 
 
-def test_build__with_the_network_sees_no_proxys_password(shop: Workshop, repositories: Repositories) -> None:
+def test_build__with_the_network_sees_no_proxys_password(shop: WheelBuilder, repositories: Repositories) -> None:
     shop.equipment.base["HTTPS_PROXY"] = f"http://me:{CANARY}@proxy.example.com:1"  # type: ignore[index]  # a dict here
     shop.equipment.base["HTTP_PROXY"] = "http://proxy.example.com:1"  # type: ignore[index]
     shop.equipment.base["NO_PROXY"] = "localhost"  # type: ignore[index]
@@ -156,7 +158,7 @@ def attack(folder, settings):
 """
 
 
-def test_build__leaves_a_daemon_that_rewrites_the_wheel(shop: Workshop, repositories: Repositories) -> None:
+def test_build__leaves_a_daemon_that_rewrites_the_wheel(shop: WheelBuilder, repositories: Repositories) -> None:
     """It loses the race or the build fails; in no case is what is published not what was checked."""
     attack = Attack(shop, repositories, attacking(DAEMON))
     found = "mismatch"
@@ -208,7 +210,7 @@ OUTPUTS = [
 
 @pytest.mark.parametrize(("code", "references"), OUTPUTS, ids=[code[:40] for code, _ in OUTPUTS])
 def test_build__output_is_not_what_it_seems(
-    shop: Workshop, repositories: Repositories, tmp_path: Path, code: str, references: str
+    shop: WheelBuilder, repositories: Repositories, tmp_path: Path, code: str, references: str
 ) -> None:
     secret = tmp_path / "secret.whl"
     secret.write_text(CANARY)
@@ -218,7 +220,7 @@ def test_build__output_is_not_what_it_seems(
     assert CANARY not in attack.follower.lines.text
 
 
-def test_build__rewrites_its_repository(shop: Workshop, repositories: Repositories, tmp_path: Path) -> None:
+def test_build__rewrites_its_repository(shop: WheelBuilder, repositories: Repositories, tmp_path: Path) -> None:
     """git, run by the server in a tree that a build has had, would start what its configuration names."""
     marker = tmp_path / "marker"
     program = f"#!/bin/sh\\ntouch {marker}\\n"
@@ -243,7 +245,9 @@ def attack(folder, settings):
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../../../../etc/hostname", "link-to-above/etc/hostname"])
 @pytest.mark.parametrize("name", ["README.md", "inline.py", "pyproject.toml"])
-def test_fork__links_to_files_of_the_server(shop: Workshop, repositories: Repositories, target: str, name: str) -> None:
+def test_fork__links_to_files_of_the_server(
+    shop: WheelBuilder, repositories: Repositories, target: str, name: str
+) -> None:
     files: dict[str, Content] = {name: Link(target)}
     if target.startswith("link-"):
         files["link-to-above"] = Link("../../../..")
@@ -263,7 +267,7 @@ GIT_TREES = {
 
 
 @pytest.mark.parametrize("what", GIT_TREES)
-def test_fork__trees_that_git_would_take_for_its_own(shop: Workshop, repositories: Repositories, what: str) -> None:
+def test_fork__trees_that_git_would_take_for_its_own(shop: WheelBuilder, repositories: Repositories, what: str) -> None:
     fork = repositories.make("inline")
 
     def write(kind: str, content: bytes) -> str:
@@ -286,7 +290,9 @@ def test_fork__trees_that_git_would_take_for_its_own(shop: Workshop, repositorie
     assert not list(shop.work.rglob(".git"))
 
 
-def test_build__asks_for_requirements_of_other_hosts(shop: Workshop, repositories: Repositories, listener: int) -> None:
+def test_build__asks_for_requirements_of_other_hosts(
+    shop: WheelBuilder, repositories: Repositories, listener: int
+) -> None:
     """The supply step has the network, so a requirement's URL would make the server ask any host."""
     table = (
         '[build-system]\nrequires = ["x @ https://127.0.0.1:%d/x-1.0-py3-none-any.whl"]\n'
@@ -296,7 +302,7 @@ def test_build__asks_for_requirements_of_other_hosts(shop: Workshop, repositorie
     assert (fault.kind.value, fault.reference) == ("build", "requirement-refused")
 
 
-def test_builds__hostile_ones_do_not_stop_the_others(shop: Workshop, repositories: Repositories) -> None:
+def test_builds__hostile_ones_do_not_stop_the_others(shop: WheelBuilder, repositories: Repositories) -> None:
     """Beside builds that fail in every way a good one finishes."""
     evil = [
         "def attack(folder, settings): os.kill(os.getpid(), 9)",

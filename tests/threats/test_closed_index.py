@@ -23,10 +23,10 @@ from pathlib import Path
 
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.pipeline import passes
+from devpi_forkbuilder.pipeline.frontend import index_tokens
 
 hookimpl = HookimplMarker("devpiserver")
-make = passes.secrets.token_urlsafe
+make = index_tokens.secrets.token_urlsafe
 
 
 class Recorded:
@@ -38,7 +38,7 @@ class Recorded:
         return token
 
 
-passes.secrets = Recorded
+index_tokens.secrets = Recorded
 
 
 @hookimpl

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.domain.pins import Pin
-from devpi_forkbuilder.domain.settings import IndexSettings
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, RefusedError
-from devpi_forkbuilder.pipeline.git import Git
-from devpi_forkbuilder.pipeline.mirror import Mirrors
-from devpi_forkbuilder.pipeline.repository import Room
+from devpi_forkbuilder.pipeline.git.bare_repo import Room
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from tests.gitserver import GitServer
-from tests.pipeline.benches import Follower, order, workshop
+from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.pipeline.watching import Lines, never, watch
 from tests.repositories import Repositories, Repository, Submodule
 from tests.server.app import App, pin
@@ -121,7 +121,7 @@ def test_impostor__as_a_submodule(
     modules = f'[submodule "x"]\n\tpath = x\n\turl = ../{fork.name}.git\n'
     above = repositories.make("pure-setuptools", files={".gitmodules": modules, "x": Submodule(impostor)})
     line = repositories.pin_line(above, git_server.url)
-    with pytest.raises(RefusedError) as caught, workshop(tmp_path).build(order(line), Follower()):
+    with pytest.raises(RefusedError) as caught, wheel_builder(tmp_path).build(order(line), Follower()):
         pass
     assert caught.value.reference == "commit-unreachable"
 

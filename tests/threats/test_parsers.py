@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devpi_forkbuilder.domain.pins import Pin, PinsRefusedError, parse_pins
-from devpi_forkbuilder.domain.policy import PinPolicy
-from devpi_forkbuilder.domain.requirements import pins_of, read_requirements
+from devpi_forkbuilder.domain.pins.pins import Pin, PinsRefusedError, parse_pins
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.domain.requirements_files.requirements import pins_of, read_requirements
 from tests.domain.strategies import nearly, pins
 
 LONG = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

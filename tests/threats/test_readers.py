@@ -41,7 +41,7 @@ def test_page__that_a_reader_has_seen_is_not_kept_for_others(closed: App) -> Non
 def test_page__of_an_open_index_is_kept(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """The other side of it: closing must not cost everybody the kept pages."""
     app.make_index("root/forks", pin())
-    with caplog.at_level("DEBUG", "devpi_forkbuilder.web.kept"):
+    with caplog.at_level("DEBUG", "devpi_forkbuilder.web.page_cache.serve"):
         assert [app.page(PAGE).status_int for _ in range(4)] == [200] * 4
     assert "a kept page" in caplog.text
 
@@ -155,7 +155,7 @@ def test_flood__of_made_up_interpreters(app: App, builder: HeldBuilder) -> None:
         app.page(PAGE, User_Agent=UV % f"3.{number + 30}.1")
         app.request("POST", "/root/forks/+forks/alpha/miss", {"python": f"3.{number + 30}"}, user=None)
         app.request("POST", "/root/forks/+forks/alpha/miss", {"python": TARGET % number}, user=None)
-    assert len(builder.orders) <= len(app.context.lookup.offer().pythons) + 1
+    assert len(builder.orders) <= len(app.context.lookup.server_targets().pythons) + 1
 
 
 BODIES = [

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import CREDENTIALS_FILE
-from devpi_forkbuilder.pipeline.access import Access
-from devpi_forkbuilder.pipeline.credentials import Secret, answer, best, parse
-from devpi_forkbuilder.pipeline.git import Git, Watch
+from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
+from devpi_forkbuilder.pipeline.git.credential_helper import Secret, answer_git, best, parse
 from tests.functional.conftest import MakeLive
 from tests.gitserver import GitServer
 from tests.live import Live
@@ -107,7 +107,7 @@ def test_credentials__go_to_their_host_and_path(protocol: str, host: str, path: 
 
 
 def test_credentials__are_percent_decoded(tmp_path: Path) -> None:
-    told = answer(file_of(tmp_path, *LINES.splitlines()), "protocol=https\nhost=other.example.com\npath=x\n")
+    told = answer_git(file_of(tmp_path, *LINES.splitlines()), "protocol=https\nhost=other.example.com\npath=x\n")
     assert told == "username=p@q\npassword=a/b:@c\n"
 
 
@@ -149,7 +149,7 @@ def test_credentials__any_file_is_read(text: str) -> None:
 def test_access__file_that_others_may_use(tmp_path: Path, mode: int, option: str) -> None:
     path = file_of(tmp_path, f"https://me:{CANARY}@host", mode=mode)
     with pytest.raises(InfrastructureError) as caught:
-        Access(**{option: path}).check()
+        CredentialFiles(**{option: path}).check()
     assert caught.value.reference == "secret-exposed"
     assert f"chmod 600 {path}" in caught.value.next_step
     assert CANARY not in str(caught.value)
@@ -157,7 +157,7 @@ def test_access__file_that_others_may_use(tmp_path: Path, mode: int, option: str
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_access__file_of_ones_own(tmp_path: Path, mode: int) -> None:
-    Access(credentials_file=file_of(tmp_path, "https://me:x@host", mode=mode)).check()
+    CredentialFiles(credentials_file=file_of(tmp_path, "https://me:x@host", mode=mode)).check()
 
 
 def test_access__missing_or_no_file(tmp_path: Path) -> None:
@@ -165,33 +165,33 @@ def test_access__missing_or_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     for name in ("none", "link", "pipe", "."):
         with pytest.raises(InfrastructureError) as caught:
-            Access(ssh_key=tmp_path / name).check()
+            CredentialFiles(ssh_key=tmp_path / name).check()
         assert caught.value.reference == "secret-missing"
 
 
 def test_access__known_hosts_that_others_may_write(tmp_path: Path) -> None:
     path = file_of(tmp_path, "host ssh-ed25519 AAAA", mode=0o666)
     with pytest.raises(InfrastructureError) as caught:
-        Access(known_hosts=path).check()
+        CredentialFiles(known_hosts=path).check()
     assert caught.value.reference == "known-hosts-exposed"
     path.chmod(0o644)
-    Access(known_hosts=path).check()
+    CredentialFiles(known_hosts=path).check()
 
 
 def test_fetch__file_that_others_may_read_is_not_used(
     git_server: GitServer, repositories: Repositories, tmp_path: Path
 ) -> None:
-    """And it is as soon as it is mended, without a new start."""
+    """And it is as soon as it is fixed, without a new start."""
     fork = repositories.make("inline")
     git_server.require_login(fork.name, "me", CANARY)
     path = file_of(tmp_path, git_server.url.replace("//", f"//me:{CANARY}@"), mode=0o644)
-    git = Git(tmp_path / "home", os.environ, access=Access(path))
+    git = Git(tmp_path / "home", os.environ, access=CredentialFiles(path))
     url = git_server.repository_url(fork.name)
     with pytest.raises(InfrastructureError):
-        git.network(tmp_path, url, "ls-remote", url, watch=Watch(Lines(), never))
+        git.network(tmp_path, url, "ls-remote", url, watch=TransferWatch(Lines(), never))
     assert not git_server.requests
     path.chmod(0o600)
-    assert git.network(tmp_path, url, "ls-remote", url, watch=Watch(Lines(), never)).finished.returncode == 0
+    assert git.network(tmp_path, url, "ls-remote", url, watch=TransferWatch(Lines(), never)).finished.returncode == 0
 
 
 def test_fetch__one_login_for_each_organisation_of_a_host(
@@ -201,10 +201,12 @@ def test_fetch__one_login_for_each_organisation_of_a_host(
     git_server.require_login(one.name, "me", "of-one")
     git_server.require_login(two.name, "me", "of-two")
     lines = [git_server.url.replace("//", f"//me:of-{name}@") + f"/{name}" for name in ("one", "two")]
-    git = Git(tmp_path / "home", os.environ, access=Access(file_of(tmp_path, *lines)))
+    git = Git(tmp_path / "home", os.environ, access=CredentialFiles(file_of(tmp_path, *lines)))
     for fork in (one, two):
         url = git_server.repository_url(fork.name)
-        assert git.network(tmp_path, url, "ls-remote", url, watch=Watch(Lines(), never)).finished.returncode == 0
+        assert (
+            git.network(tmp_path, url, "ls-remote", url, watch=TransferWatch(Lines(), never)).finished.returncode == 0
+        )
 
 
 # a full run

@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from devpi_forkbuilder.domain.simplepage import JSON, ListedFile
-from devpi_forkbuilder.domain.targets import Client
-from devpi_forkbuilder.warming.crew import each
-from devpi_forkbuilder.warming.seams import NotHadError
+from devpi_forkbuilder.domain.compat.targets import Client
+from devpi_forkbuilder.domain.simple.simplepage import JSON, ListedFile
+from devpi_forkbuilder.warming.protocols import NotFetchedError
+from devpi_forkbuilder.warming.thread_pool import each
 from devpi_forkbuilder.warming.web import BUSY_TRIES, TRIES, IndexUrl, Web
 
 WHO = Client("cpython", (3, 11), "linux", "x86_64", "glibc", (2, 36))
@@ -100,7 +100,7 @@ def test_fetch__passing_faults_are_tried_again(fault: Reply) -> None:
 def test_fetch__is_given_up_after_some_tries() -> None:
     with serving(Told((502, {"phrase": "Out of order"}, b""))) as told:
         found, pauses = web(told)
-        with pytest.raises(NotHadError, match="502 Out of order"):
+        with pytest.raises(NotFetchedError, match="502 Out of order"):
             found.fetch(listed(told))
     assert len(told.asked) == TRIES
     assert len(pauses) == TRIES - 1
@@ -117,20 +117,20 @@ def test_fetch__a_busy_server_is_asked_when_it_says() -> None:
 def test_fetch__a_final_answer_is_told_with_its_phrase() -> None:
     with serving(Told((424, {"phrase": "Build of a 1 from 1a2b3c4 failed"}, b""))) as told:
         found, pauses = web(told)
-        with pytest.raises(NotHadError, match="424 Build of a 1 from 1a2b3c4 failed"):
+        with pytest.raises(NotFetchedError, match="424 Build of a 1 from 1a2b3c4 failed"):
             found.fetch(listed(told))
     assert not pauses
 
 
 def test_fetch__other_content_than_the_page_says() -> None:
-    with serving(Told(FINE)) as told, pytest.raises(NotHadError, match="its page says"):
+    with serving(Told(FINE)) as told, pytest.raises(NotFetchedError, match="its page says"):
         web(told)[0].fetch(listed(told, "0" * 64))
 
 
 def test_fetch__nobody_there() -> None:
     with serving(Told(FINE)) as told:
         found, _ = web(told, "me:secret@")
-    with pytest.raises(NotHadError, match="the connection failed") as error:
+    with pytest.raises(NotFetchedError, match="the connection failed") as error:
         found.fetch(listed(told))
     assert "secret" not in str(error.value)
 
@@ -180,7 +180,7 @@ def test_page__says_what_is_installed_for() -> None:
 
 @pytest.mark.parametrize("reply", [(200, DEVPI, b"<html>"), (404, {}, b"")])
 def test_page__what_is_none(reply: Reply) -> None:
-    with serving(Told(reply)) as told, pytest.raises(NotHadError):
+    with serving(Told(reply)) as told, pytest.raises(NotFetchedError):
         web(told)[0].page("a", WHO)
 
 

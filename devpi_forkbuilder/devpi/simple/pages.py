@@ -20,7 +20,7 @@ from devpi_server.views import PyPIView
 
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import Catalog, catalog_of
-from devpi_forkbuilder.domain.settings import UploadTime
+from devpi_forkbuilder.domain.pins.settings import UploadTime
 from devpi_forkbuilder.domain.simple.file_facts import FileFacts, PageFacts
 from devpi_forkbuilder.domain.simple.json_page import described, json_page
 

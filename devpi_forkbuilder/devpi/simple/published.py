@@ -15,7 +15,7 @@ from typing import Any
 from devpi_server.filestore import get_core_metadata
 from devpi_server.model import Rel
 
-from devpi_forkbuilder.domain.settings import UploadTime
+from devpi_forkbuilder.domain.pins.settings import UploadTime
 from devpi_forkbuilder.domain.simple.file_facts import FileFacts
 
 log = logging.getLogger(__name__)

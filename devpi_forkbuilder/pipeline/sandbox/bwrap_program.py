@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
-from devpi_forkbuilder.pipeline.tools import tool_at
+from devpi_forkbuilder.pipeline.process.programs import tool_at
 
 MINIMUM = (0, 8)
 """The first version with `--disable-userns`."""

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
-from devpi_forkbuilder.pipeline.command import Command
-from devpi_forkbuilder.pipeline.disk_space import out_of_space, space_of
-from devpi_forkbuilder.pipeline.process import run
-from devpi_forkbuilder.pipeline.sandbox import slots
-from devpi_forkbuilder.pipeline.sandbox.bwrap import BwrapSandbox
-from devpi_forkbuilder.pipeline.sandbox.cgroups import survey
-from devpi_forkbuilder.pipeline.sandbox.groups import grouped
-from devpi_forkbuilder.pipeline.sandbox.landlock import LandlockSandbox
-from devpi_forkbuilder.pipeline.sandbox.limits import Limits
-from devpi_forkbuilder.pipeline.sandbox.none import NoSandbox
-from devpi_forkbuilder.pipeline.sandbox.uid import UidSandbox
-from devpi_forkbuilder.pipeline.seams import Box, Sandbox
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.disk_space import out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
+from devpi_forkbuilder.pipeline.sandbox import uid_pool
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import grouped
+from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import survey
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
+from devpi_forkbuilder.pipeline.sandbox.tier_bwrap import BwrapSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
+from devpi_forkbuilder.pipeline.sandbox.tier_uid import UidSandbox
+from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 
 AUTO, NONE = "auto", "none"
 TIERS = ("bwrap", "uid", "landlock")
@@ -39,7 +39,7 @@ exit {CONFINED}
 SECONDS = 10.0
 NEXT_STEP = "`devpi-forkbuilder doctor` shows what each tier lacks here; --forkbuilder-sandbox none goes without."
 
-Finder = Callable[[Limits], Sandbox]
+Finder = Callable[[ResourceLimits], Sandbox]
 """Makes a tier with limits; raises InfrastructureError."""
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class _Place:
 
     scratch: Path
     readable: tuple[Path, ...]
-    first_uid: int = slots.FIRST
+    first_uid: int = uid_pool.FIRST
 
 
 class _Lines:
@@ -80,14 +80,14 @@ class _Lines:
         self.write(f"{line}\n".encode())
 
 
-def choose(
+def choose_tier(
     wanted: str,
     *,
     scratch: Path,
     readable: tuple[Path, ...] = (),
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     search_path: str | None = None,
-    first_uid: int = slots.FIRST,
+    first_uid: int = uid_pool.FIRST,
 ) -> Sandbox:
     """The sandbox for `wanted`: `auto`, a tier, or `none`.
 
@@ -98,7 +98,7 @@ def choose(
     Raises InfrastructureError, not retryable: `no-sandbox` when no tier works, `sandbox-unusable` when the wanted one
     does not; both name the cause.
     """
-    limits = limits or Limits()
+    limits = limits or ResourceLimits()
     if wanted == NONE:
         log.warning("builds are not confined (--forkbuilder-sandbox none): a fork's build can do what the server can")
         return _bounded(NoSandbox, _Place(scratch, readable), limits)
@@ -110,15 +110,15 @@ def choose(
 
 
 def check_tiers(
-    wanted: str, *, scratch: Path, readable: tuple[Path, ...] = (), limits: Limits | None = None, first_uid: int
+    wanted: str, *, scratch: Path, readable: tuple[Path, ...] = (), limits: ResourceLimits | None = None, first_uid: int
 ) -> None:
     """Raise what `choose` would; nothing is logged, and nothing is left behind."""
     if wanted != NONE:
         place = _Place(scratch, readable, first_uid)
-        _strongest(wanted, place, limits or Limits(), _finders(place, None))
+        _strongest(wanted, place, limits or ResourceLimits(), _finders(place, None))
 
 
-def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
+def _strongest(wanted: str, place: _Place, limits: ResourceLimits, finders: Mapping[str, Finder]) -> TierProbe:
     findings = []
     for tier in TIERS if wanted == AUTO else (wanted,):
         finding = _tried(tier, place, limits, finders)
@@ -130,20 +130,20 @@ def _strongest(wanted: str, place: _Place, limits: Limits, finders: Mapping[str,
     raise _refusal(wanted, findings)
 
 
-def report(
+def report_tier(
     *,
     scratch: Path,
     readable: tuple[Path, ...] = (),
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     search_path: str | None = None,
 ) -> list[TierProbe]:
     """Return what a probe of each tier has shown; strongest first."""
     place = _Place(scratch, readable)
     finders = _finders(place, search_path)
-    return [_tried(tier, place, limits or Limits(), finders) for tier in TIERS]
+    return [_tried(tier, place, limits or ResourceLimits(), finders) for tier in TIERS]
 
 
-def _bounded(find: Finder, place: _Place, limits: Limits) -> Sandbox:
+def _bounded(find: Finder, place: _Place, limits: ResourceLimits) -> Sandbox:
     """A tier that works, with control groups if a trial shows that they do; to have none is no reason not to build."""
     found = survey()
     better = grouped(find, limits, found.places)
@@ -177,7 +177,7 @@ def _finders(place: _Place, search_path: str | None) -> dict[str, Finder]:
     }
 
 
-def _tried(tier: str, place: _Place, limits: Limits, finders: Mapping[str, Finder]) -> TierProbe:
+def _tried(tier: str, place: _Place, limits: ResourceLimits, finders: Mapping[str, Finder]) -> TierProbe:
     if tier not in finders:
         names = ", ".join((AUTO, *TIERS, NONE))
         what = f"There is no sandbox tier {tier!r}; there are {names}."

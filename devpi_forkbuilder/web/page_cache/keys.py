@@ -8,7 +8,7 @@ from typing import Any
 from cachetools import LRUCache, cached
 
 from devpi_forkbuilder.devpi.requests import Asker, asker_of
-from devpi_forkbuilder.web.cache import PageKey
+from devpi_forkbuilder.web.page_cache.cache import PageKey
 from devpi_forkbuilder.web.paths import SHORTCUT, SIMPLE
 
 LONGEST_PATH = 512

@@ -16,8 +16,8 @@ from typing import Any
 from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.requests import by_installer
-from devpi_forkbuilder.web.cache import LARGEST, CachedPage, PageKey
 from devpi_forkbuilder.web.context import REGISTRY, Context
+from devpi_forkbuilder.web.page_cache.cache import LARGEST, CachedPage, PageKey
 from devpi_forkbuilder.web.page_cache.finished import finished, forbids_storing
 from devpi_forkbuilder.web.page_cache.keys import page_key
 from devpi_forkbuilder.web.pages import JSON

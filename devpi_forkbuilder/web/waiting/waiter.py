@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from devpi_forkbuilder.web.context import Context
-from devpi_forkbuilder.web.seats import Seat
+from devpi_forkbuilder.web.waiting.seats import Seat
 
 
 class Waiter(Protocol):

@@ -1,0 +1,4 @@
+"""Which wheels fit which client: targets, platforms, the choice among files, requirement closures.
+
+Enter at `targets`. Imports `errors` only.
+"""

@@ -1,0 +1,273 @@
+"""The pipeline put together: from an order to checked files, in a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from devpi_forkbuilder import __version__
+from devpi_forkbuilder.domain.compat.targets import ServerTargets
+from devpi_forkbuilder.domain.index_health import IndexHealth
+from devpi_forkbuilder.domain.pins.orders import Order, Versions
+from devpi_forkbuilder.domain.results import Artefact, Built
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.versions import stamp
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
+from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
+from devpi_forkbuilder.pipeline.artifacts.manylinux import retag_linux_wheel
+from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
+from devpi_forkbuilder.pipeline.artifacts.restamp import stamp_wheel
+from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, repack_sdist
+from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, artefact_of, read_wheel
+from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
+from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
+from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
+from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
+from devpi_forkbuilder.pipeline.frontend import pep517
+from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
+from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
+from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left
+from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
+from devpi_forkbuilder.pipeline.git.client import TRACE, TransferWatch
+from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
+from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, LogSink
+from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
+
+ARTEFACT_LIMIT = 1024 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceWatch:
+    """A Progress that looks at the disk whenever it is asked whether the build should end."""
+
+    progress: BuildProgress
+    space: LowestSpace
+
+    @property
+    def log(self) -> LogSink:
+        """See `Progress.log`."""
+        return self.progress.log
+
+    def enter(self, state: State) -> None:
+        """See `Progress.enter`."""
+        self.progress.enter(state)
+
+    def commit_time(self, seconds: int) -> None:
+        """See `Progress.commit_time`."""
+        self.progress.commit_time(seconds)
+
+    def cancelled(self) -> bool:
+        """See `Progress.cancelled`."""
+        return self.space.cancelled()
+
+    def needs(self, requirements: tuple[str, ...], python: str) -> None:
+        """See `Progress.needs`."""
+        self.progress.needs(requirements, python)
+
+    def index_health(self, requirements: tuple[str, ...], constraints: tuple[str, ...], python: str) -> IndexHealth:
+        """See `Progress.index_health`."""
+        return self.progress.index_health(requirements, constraints, python)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelBuilder:
+    """Builds orders (the protocol `Builder`), several at once if asked to.
+
+    `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts;
+    `sources` keeps what was built; `passes` let builds read the index that has their pin.
+    """
+
+    work: Path
+    tools: Tools
+    interpreters: Interpreters
+    mirrors: Mirrors
+    equipment: BuildTools
+    limits: BuildLimits = field(default_factory=BuildLimits)
+    free_floor: int = FLOOR
+    sources: Sources | None = None
+    index_tokens: IndexTokens = field(default_factory=IndexTokens)
+
+    @property
+    def identity(self) -> str:
+        """Tools and tier; a remembered failure may be tried again when it changes."""
+        more = [f"tools {folder}" for folder in self.equipment.folders.folders]
+        return ", ".join((self.tools.identity, f"sandbox {self.equipment.sandbox.name}", *more))
+
+    def sweep(self) -> tuple[Path, ...]:
+        """Remove what builds of a server that crashed have left; returns what was removed."""
+        return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
+
+    def server_targets(self) -> ServerTargets:
+        """See `Builder.offer`."""
+        return self.interpreters.server_targets()
+
+    @contextlib.contextmanager
+    def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
+        """See `Builder.build`."""
+        with contextlib.ExitStack() as stack:
+            space = LowestSpace(self.work, progress.cancelled)
+            try:
+                folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
+                built = self._make(order, SpaceWatch(progress, space), folder)
+            except (BuildError, MismatchError, LimitsError) as error:
+                if found := space.scarce():
+                    raise out_of_space(found, error.what) from error
+                raise
+            except OSError as error:
+                if error.errno in FULL:
+                    raise out_of_space(space_of(self.work), f"{error.strerror}.") from error
+                what = f"A file of the build could not be read or written: {error.strerror}."
+                raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+            yield built
+
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> Built:
+        interpreter = self.interpreters.find(order.python)
+        progress.enter(State.FETCHING)
+        check_space(folder.root, self.free_floor)
+        source = checkout(
+            self.mirrors,
+            order.pin,
+            folder.source,
+            progress.log,
+            progress.cancelled,
+            anywhere=order.recipe.unreachable,
+        )
+        progress.commit_time(source.commit_time)
+        progress.enter(State.BUILDING)
+        check_space(folder.root, self.free_floor)
+        left = self._build(order, progress, folder, source, interpreter)
+        progress.enter(State.CHECKING)
+        known = self._provenance(order, source, interpreter, left)
+        fix = partial(self._repaired, progress, folder, source)
+        built = _checked(order, progress, folder, source, left, known, fix)
+        self._keep(order, source, built, progress)
+        return built
+
+    def _build(
+        self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
+    ) -> Left:
+        progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
+        told = self._told(order, source, watch := TransferWatch(progress.log, progress.cancelled))
+        if order.recipe.network:
+            progress.log.say("fork_build_network: the project's own code has the network")
+        extra = (*told, *order.recipe.env)
+        circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
+        build_env = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
+        wanted = BuildOutputs(
+            project=source.project,
+            constraints=order.recipe.constraints,
+            index_url=order.requirements_url,
+            pins_url=order.pins_url,
+            needs=lambda requirements: progress.needs(requirements, interpreter.name),
+            health=lambda requirements, constraints: progress.index_health(requirements, constraints, interpreter.name),
+            sdist=order.versions is Versions.PLAIN,
+            login=partial(self.index_tokens.issue, order.index),
+        )
+        return pep517.build(build_env, wanted)
+
+    def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
+        """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
+        version = order.pin.version or self._known_version(order, source)
+        if not source.untagged or version is None:
+            return ()
+        watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
+        place_tags(self.mirrors.git, source.root, pretend_tags(source.project, version), watch)
+        return pretend_version(order.pin, version)
+
+    def _repaired(self, progress: BuildProgress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
+        watch, box = TransferWatch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")
+        into = folder.fresh(folder.root / "repaired")
+        return retag_linux_wheel(wheel, self.equipment.sandbox, box, into, source.commit_time, watch)
+
+    def _known_version(self, order: Order, source: Checkout) -> str | None:
+        """What was built from the commit when its repository was there."""
+        kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
+        return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
+
+    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
+        """Keep the sources of `built`. When that fails, the files are good all the same.
+
+        Raises MismatchError (`version-differs`) when they come from the archive and have another version than before:
+        the version came from commits that are gone.
+        """
+        version = built.provenance["built_version"]
+        known = self._known_version(order, source)
+        if known is not None and known != version:
+            raise MismatchError(
+                "version-differs",
+                f"Built from this server's archive the version is {version}, from the repository it was {known}.",
+                next_step="Its back end takes the version from commits that are gone: put the repository back.",
+            )
+        if self.sources is None or source.restored:
+            return
+        watch = TransferWatch(progress.log, progress.cancelled)
+        try:
+            keep(self.sources, self.mirrors, source.parts, {order.pin.subdirectory or "": version}, watch)
+        except (ForkbuilderError, OSError) as error:
+            progress.log.say(f"the source could not be kept: {error}")
+
+    def _provenance(self, order: Order, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
+        return {
+            "commit": source.commit,
+            "tree": source.tree,
+            "python": _called(interpreter),
+            "interpreter": interpreter.name,
+            "uv": self.tools.uv.version,
+            "git": self.tools.git.version,
+            "sandbox": self.equipment.sandbox.name,
+            "sandbox_program": self.equipment.sandbox.origin,
+            "bounded": " ".join(bounded(self.equipment.sandbox)),
+            "network": "yes" if order.recipe.network else "no",
+            "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",
+            "requires": " ".join(left.held),
+            "plugin": __version__,
+        }
+
+
+def _called(interpreter: Interpreter) -> str:
+    return f"{interpreter.implementation} {interpreter.version}"
+
+
+def _checked(
+    order: Order,
+    progress: BuildProgress,
+    folder: WorkFolder,
+    source: Checkout,
+    left: Left,
+    provenance: dict[str, str],
+    fix: Callable[[Wheel], Path],
+) -> Built:
+    """What the build left, copied out of its reach, judged, and given its tags and its version."""
+    pin = order.pin
+    collected = folder.fresh(folder.root / "collected")
+    wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
+    agree(wheel, pin)
+    path = fix(wheel)
+    if order.versions is Versions.STAMPED:
+        version = stamp(wheel.version, source.commit_time, pin.commit)
+        path = stamp_wheel(path, version, folder.fresh(folder.root / "stamped"), source.commit_time)
+    artefacts = (artefact_of(path, pin), *_sdists(order, progress, folder, source, left))
+    known = {**provenance, "url": pin.url, "built_version": str(wheel.version)}
+    return Built(artefacts, source.commit_time, known)
+
+
+def _sdists(
+    order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, left: Left
+) -> tuple[Artefact, ...]:
+    if left.sdist is None:
+        return ()
+    suffix = ".tar.gz"
+    collected = folder.fresh(folder.root / "collected-sdist")
+    found = collect(left.sdist, collected, suffix=suffix, limit=ARTEFACT_LIMIT)
+    repacked = repack_sdist(the_one(found, suffix=suffix), folder.fresh(folder.root / "repacked"), source.commit_time)
+    progress.log.say(f"source distribution {repacked.name}")
+    return (artefact_of_sdist(repacked, order.pin),)
