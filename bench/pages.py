@@ -1,6 +1,6 @@
 """Requests a second for simple pages, with the plugin and without it, on one machine in one run (needs `wrk`).
 
-    python bench/pages.py [--seconds 4] [--rounds 3]
+    python -m bench.pages [--seconds 4] [--rounds 3]
 
 Two devpi-servers are started from this environment, one of them with the plugin blocked. Both hold the same wheel: a
 built fork on the one, an upload on the other. The servers are asked in turns, so that a machine that slows down slows
@@ -14,15 +14,12 @@ import argparse
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import requests
 

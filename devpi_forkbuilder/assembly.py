@@ -20,6 +20,7 @@ from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, stor
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.pinned_builds import PinnedBuilds
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
@@ -98,6 +99,8 @@ class ServiceThread:
         """Start the workers, ask again for what was under way when the server ended, and wait for the end."""
         try:
             resume(self._context, self._service.start())
+            if self._context.pinned is not None:
+                self._context.pinned.start()
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -105,6 +108,8 @@ class ServiceThread:
     def thread_shutdown(self) -> None:
         """Stop the workers: running builds are ended and will be wanted again; held answers get their end."""
         held = self._context.seats.taken > 0
+        if self._context.pinned is not None:
+            self._context.pinned.stop()
         self._service.stop()
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
@@ -143,7 +148,8 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     context = _context(xom, options, service, lookup, *probes)
-    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
+    pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
     if isinstance(builder, (WheelBuilder, LateBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service

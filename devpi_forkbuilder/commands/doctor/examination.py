@@ -108,9 +108,10 @@ def judge_groups(found: Survey) -> Finding:
     bounded = [name for name in CONTROLLERS if any(name in place.controllers for place in found.places)]
     words = {"memory": "memory", "pids": "processes"}
     if not bounded:
-        return Finding.ok("cgroup", f"Limits hold for each process of a build. {found.reason}")
-    what = f"Limits hold for a whole build: {' and '.join(words[name] for name in bounded)}."
-    return Finding.ok("cgroup", f"{what} {found.reason}".rstrip())
+        return Finding.ok("cgroup", "limits hold for each process of a build, not for all of them together")
+    what = f"limits of {' and '.join(words[name] for name in bounded)} hold for a whole build"
+    others = [words[name] for name in CONTROLLERS if name not in bounded]
+    return Finding.ok("cgroup", f"{what}, of {others[0]} for each process" if others else what)
 
 
 def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:
