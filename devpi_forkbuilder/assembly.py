@@ -32,10 +32,10 @@ from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
