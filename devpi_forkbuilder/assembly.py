@@ -58,6 +58,7 @@ from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 
 log = logging.getLogger(__name__)
@@ -198,6 +199,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes
         health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
+        addresses=ClientAddresses(options.trusted_proxies),
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
