@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from devpi_server.model import BaseStageCustomizer
@@ -22,6 +23,7 @@ from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.domain.pins.settings import (
     DEFAULTS,
     LINES,
+    BuildWhen,
     IndexSettings,
     SettingsRefusedError,
     lines_of,
@@ -70,6 +72,7 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         for key in LINES:
             newconfig[key] = list(meaningful(lines_of(newconfig.get(key, ()))))
         self._register(settings, oldconfig)
+        self._build_when_stored(settings)
 
     def _policy_faults(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> list[str]:
         """What the server's rules say to pins that are new in a request.
@@ -84,6 +87,12 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         new = [pin for pin in settings.pins if pin not in old]
         owner = policy.owner_fault(self.stage.username) if new else None
         return ([f"forks: {owner}"] if owner else []) + policy.faults(new)
+
+    def _build_when_stored(self, settings: IndexSettings) -> None:
+        request = get_current_request()
+        pinned = request.registry["forkbuilder"].pinned if request is not None else None
+        if pinned is not None and settings.build is BuildWhen.PIN:
+            self.stage.keyfs.tx.on_commit_success(partial(pinned.changed, self.stage.name))
 
     def _register(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> None:
         stage = self.stage

@@ -24,7 +24,6 @@ from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
 from devpi_forkbuilder.pipeline.artifacts.restamp import stamp_wheel
 from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, artefact_of, read_wheel
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
 from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
@@ -33,13 +32,15 @@ from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, Build
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left, ProjectError
-from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
-from devpi_forkbuilder.pipeline.git.client import TRACE, TransferWatch
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
+from devpi_forkbuilder.pipeline.git.client import TRACE
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
+from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, LogSink
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 

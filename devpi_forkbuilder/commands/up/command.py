@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
     parser.add_argument("--port", default=3141, type=int, metavar="N", help="port to listen on; default: 3141")
     parser.add_argument("--outside-url", metavar="URL", help="where clients reach the server, behind a proxy")
+    parser.add_argument("--build", action="store_true", help="build pins before anybody asks (fork_build=pin)")
     parser.add_argument("--public-index", metavar="URL", help="simple page that root/pypi mirrors")
     secretfiles.add_options(parser)
     roles.add_options(parser)

@@ -126,6 +126,11 @@ def unsettled(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]
     return found
 
 
+def unnamed(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]:
+    """A fault for each requirement whose name only the repository knows."""
+    return [_unnamed(line, resolver.format(file=line.place.file or "FILE")) for line in lines if line.nameless]
+
+
 def contradicting(lines: Iterable[GitLine]) -> tuple[GitLine, ...]:
     """The requirements without a version that name a commit other than another one of their project does."""
     first: dict[tuple[str, Version | None], GitLine] = {}
