@@ -88,7 +88,7 @@ def _tell_failure(context: CommandContext, server: Server, state: ForkState, *, 
     for line in state.remedy:
         setting, _, value = line.partition(": ")
         context.screen.line(f"{state.label} builds with: {line}")
-        context.screen.line(f"  devpi index '{setting}+={value}'")
+        context.screen.line(f"  devpi index {'/'.join(server.url.split('/')[-2:])} {setting}+='{value}'")
     if remembered:
         context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")
         return
