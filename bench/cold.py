@@ -1,6 +1,6 @@
 """Ten pure forks: through a cold and a warm index with pip and uv, against pip on the ten git URLs without caches.
 
-    python bench/cold.py [--forks 10] [--rounds 1]
+    python -m bench.cold [--forks 10] [--rounds 1]
 
 Real git over HTTP, real setuptools builds, a new server directory for each cold run; build requirements come through
 the server's own mirror of the public index, which is empty at first as well.
@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.clients import Installer, Pip, Uv, pip_environment
 from tests.devpi import DevpiServer, initialise

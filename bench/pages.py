@@ -1,10 +1,11 @@
 """Requests a second for simple pages, with the plugin and without it, on one machine in one run (needs `wrk`).
 
-    python bench/pages.py [--seconds 4] [--rounds 3]
+    python -m bench.pages [--seconds 4] [--rounds 3]
 
 Two devpi-servers are started from this environment, one of them with the plugin blocked. Both hold the same wheel: a
 built fork on the one, an upload on the other. The servers are asked in turns, so that a machine that slows down slows
-both; ratios are medians of rounds.
+both; ratios are medians of rounds. One row is measured while an unrelated index of both servers commits ten times a
+second.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import argparse
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import requests
 
@@ -57,12 +59,37 @@ def rate(url: str, seconds: int) -> float:
     return float(re.findall(r"Requests/sec:\s+([0-9.]+)", said)[0])
 
 
+@contextmanager
+def commits(servers: Sequence[DevpiServer], every: float = 0.1) -> Iterator[None]:
+    """Register a project on an index that nobody reads, on each server, until the end of the block."""
+    over = threading.Event()
+
+    def commit(server: DevpiServer) -> None:
+        with requests.Session() as session:
+            session.auth = ("root", ROOT_PASSWORD)
+            for number in count():
+                fields = {":action": "submit", "name": f"other{number}", "version": "1.0"}
+                session.post(f"{server.url}/root/others/", fields, timeout=30).raise_for_status()
+                if over.wait(every):
+                    return
+
+    threads = [threading.Thread(target=commit, args=(server,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def compare(name: str, ours: str, theirs: str, seconds: int, rounds: int) -> None:
     """Print the rates of two URLs and the median ratio."""
     pairs = [(rate(ours, seconds), rate(theirs, seconds)) for _ in range(rounds)]
     mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(one / two for one, two in pairs)
-    print(f"{name:<46} {mine:8.0f}/s with   {other:8.0f}/s without   ratio {ratio:5.2f}")
+    print(f"{name:<50} {mine:8.0f}/s with   {other:8.0f}/s without   ratio {ratio:5.2f}")
 
 
 def upload(server: DevpiServer, index: str, filename: str, content: bytes) -> None:
@@ -109,6 +136,12 @@ def run(folder: Path, seconds: int, rounds: int) -> None:
             ("simple page of all projects", "root/plain", "+simple/"),
         ):
             compare(name, f"{ours.url}/{index}/{path}", f"{theirs.url}/root/plain/{path}", seconds, rounds)
+        for server in (ours, theirs):
+            server.create_index("root/others", type="stage").check()
+        path = f"+simple/{project}/"
+        with commits((ours, theirs)):
+            name = "the fork, while another index commits 10 times/s"
+            compare(name, f"{ours.url}/root/forks/{path}", f"{theirs.url}/root/plain/{path}", seconds, rounds)
 
 
 if __name__ == "__main__":

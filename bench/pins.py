@@ -1,6 +1,6 @@
 """The simple page of one project on an index of 10,000 pins, against an index of 10 (needs `wrk`).
 
-    python bench/pins.py [--pins 10000] [--seconds 3] [--rounds 3]
+    python -m bench.pins [--pins 10000] [--seconds 3] [--rounds 3]
 
 Two rows: pages that are asked for again, and the first page after a commit, which is made anew.
 """
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.pages import JSON, PIP, rate
 from tests.devpi import DevpiServer, initialise

@@ -1,6 +1,6 @@
 """A miss on a replica, over the same miss on its primary: seconds from the request to the page with the wheel.
 
-    python bench/replica.py [--rounds 5]
+    python -m bench.replica [--rounds 5]
 
 Real servers on one machine; forks with an in-tree back end, so that the build itself is short. In each round another
 fork of the same kind is asked for at either server.
@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.devpi import initialise
 from tests.live import Host, Live, hosted

@@ -13,8 +13,8 @@ import pytest
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, SourceError
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part, keep
+from devpi_forkbuilder.pipeline.git.archive_store import ArchivedSource, Sources, Tag
 from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.pipeline.watching import watch
 from tests.repositories import Link, Program, Repositories, Repository
