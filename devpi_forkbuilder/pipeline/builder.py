@@ -17,6 +17,7 @@ from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
+from devpi_forkbuilder.pipeline import diagnosis
 from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
 from devpi_forkbuilder.pipeline.artifacts.manylinux import retag_linux_wheel
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
@@ -30,7 +31,7 @@ from devpi_forkbuilder.pipeline.frontend import pep517
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
-from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left
+from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left, ProjectError
 from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.client import TRACE
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
@@ -147,7 +148,14 @@ class WheelBuilder:
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
-        left = self._build(order, progress, folder, source, interpreter)
+        try:
+            left = self._build(order, progress, folder, source, interpreter)
+        except ProjectError as error:
+            if not order.diagnose:
+                raise diagnosis.hinted(order, error) from error
+            attempt = partial(self._attempt, progress, folder)
+            pythons = self.interpreters.server_targets().pythons
+            raise diagnosis.diagnose(order, error, attempt, pythons, progress.log.say) from error
         progress.enter(State.CHECKING)
         known = self._provenance(order, source, interpreter, left)
         fix = partial(self._repaired, progress, folder, source)
@@ -176,6 +184,14 @@ class WheelBuilder:
             login=partial(self.index_tokens.issue, order.index),
         )
         return pep517.build(build_env, wanted)
+
+    def _attempt(self, progress: BuildProgress, folder: WorkFolder, order: Order) -> None:
+        """Build and check `order` in what an earlier build has used, and keep nothing of it."""
+        watch = (progress.log, progress.cancelled)
+        folder.fresh(folder.source)
+        source = checkout(self.mirrors, order.pin, folder.source, *watch, anywhere=order.recipe.unreachable)
+        left = self._build(order, progress, folder, source, self.interpreters.find(order.python))
+        _checked(order, progress, folder, source, left, {}, partial(self._repaired, progress, folder, source))
 
     def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
