@@ -2,14 +2,18 @@
 
 Two devpi-servers are started from this environment, one of them with the plugin blocked. Both hold the same wheel: a
 built fork on the one, an upload on the other. The servers are asked in turns, so that a machine that slows down slows
-both; ratios are medians of rounds.
+both; ratios are medians of rounds. One row is measured while an unrelated index of both servers commits ten times a
+second.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import requests
@@ -53,6 +57,31 @@ def rate(url: str, seconds: int) -> float:
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in said, said
     return float(re.findall(r"Requests/sec:\s+([0-9.]+)", said)[0])
+
+
+@contextmanager
+def commits(servers: Sequence[DevpiServer], every: float = 0.1) -> Iterator[None]:
+    """Register a project on an index that nobody reads, on each server, until the end of the block."""
+    over = threading.Event()
+
+    def commit(server: DevpiServer) -> None:
+        with requests.Session() as session:
+            session.auth = ("root", ROOT_PASSWORD)
+            for number in count():
+                fields = {":action": "submit", "name": f"other{number}", "version": "1.0"}
+                session.post(f"{server.url}/root/others/", fields, timeout=30).raise_for_status()
+                if over.wait(every):
+                    return
+
+    threads = [threading.Thread(target=commit, args=(server,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def compare(name: str, ours: str, theirs: str, seconds: int, rounds: int, goal: float) -> Figure:
@@ -107,3 +136,9 @@ def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         ):
             urls = (f"{ours.url}/{index}/{path}", f"{theirs.url}/{other}/{path}")
             yield compare(f"{name}, requests a second over devpi's alone", *urls, seconds, rounds, goal)
+        for server in (ours, theirs):
+            server.create_index("root/others", type="stage").check()
+        urls = (f"{ours.url}/root/forks/+simple/{project}/", f"{theirs.url}/root/plain/+simple/{project}/")
+        with commits((ours, theirs)):
+            name = "page of a built fork while another index commits 10 times a second, over devpi's alone"
+            yield compare(name, *urls, seconds, rounds, FORKS)

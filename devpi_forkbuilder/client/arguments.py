@@ -89,6 +89,8 @@ def _build(parser: Parser) -> None:
     parser.add_argument("--force", action="store_true", help="build again what has failed")
     text = "only what has failed, of the projects named or of all; builds it again"
     parser.add_argument("--failed", action="store_true", help=text)
+    text = "when a build fails, try the known settings for old forks on the server and print the one that works"
+    parser.add_argument("--diagnose", action="store_true", help=text)
     text = "interpreter to build for, as in 3.12 (for forks with compiled parts)"
     parser.add_argument("--python", default=None, metavar="X.Y", help=text)
 
@@ -180,6 +182,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
         devpi forks build name --force --wait
         devpi forks build --all --wait --python 3.12
         devpi forks build --all --failed --wait
+        devpi forks build name --diagnose
         """,
     ),
     "log": (

@@ -137,9 +137,7 @@ def test_miss__half_of_the_threads_may_be_held(make_app: MakeApp, builder: HeldB
     app.make_index("root/forks", pin())
     builder.gate.clear()
     held = [app.page(PAGE) for _ in range(4)]
-    busy = app.page(PAGE)
-    assert busy.status_int == 503
-    assert int(busy.headers["Retry-After"]) > 0
+    assert "/failed/busy/" in app.page(PAGE).text
     for answer in held:
         answer.app_iter.close()
     again = app.page(PAGE)
