@@ -119,7 +119,7 @@ class WheelBuilder:
             space = LowestSpace(self.work, progress.cancelled)
             try:
                 folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
-                built = self._make(order, SpaceWatch(progress, space), folder)
+                source, built = self._make(order, SpaceWatch(progress, space), folder)
             except (BuildError, MismatchError, LimitsError) as error:
                 if found := space.scarce():
                     raise out_of_space(found, error.what) from error
@@ -130,8 +130,10 @@ class WheelBuilder:
                 what = f"A file of the build could not be read or written: {error.strerror}."
                 raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
             yield built
+            # clients have their files by now: the archive takes as long again for a large tree
+            self._keep(order, source, built, progress)
 
-    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> Built:
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
@@ -158,8 +160,8 @@ class WheelBuilder:
         known = self._provenance(order, source, interpreter, left)
         fix = partial(self._repaired, progress, folder, source)
         built = _checked(order, progress, folder, source, left, known, fix)
-        self._keep(order, source, built, progress)
-        return built
+        self._refuse_other_version(order, source, built)
+        return source, built
 
     def _build(
         self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
@@ -210,11 +212,9 @@ class WheelBuilder:
         kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
         return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
 
-    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
-        """Keep the sources of `built`. When that fails, the files are good all the same.
-
-        Raises MismatchError (`version-differs`) when they come from the archive and have another version than before:
-        the version came from commits that are gone.
+    def _refuse_other_version(self, order: Order, source: Checkout, built: Built) -> None:
+        """Raise MismatchError (`version-differs`) when files that were built from the archive have another version than
+        before: the version came from commits that are gone.
         """
         version = built.provenance["built_version"]
         known = self._known_version(order, source)
@@ -224,11 +224,15 @@ class WheelBuilder:
                 f"Built from this server's archive the version is {version}, from the repository it was {known}.",
                 next_step="Its back end takes the version from commits that are gone: put the repository back.",
             )
+
+    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
+        """Keep the sources of `built`. When that fails, the files are good all the same."""
         if self.sources is None or source.restored:
             return
         watch = TransferWatch(progress.log, progress.cancelled)
+        versions = {order.pin.subdirectory or "": built.provenance["built_version"]}
         try:
-            keep(self.sources, self.mirrors, source.parts, {order.pin.subdirectory or "": version}, watch)
+            keep(self.sources, self.mirrors, source.parts, versions, watch)
         except (ForkbuilderError, OSError) as error:
             progress.log.say(f"the source could not be kept: {error}")
 

@@ -148,6 +148,10 @@ def _missed(
 def _ended(context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss]) -> Any:
     # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
     look = _look(context, request, asked)
+    # a flight of the same group may have been joined, and what it made may not fit
+    followed = {miss.flight.key for miss in misses}
+    lacking = [one for one in look.readable if one.missing and one.order.key not in followed]
+    misses = [*misses, *(Miss(one, context.builds.ask(one.order)) for one in lacking)]
     placeholders = placeholders_of(misses) + unservable(look.readable)
     if placeholders and caching_devpi(request):
         # a devpi that caches this page would keep the failure for half an hour after it was fixed

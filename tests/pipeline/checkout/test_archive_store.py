@@ -63,6 +63,15 @@ def test_archive__a_build_from_it_gives_the_same_bytes(tmp_path: Path, repositor
     assert "its source is taken from this server's archive" in follower.log.text
 
 
+def test_archive__is_made_when_the_files_are_out(tmp_path: Path, repositories: Repositories) -> None:
+    line, shop = repositories.pin_line(repositories.make("inline")), wheel_builder(tmp_path)
+    pin = Pin.parse(line)
+    assert shop.sources is not None
+    with shop.build(order(line), Follower()):
+        assert shop.sources.find(pin.url, pin.commit) is None
+    assert shop.sources.find(pin.url, pin.commit) is not None
+
+
 def test_archive__is_the_exact_tree(tmp_path: Path, repositories: Repositories) -> None:
     fork = repositories.make("inline", files=ODD)
     line, shop = repositories.pin_line(fork), wheel_builder(tmp_path)
