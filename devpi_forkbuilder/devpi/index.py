@@ -26,6 +26,7 @@ from devpi_forkbuilder.domain.pins.settings import (
     BuildWhen,
     IndexSettings,
     SettingsRefusedError,
+    is_lines,
     lines_of,
     meaningful,
 )
@@ -57,8 +58,12 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         return tuple((key, list(value) if isinstance(value, tuple) else value) for key, value in DEFAULTS)
 
     def normalize_indexconfig_value(self, key: str, value: object) -> object:
-        """Text and lists of texts become lists of lines; they are judged together in `validate_config`."""
-        return list(lines_of(value)) if key in LINES else str(value)
+        """Text and lists of texts become lists of lines; all values are judged together in `validate_config`."""
+        if value is None:  # what devpi takes for a setting that nobody knows
+            raise self.InvalidIndexconfig([f"{key}: no value: write text, or remove the setting with {key}-="])
+        if key not in LINES:
+            return str(value)
+        return list(lines_of(value)) if is_lines(value) else value
 
     def validate_config(self, oldconfig: Mapping[str, Any], newconfig: dict[str, Any]) -> None:
         """Judge all settings at once; register the pinned projects, so that no base's same-named project is served."""

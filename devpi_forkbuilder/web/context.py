@@ -23,6 +23,7 @@ from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 
 REGISTRY = "forkbuilder"
@@ -122,6 +123,7 @@ class Context:
     seats: Seats
     waiting: Waiting
     metadata: Metadata
+    addresses: ClientAddresses = field(default_factory=ClientAddresses)
     cached_only: bool = False
     pinned: PinnedBuilds | None = None
     forward: Forward | None = None

@@ -176,7 +176,7 @@ def _unnamed(line: GitLine, resolver: str) -> Fault:
 
 def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
-    resolve = f"{resolver} resolves it"
+    resolve = f"{resolver} resolves it to a full commit"
     if not ref:
         problem, fix = "no commit, so whatever the default branch has today", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:
