@@ -54,9 +54,7 @@ def installed(folder: Path, port: int) -> list[str]:
     pip = [str(folder / "client" / "bin" / "pip"), "install", "--no-deps", "--no-cache-dir", "--progress-bar", "off"]
     words = [*pip, "--index-url", f"http://localhost:{port}/main/forks/+simple/", "devpi-forkbuilder"]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
-    return [
-        line for line in done.stdout.splitlines() if line.startswith(("Collecting", "Successfully"))
-    ]
+    return [line for line in done.stdout.splitlines() if line.startswith(("Collecting", "Successfully"))]
 
 
 def main(target: Path) -> None:
@@ -68,17 +66,19 @@ def main(target: Path) -> None:
             time.sleep(1)  # the last state is printed after the answer
             up = [line for line in output.read_text().splitlines() if SHOWN.match(line)]
         lines = ["$ .venv/bin/devpi-forkbuilder up .", *up, "", f"$ {INSTALL}", *pip]
-        known = {str(folder / "server"): "~/.devpi/forkbuilder", str(ROOT): "/home/you/devpi-forkbuilder"}
+        known = {str(folder / "server"): "~/.devpi/forkbuilder", str(ROOT): "/src/devpi-forkbuilder"}
     console = Console(record=True, width=116, file=io.StringIO(), highlight=False)
     for printed in lines:
         line = printed
         for path, shown in known.items():
             line = line.replace(path, shown)
         line = line.replace(f":{port}", ":3141")
-        line = re.sub(r"git\+file://\S*?@([0-9a-f]{7})[0-9a-f]+", r"git+file:///home/you/devpi-forkbuilder@\1…", line)
+        line = re.sub(r"git\+file://\S*?@([0-9a-f]{7})[0-9a-f]+", r"git+file:///src/devpi-forkbuilder@\1…", line)
         style = "bold" if line.startswith("$") else "green" if line.startswith(("Ready", "Success")) else ""
         console.print(Text(line, style=style))
-    target.write_text(console.export_svg(title="devpi-forkbuilder"), encoding="utf-8")
+    picture = console.export_svg(title="devpi-forkbuilder")
+    # fonts from elsewhere are not loaded in a page that shows the picture
+    target.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
