@@ -31,7 +31,7 @@ def test_clock__of_a_server_is_years_off(own: MakeLive, uv: Uv, tmp_path: Path, 
 
 
 def test_clock__of_a_replica_is_behind(host: Host, devpi_templates: Callable[[bool], Path], tmp_path: Path) -> None:
-    """By less than devpi's own limit: a primary refuses a replica that is a minute behind, or ahead at all."""
+    """By less than devpi's own limit: a primary refuses a replica that is 38 seconds behind, or ahead at all."""
     options = ("--role", "primary", *host.allowed, METADATA, *ONLY_ASKED)
     with (
         DevpiServer(tmp_path / "primary", *options, template=devpi_templates(False)) as primary,
