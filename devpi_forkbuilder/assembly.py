@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, stor
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.pinned_builds import PinnedBuilds
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
@@ -31,10 +31,10 @@ from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
@@ -43,12 +43,14 @@ from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.process.build_log import BuildLog
 from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
-from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.pipeline.protocols import Builder, Sandbox
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
-from devpi_forkbuilder.pipeline.sandbox.probe import check_tiers, choose_tier
+from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
+from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
 from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
 from devpi_forkbuilder.service.records import Records
@@ -57,6 +59,7 @@ from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 
 log = logging.getLogger(__name__)
@@ -97,6 +100,8 @@ class ServiceThread:
         """Start the workers, ask again for what was under way when the server ended, and wait for the end."""
         try:
             resume(self._context, self._service.start())
+            if self._context.pinned is not None:
+                self._context.pinned.start()
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -104,6 +109,8 @@ class ServiceThread:
     def thread_shutdown(self) -> None:
         """Stop the workers: running builds are ended and will be wanted again; held answers get their end."""
         held = self._context.seats.taken > 0
+        if self._context.pinned is not None:
+            self._context.pinned.stop()
         self._service.stop()
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
@@ -142,7 +149,8 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     context = _context(xom, options, service, lookup, *probes)
-    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder))
+    pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
     if isinstance(builder, (WheelBuilder, LateBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
@@ -192,6 +200,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes
         health=HealthProbes((store_probe(xom), disk, *probes)).health,
         mirrors=MirrorPages(xom, options.wait, seats.limit),
         waiting=Waiting(options.hold, options.wait),
+        addresses=ClientAddresses(options.trusted_proxies),
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
@@ -241,32 +250,12 @@ def _tidy(wheel_builder: WheelBuilder) -> None:
     wheel_builder.sweep()
 
 
-def check_builder(options: Options) -> None:
-    """Raise what keeps this machine from building: a program or a sandbox is missing, or an option is not fit.
-
-    Nothing is left behind; the folder of `options` need not be there yet.
-    """
-    tools = Tools.find(os.environ.get("PATH", os.defpath))
-    folders = ToolFolders.judged(options.tools)
-    with scratch_of(options.folder) as scratch:
-        check_tiers(
-            options.sandbox,
-            scratch=scratch,
-            readable=(tools.uv.path, own_interpreter().prefix, *folders.folders),
-            limits=options.limits,
-            first_uid=options.first_uid,
-        )
-
-
-@contextmanager
-def scratch_of(folder: Path) -> Iterator[Path]:
-    """Where builds will be: the server's own folder for them, or one beside it that is gone afterwards."""
-    work = folder / "work"
-    if work.is_dir():
-        yield work
-        return
-    with tempfile.TemporaryDirectory(prefix=".forkbuilder-", dir=existing(folder)) as name:
-        yield Path(name)
+def _within_reach(sandbox: Sandbox, work: Path, uv: Path, pythons: Path) -> tuple[Path, Path, Path]:
+    """The folders for builds and for downloaded interpreters, and uv, where builds of `sandbox` get to them."""
+    if sandbox.scratch is None:
+        return work, uv, pythons
+    work = work_place(sandbox.scratch, work)
+    return work, open_copy(uv, work), pythons if sandbox.reaches(pythons) else work / pythons.name
 
 
 def make_builder(options: Options) -> Builder:
@@ -294,19 +283,22 @@ def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
 
 def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     folder = options.folder
+    base = with_network_settings(os.environ)
     tools = Tools.find(os.environ.get("PATH", os.defpath))
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
-    interpreters = Interpreters(tools.uv.path, os.environ, folder / "pythons" if options.python_downloads else None)
     folders = ToolFolders.judged(options.tools)
-    readable = (tools.uv.path, interpreters.own().prefix, *folders.folders)
+    readable = (own_interpreter().prefix, *folders.folders)
     sandbox = choose_tier(
         options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
     )
+    work, uv, pythons = _within_reach(sandbox, work, tools.uv.path, folder / "pythons")
+    downloads = pythons if options.python_downloads else None
+    interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
-    routes = PinnedDns(options.policy.names_host, os.environ)
-    git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+    routes = PinnedDns(options.policy.names_host, base)
+    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
     sources = Sources(folder / "sources")
     wheel_builder = WheelBuilder(
         work=work,
@@ -316,7 +308,7 @@ def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
             folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
         ),
         sources=sources,
-        equipment=BuildTools(tools.uv.path, folder / "uv-cache", sandbox, os.environ, folders),
+        equipment=BuildTools(uv, folder / "uv-cache", sandbox, base, folders),
         index_tokens=index_tokens,
         limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
     )

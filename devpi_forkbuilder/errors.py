@@ -71,6 +71,19 @@ class BuildError(ForkbuilderError):
     kind = Kind.BUILD
     http_status = 424
 
+    def __init__(
+        self,
+        reference: str,
+        what: str,
+        *,
+        next_step: str = "",
+        retryable: bool = False,
+        remedy: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(reference, what, next_step=next_step, retryable=retryable)
+        self.remedy = remedy
+        """Lines of settings with which the build was seen to succeed."""
+
 
 class MismatchError(ForkbuilderError):
     """What was built is not what was pinned, or is not a valid wheel."""

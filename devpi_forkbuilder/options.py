@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def _add_times(add: Callable[..., None]) -> None:
         default=3.0,
         metavar="SECONDS",
         help="wait without a byte before newlines go out; default: 3",
+    )
+    add(
+        "trusted-proxy",
+        type=network,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="address or network of a proxy whose X-Forwarded-For or X-Real-IP names the client (repeatable); one "
+        "client may hold half of the seats at most",
     )
     add("wait", type=seconds, default=900.0, metavar="SECONDS", help="longest time a request is held; default: 900")
     add("build-timeout", type=seconds, default=1800.0, metavar="SECONDS", help="longest build; default: 1800")
@@ -175,6 +185,7 @@ class Options:
     first_uid: int = FIRST
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     tools: tuple[Path, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -202,6 +213,7 @@ class Options:
             disk_floor=option("disk_floor"),
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
+            trusted_proxies=tuple(option("trusted_proxy")),
             limits=ResourceLimits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )
 
@@ -223,6 +235,14 @@ def positive_option(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """An address, or a network with a mask; raises ArgumentTypeError."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not an address or a network: write for example 10.0.0.5") from error
 
 
 def size(text: str) -> int:

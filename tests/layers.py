@@ -73,6 +73,13 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 APART = {"client": ("service", "warming"), "service": ("client", "warming"), "warming": ("client", "service")}
 """Layers of one rank that know nothing of each other: laptops, servers, and who fills a cache through its index."""
+ROOMS: dict[str, tuple[str, ...]] = {
+    "pipeline": ("process", "sandbox", "git", "checkout", "artifacts", "frontend"),
+}
+"""The order of a layer's sub-packages, from the bottom: each imports those before it, and `protocols`; modules that
+stand beside them are above."""
+ENTRY_POINTS = frozenset({"add_options", "add_parser", "includeme", "main", "run"})
+"""Public names that every module of a kind has: the contract between a command or a script and its caller."""
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 50
 
@@ -108,6 +115,7 @@ def broken_rules(sources: Sources) -> list[str]:
 def _of_file(path: str, sources: Sources) -> Iterator[Broken]:
     imports = imports_of(path, sources[path])
     yield from _upward(path, imports)
+    yield from _out_of_order(path, imports)
     yield from _misplaced(path, imports)
     yield from _processes(path, sources[path], imports)
     yield from _sizes(path, sources[path])
@@ -155,6 +163,33 @@ def _upward(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:
             yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which is above it")
         elif part in APART.get(_part(path), ()):
             yield Broken(path, one.line, f"{_part(path)} imports {one.module}, which it must not know")
+
+
+def _out_of_order(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:
+    own = _room(path.removesuffix(".py").split("/"))
+    for one in imports:
+        names = one.module.split(".")[1:]
+        if own is not None and names[0:1] == [own[0]] and (other := _room(names)) is not None and other[1] > own[1]:
+            yield Broken(path, one.line, f"{'/'.join(path.split('/')[:2])} imports {one.module}, a later sub-package")
+
+
+def _room(names: list[str]) -> tuple[str, int] | None:
+    """The layer and the place of a sub-package in its order; one that is not listed comes last."""
+    order = ROOMS.get(names[0]) if len(names) > 1 else None
+    if order is None or names[1] == "protocols":
+        return None
+    return names[0], order.index(names[1]) if names[1] in order else len(order)
+
+
+def twice(sources: Sources) -> list[str]:
+    """Public classes and functions that stand in more than one module: a search for one would find the other."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(sources):
+        for node in ast.parse(sources[path]).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path)
+    repeated = {name: found for name, found in places.items() if len(set(found)) > 1 and name not in ENTRY_POINTS}
+    return [f"{name} is the name of something in {' and in '.join(found)}" for name, found in sorted(repeated.items())]
 
 
 def _misplaced(path: str, imports: tuple[Import, ...]) -> Iterator[Broken]:

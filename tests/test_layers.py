@@ -88,6 +88,11 @@ ERRORS = {"errors.py": ""}
             "import cycle: web/__init__.py -> web/a.py -> web/__init__.py",
         ),
         ({"web/a.py": "from devpi_forkbuilder.web.a import x"}, "import cycle: web/a.py -> web/a.py"),
+        (
+            {"pipeline/git/a.py": "from devpi_forkbuilder.pipeline.checkout.b import x", "pipeline/checkout/b.py": ""},
+            "pipeline/git imports devpi_forkbuilder.pipeline.checkout.b.x, a later sub-package",
+        ),
+        ({"pipeline/git/a.py": "from devpi_forkbuilder.pipeline import builder"}, "a later sub-package"),
     ],
 )
 def test_broken_rules__finds(sources, expected):
@@ -116,6 +121,8 @@ def test_broken_rules__finds(sources, expected):
             "web/b.py": "",
             "web/c.py": "from .a import x",
         },
+        {"pipeline/checkout/a.py": "from devpi_forkbuilder.pipeline.git.b import x", "pipeline/git/b.py": ""},
+        {"pipeline/builder.py": "from devpi_forkbuilder.pipeline.frontend.b import x", "pipeline/frontend/b.py": ""},
         {"client/a.py": "import rich\nfrom devpi.main import Hub\nfrom devpi_forkbuilder.pipeline import x"},
         {"commands/a.py": "from devpi_forkbuilder.client.files import read_all"},
         {"web/a.py": "#\n" * 350, "web/b.py": "def f():\n" + "    x = 1\n" * 49},

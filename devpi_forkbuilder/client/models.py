@@ -83,6 +83,11 @@ class ForkState:
         )
 
     @property
+    def remedy(self) -> tuple[str, ...]:
+        """Lines of settings with which the server has seen it build."""
+        return tuple(str(line) for line in (self.told.get("error") or {}).get("remedy") or ())
+
+    @property
     def name(self) -> str:
         """The normalized project name."""
         return canonicalize_name(self.project)

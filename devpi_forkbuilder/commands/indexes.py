@@ -23,10 +23,19 @@ def index_url(text: str) -> IndexUrl:
 
 
 def open_web(index: IndexUrl, pause: Callable[[float], None], hands: int) -> Web:
-    """Requests to an index."""
+    """Requests to an index. Raises RefusedError at once when nothing answers, or when there is no such index."""
+    from devpi_forkbuilder.warming.protocols import NotFetchedError  # noqa: PLC0415
     from devpi_forkbuilder.warming.web import Web  # noqa: PLC0415  (as above)
 
-    return Web(index, pause, hands)
+    web = Web(index, pause, hands)
+    try:
+        web.open()
+    except NotFetchedError as error:
+        what = f"The index {index.pages} cannot be asked: {error.why}."
+        raise RefusedError(
+            "index-unanswered", what, next_step="Look at the URL, and whether the server runs."
+        ) from None
+    return web
 
 
 def positive(text: str) -> int:

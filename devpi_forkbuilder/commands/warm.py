@@ -15,7 +15,7 @@ from devpi_forkbuilder.client.requirement_files import read_all
 from devpi_forkbuilder.commands.indexes import index_url, open_web, positive
 from devpi_forkbuilder.domain.pins.pins import PinsRefusedError
 from devpi_forkbuilder.domain.requirements_files.locks.readers import reader_for
-from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile
+from devpi_forkbuilder.domain.requirements_files.requirements import RequirementsFile, unnamed
 from devpi_forkbuilder.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def _files(names: Sequence[str]) -> tuple[RequirementsFile, ...]:
         fix = "Have its own tool write one: uv export --no-emit-project --format requirements-txt, poetry export, ..."
         raise RefusedError("not-requirements", f"{', '.join(locks)} is not a requirements file.", next_step=fix)
     read = read_all(names, os.environ)
-    if read.faults:
-        raise PinsRefusedError(read.faults)
+    faults = [*read.faults, *unnamed(read.git_lines)]
+    if faults:
+        raise PinsRefusedError(faults)
     return read.files
 
 
@@ -140,7 +141,7 @@ def _tell(outcome: Outcome) -> int:
     sys.stderr.flush()
     print(f"{count} files are in the cache: {outcome.fetched} fetched ({size}), {outcome.kept} were there.")
     if outcome.missing:
-        print(f"{len(outcome.missing)} could not be had:")
+        print(f"{len(outcome.missing)} could not be fetched:")
         for one in outcome.missing:
             print(f"  {one}")
     sys.stdout.flush()

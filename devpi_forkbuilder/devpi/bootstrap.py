@@ -18,6 +18,7 @@ from devpi_server.main import CommandRunner, xom_from_config
 from devpi_forkbuilder.devpi import answers, storage
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
+from devpi_forkbuilder.domain.pins.settings import BUILD, BuildWhen
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.service.replica.client import PrimaryUnreachableError
 
@@ -177,6 +178,15 @@ def pins_of_index(xom: Any, name: str) -> list[str]:
     """The pin lines of an index."""
     with xom.keyfs.read_transaction():
         return list(xom.model.getstage(name).ixconfig["forks"])
+
+
+def build_when_pinned(xom: Any, name: str) -> None:
+    """Have what is pinned on an index built before anybody asks."""
+    with xom.keyfs.read_transaction():
+        if xom.model.getstage(name).ixconfig.get(BUILD) == BuildWhen.PIN.value:
+            return
+    with xom.keyfs.write_transaction():
+        xom.model.getstage(name).modify(**{BUILD: BuildWhen.PIN.value})
 
 
 def set_pins(xom: Any, name: str, lines: Sequence[str]) -> None:

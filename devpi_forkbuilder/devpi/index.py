@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from devpi_server.model import BaseStageCustomizer
@@ -22,8 +23,10 @@ from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.domain.pins.settings import (
     DEFAULTS,
     LINES,
+    BuildWhen,
     IndexSettings,
     SettingsRefusedError,
+    is_lines,
     lines_of,
     meaningful,
 )
@@ -55,8 +58,12 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         return tuple((key, list(value) if isinstance(value, tuple) else value) for key, value in DEFAULTS)
 
     def normalize_indexconfig_value(self, key: str, value: object) -> object:
-        """Text and lists of texts become lists of lines; they are judged together in `validate_config`."""
-        return list(lines_of(value)) if key in LINES else str(value)
+        """Text and lists of texts become lists of lines; all values are judged together in `validate_config`."""
+        if value is None:  # what devpi takes for a setting that nobody knows
+            raise self.InvalidIndexconfig([f"{key}: no value: write text, or remove the setting with {key}-="])
+        if key not in LINES:
+            return str(value)
+        return list(lines_of(value)) if is_lines(value) else value
 
     def validate_config(self, oldconfig: Mapping[str, Any], newconfig: dict[str, Any]) -> None:
         """Judge all settings at once; register the pinned projects, so that no base's same-named project is served."""
@@ -70,6 +77,7 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         for key in LINES:
             newconfig[key] = list(meaningful(lines_of(newconfig.get(key, ()))))
         self._register(settings, oldconfig)
+        self._build_when_stored(settings)
 
     def _policy_faults(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> list[str]:
         """What the server's rules say to pins that are new in a request.
@@ -84,6 +92,12 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         new = [pin for pin in settings.pins if pin not in old]
         owner = policy.owner_fault(self.stage.username) if new else None
         return ([f"forks: {owner}"] if owner else []) + policy.faults(new)
+
+    def _build_when_stored(self, settings: IndexSettings) -> None:
+        request = get_current_request()
+        pinned = request.registry["forkbuilder"].pinned if request is not None else None
+        if pinned is not None and settings.build is BuildWhen.PIN:
+            self.stage.keyfs.tx.on_commit_success(partial(pinned.changed, self.stage.name))
 
     def _register(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> None:
         stage = self.stage

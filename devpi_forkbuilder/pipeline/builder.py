@@ -17,13 +17,13 @@ from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
+from devpi_forkbuilder.pipeline import diagnosis
 from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
 from devpi_forkbuilder.pipeline.artifacts.manylinux import retag_linux_wheel
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
 from devpi_forkbuilder.pipeline.artifacts.restamp import stamp_wheel
 from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, artefact_of, read_wheel
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
 from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
@@ -31,14 +31,16 @@ from devpi_forkbuilder.pipeline.frontend import pep517
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
-from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left
-from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
-from devpi_forkbuilder.pipeline.git.client import TRACE, TransferWatch
+from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left, ProjectError
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
+from devpi_forkbuilder.pipeline.git.client import TRACE
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
+from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, LogSink
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 
@@ -117,7 +119,7 @@ class WheelBuilder:
             space = LowestSpace(self.work, progress.cancelled)
             try:
                 folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
-                built = self._make(order, SpaceWatch(progress, space), folder)
+                source, built = self._make(order, SpaceWatch(progress, space), folder)
             except (BuildError, MismatchError, LimitsError) as error:
                 if found := space.scarce():
                     raise out_of_space(found, error.what) from error
@@ -128,8 +130,10 @@ class WheelBuilder:
                 what = f"A file of the build could not be read or written: {error.strerror}."
                 raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
             yield built
+            # clients have their files by now: the archive takes as long again for a large tree
+            self._keep(order, source, built, progress)
 
-    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> Built:
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
@@ -144,13 +148,20 @@ class WheelBuilder:
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
-        left = self._build(order, progress, folder, source, interpreter)
+        try:
+            left = self._build(order, progress, folder, source, interpreter)
+        except ProjectError as error:
+            if not order.diagnose:
+                raise diagnosis.hinted(order, error) from error
+            attempt = partial(self._attempt, progress, folder)
+            pythons = self.interpreters.server_targets().pythons
+            raise diagnosis.diagnose(order, error, attempt, pythons, progress.log.say) from error
         progress.enter(State.CHECKING)
         known = self._provenance(order, source, interpreter, left)
         fix = partial(self._repaired, progress, folder, source)
         built = _checked(order, progress, folder, source, left, known, fix)
-        self._keep(order, source, built, progress)
-        return built
+        self._refuse_other_version(order, source, built)
+        return source, built
 
     def _build(
         self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
@@ -174,6 +185,14 @@ class WheelBuilder:
         )
         return pep517.build(build_env, wanted)
 
+    def _attempt(self, progress: BuildProgress, folder: WorkFolder, order: Order) -> None:
+        """Build and check `order` in what an earlier build has used, and keep nothing of it."""
+        watch = (progress.log, progress.cancelled)
+        folder.fresh(folder.source)
+        source = checkout(self.mirrors, order.pin, folder.source, *watch, anywhere=order.recipe.unreachable)
+        left = self._build(order, progress, folder, source, self.interpreters.find(order.python))
+        _checked(order, progress, folder, source, left, {}, partial(self._repaired, progress, folder, source))
+
     def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
         version = order.pin.version or self._known_version(order, source)
@@ -193,11 +212,9 @@ class WheelBuilder:
         kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
         return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
 
-    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
-        """Keep the sources of `built`. When that fails, the files are good all the same.
-
-        Raises MismatchError (`version-differs`) when they come from the archive and have another version than before:
-        the version came from commits that are gone.
+    def _refuse_other_version(self, order: Order, source: Checkout, built: Built) -> None:
+        """Raise MismatchError (`version-differs`) when files that were built from the archive have another version than
+        before: the version came from commits that are gone.
         """
         version = built.provenance["built_version"]
         known = self._known_version(order, source)
@@ -207,11 +224,15 @@ class WheelBuilder:
                 f"Built from this server's archive the version is {version}, from the repository it was {known}.",
                 next_step="Its back end takes the version from commits that are gone: put the repository back.",
             )
+
+    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
+        """Keep the sources of `built`. When that fails, the files are good all the same."""
         if self.sources is None or source.restored:
             return
         watch = TransferWatch(progress.log, progress.cancelled)
+        versions = {order.pin.subdirectory or "": built.provenance["built_version"]}
         try:
-            keep(self.sources, self.mirrors, source.parts, {order.pin.subdirectory or "": version}, watch)
+            keep(self.sources, self.mirrors, source.parts, versions, watch)
         except (ForkbuilderError, OSError) as error:
             progress.log.say(f"the source could not be kept: {error}")
 

@@ -116,6 +116,13 @@ class Sandbox(Protocol):
     def origin(self) -> str:
         """The program that confines, its version and where it comes from; empty when it is the kernel alone."""
 
+    @property
+    def scratch(self) -> Path | None:
+        """Where work folders have to be; None: anywhere that the server can write."""
+
+    def reaches(self, path: Path) -> bool:
+        """Whether builds could read what is at `path` if it is among what they may read."""
+
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> Box:
         """A box in which `work` is writable and, beside the system, only `readable` can be read.
 

@@ -21,6 +21,12 @@ class Changes:
         self._waiting: dict[Watch | None, set[threading.Event]] = {}
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether the server stops: no change comes any more."""
+        with self._lock:
+            return self._closed
+
     def token(self) -> int:
         """The number of the latest change of all."""
         with self._lock:

@@ -6,7 +6,7 @@ import logging
 import traceback
 
 from devpi_forkbuilder.domain.states import State
-from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.service.records import Failure
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def explained(error: BaseException) -> ForkbuilderError:
 
 def failure_of(error: ForkbuilderError, stage: State) -> Failure:
     """`error`, met in `stage`, as a value to keep."""
-    return Failure(error.kind, error.reference, stage, printable_line(error.message))
+    remedy = error.remedy if isinstance(error, BuildError) else ()
+    return Failure(error.kind, error.reference, stage, printable_line(error.message), remedy)
 
 
 def report_exception(error: BaseException, doing: str) -> None:

@@ -87,5 +87,6 @@ class Forecast:
         found = self._times.get(index)
         if not isinstance(found, Times):
             found = Times.of(self._records_of(index))
-            self._times[index] = found
+            if found.all is not None:  # the first build that ends is news
+                self._times[index] = found
         return found

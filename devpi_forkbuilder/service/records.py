@@ -45,12 +45,15 @@ ENDED = (State.BUILT.value, State.FAILED.value)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run failed. `stage` is the state in which it happened; `message` says what happened and what to do."""
+    """Why a run failed. `stage` is the state in which it happened; `message` says what happened and what to do;
+    `remedy` are lines of settings with which the build was seen to succeed.
+    """
 
     kind: Kind
     reference: str
     stage: State
     message: str
+    remedy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ def _row(record: Record) -> tuple[object, ...]:
         record.state.value,
         record.fingerprint,
         record.attempts,
-        None if error is None else json.dumps([error.kind.value, error.reference, error.stage.value, error.message]),
+        None if error is None else _told(error),
         record.commit_time,
         record.queued_at,
         record.started_at,
@@ -250,5 +253,9 @@ def _record(row: tuple[Any, ...]) -> Record:
 def _failure(text: str | None) -> Failure | None:
     if text is None:
         return None
-    kind, reference, stage, message = json.loads(text)
-    return Failure(Kind(kind), reference, State(stage), message)
+    kind, reference, stage, message, *remedy = json.loads(text)
+    return Failure(Kind(kind), reference, State(stage), message, tuple(remedy))
+
+
+def _told(error: Failure) -> str:
+    return json.dumps([error.kind.value, error.reference, error.stage.value, error.message, *error.remedy])

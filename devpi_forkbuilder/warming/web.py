@@ -95,6 +95,23 @@ class Web:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=hands))
 
+    def open(self) -> None:
+        """Ask the index for itself, once. Raises NotHadError when nothing answers, or says that there is no index.
+
+        An index of devpi's answers for itself below `+api`; of others only the connection is tried.
+        """
+        base, devpi, _ = self.index.pages.partition("/+simple/")
+        try:
+            with self._answer("GET", f"{base}/+api" if devpi else self.index.pages, {"Accept": "application/json"}):
+                pass
+        except _PassingError:
+            return  # it is there, and busy
+        except requests.RequestException as error:
+            raise NotFetchedError(_words(error)) from None
+        except NotFetchedError as error:
+            if error.why.startswith("404"):
+                raise NotFetchedError("there is no such index") from None
+
     def page(self, name: str, client: Client) -> tuple[ListedFile, ...]:
         """The files on a project's page as `client` sees it; builds what it misses. Raises NotHadError."""
         return self._page(self.index.page(name), client)
@@ -254,4 +271,7 @@ def _words(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     reason = getattr(error.args[0] if error.args else error, "reason", None) or error
-    return f"the connection failed ({type(reason).__name__})"
+    while isinstance(reason, Exception) and reason.__cause__ is not None and not isinstance(reason, OSError):
+        reason = reason.__cause__
+    cause = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
+    return f"the connection failed ({cause})"

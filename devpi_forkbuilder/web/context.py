@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.mirrors import MirrorPages
 from devpi_forkbuilder.devpi.outlines import Outlines
+from devpi_forkbuilder.devpi.pinned_builds import PinnedBuilds
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.health import Health
@@ -22,6 +23,7 @@ from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 
 REGISTRY = "forkbuilder"
@@ -105,10 +107,10 @@ class Context:
     """The parts that answer requests. `keyfs` is devpi's store, for transactions of our own, and `store` its serials.
     `pages` are kept pages.
 
-    `metadata` is that of mirrors' wheels. `forward`, `breaker` and `fetch`, which has the bytes of a file brought here,
-    are there on a replica. `source` finds the archive of a URL's commit. `tier` says how builds are confined here,
-    empty where none is run; `bounded` what is bounded for whole builds (`memory`, `pids`). `passes` are those of builds
-    that run.
+    `metadata` is that of mirrors' wheels; `pinned` builds ahead of clients, where that is done. `forward`, `breaker`
+    and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
+    URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
+    builds (`memory`, `pids`). `passes` are those of builds that run.
     """
 
     keyfs: Any
@@ -121,7 +123,9 @@ class Context:
     seats: Seats
     waiting: Waiting
     metadata: Metadata
+    addresses: ClientAddresses = field(default_factory=ClientAddresses)
     cached_only: bool = False
+    pinned: PinnedBuilds | None = None
     forward: Forward | None = None
     fetch: Callable[[str], None] | None = None
     mirrors: MirrorPages | None = None

@@ -20,7 +20,9 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.pages import bare_page
 from devpi_forkbuilder.web.paths import PageRequest, page_request
-from devpi_forkbuilder.web.waiting.stream import HeldStream
+from devpi_forkbuilder.web.waiting.seats import Seat
+from devpi_forkbuilder.web.waiting.stream import WaitingPage
+from devpi_forkbuilder.web.waiting.waiter import answer
 
 Handler = Callable[[Any], Any]
 RETRY_AFTER = 5
@@ -35,7 +37,7 @@ def tween_public_pages(handler: Handler, registry: Any) -> Handler:
     if mirrors is None or is_offline(registry):
         return handler
 
-    def answer(request: Any) -> Any:
+    def respond(request: Any) -> Any:
         asked = _page_asked_for(request)
         if asked is None:
             return handler(request)
@@ -47,33 +49,57 @@ def tween_public_pages(handler: Handler, registry: Any) -> Handler:
             return _fetched(context, mirrors, handler, request, asked, unheard)
         return _honest(context, mirrors, handler(request), request, asked)
 
-    return answer
+    return respond
 
 
-class PublicPage(HeldStream):
+class PublicPage(WaitingPage):
     """A page that waits for mirrors. It is cut off when there is none in the end: an empty one would be believed."""
 
-    def __init__(self, context: Context, request: Any, project: str, fetches: list[Fetch], at_once: Handler) -> None:
+    def __init__(
+        self, context: Context, request: Any, asked: PageRequest, fetch: Callable[[], list[Fetch]], at_once: Handler
+    ) -> None:
         super().__init__(context, request)
-        self._project = project
-        self._fetches = fetches
+        self._asked = asked
+        self._fetch = fetch
+        self._fetches: list[Fetch] = []
         self._at_once = at_once
 
+    @property
+    def hold(self) -> float:
+        """Seconds to wait before anything is sent."""
+        return SILENT if is_replicas(self.request) else super().hold
+
+    def begin(self, seat: Seat) -> None:  # noqa: ARG002 - fetches are shared by requests, and bounded by themselves
+        """Start or join the fetches."""
+        self._fetches = self._fetch()
+
     def wait(self, seconds: float) -> bool:
-        """Whether all mirrors have answered or failed."""
+        """Return whether all mirrors have answered or failed, within that time."""
         deadline = monotonic() + seconds
         return all(fetch.wait(deadline - monotonic()) for fetch in self._fetches)
 
+    def answer(self) -> Any:
+        """Return devpi's page."""
+        return self._at_once(self.request)
+
+    def busy(self) -> Any:
+        """Return devpi's own answer; its 404 is none."""
+        return self._at_once(self.request)
+
+    def late(self) -> Any:
+        """Return an answer that begins now; a replica, which needs its serial first, is told to ask again."""
+        return _unavailable(self._asked.project) if is_replicas(self.request) else super().late()
+
     def page(self) -> bytes:
-        """devpi's page. Raises InfrastructureError when a mirror without which there is none has not answered."""
+        """Return devpi's page. Raises InfrastructureError when a mirror without which there is none did not answer."""
         with RequestContext(self.request):
-            response = self._at_once(self.request)
+            response = self.answer()
         if response.status_int == 200:
             return bytes(response.body)
         if response.status_int == 404:
-            return bare_page(self.content_type, self._project)
+            return bare_page(self.content_type, self._asked.name)
         failed = [fetch.error for fetch in self._fetches if fetch.error is not None]
-        what = f"There is no page of {self._project} now: its answer is cut off."
+        what = f"There is no page of {self._asked.name} now: its answer is cut off."
         raise failed[0] if failed else InfrastructureError("page-cut-off", what, next_step="Ask again.")
 
 
@@ -105,16 +131,11 @@ def _fetched(
     def at_once(request: Any) -> Any:
         return _honest(context, mirrors, handler(request), request, asked)
 
-    if not context.seats.take():
-        return at_once(request)
-    fetches = [fetch for name in unheard if (fetch := mirrors.fetch(name, asked.name)) is not None]
-    page = PublicPage(context, request, asked.name, fetches, at_once)
-    if not is_replicas(request):
-        return page.answer(lambda: at_once(request))
-    try:
-        return at_once(request) if page.wait(SILENT) else _unavailable(asked.project)
-    finally:
-        page.close()
+    def fetch() -> list[Fetch]:
+        return [fetch for name in unheard if (fetch := mirrors.fetch(name, asked.name)) is not None]
+
+    page = PublicPage(context, request, asked, fetch, at_once)
+    return answer(context, context.addresses.of(request.environ), page, page.hold)
 
 
 def _honest(context: Context, mirrors: MirrorPages, response: Any, request: Any, asked: PageRequest) -> Any:

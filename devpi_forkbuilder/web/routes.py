@@ -75,7 +75,7 @@ TWEENS = (
         "outside the transaction: it asks upstream or the primary; outside offline: what was read once is here",
     ),
     Tween(
-        "devpi_forkbuilder.web.ranges.tween_ranges",
+        "devpi_forkbuilder.web.tweens.ranges.tween_ranges",
         "outside the view: it sends a part of the file that the view has opened",
     ),
     Tween(

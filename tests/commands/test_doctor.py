@@ -38,9 +38,15 @@ def credentials(folder: Path, text: str, mode: int = 0o600) -> str:
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at on the network is in test_hostvisit.py."""
+    monkeypatch.setattr(examination, "check_network", lambda *_: (Finding.ok("network", "not looked at"),))
+
+
 def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, found, _ = doctor(capsys, "--serverdir", str(tmp_path / "not" / "made" / "yet"))
-    assert list(found) == ["git", "uv", "interpreters", "sandbox", "cgroup", "disk"]
+    assert list(found) == ["git", "uv", "interpreters", "sandbox", "cgroup", "disk", "network"]
     assert [found[name]["state"] for name in ("git", "uv", "interpreters", "disk")] == ["ok"] * 4
     assert found["git"]["what"].split()[0].count(".") >= 1
     assert not list(tmp_path.iterdir())  # nothing is left of looking
@@ -185,16 +191,20 @@ def test_judge_sandbox__takes_the_strongest_and_says_what_the_others_lack(
 @pytest.mark.parametrize(
     ("places", "reason", "said"),
     [
-        ((), "Why.", "Limits hold for each process of a build. Why."),
-        ((CgroupPlace(Path("/"), 2, ("memory", "pids")),), "", "Limits hold for a whole build: memory and processes."),
-        ((CgroupPlace(Path("/"), 1, ("pids",)),), "Why.", "Limits hold for a whole build: processes. Why."),
+        ((), "Do that.", "limits hold for each process of a build, not for all of them together"),
+        ((CgroupPlace(Path("/"), 2, ("memory", "pids")),), "", "limits of memory and processes hold for a whole build"),
+        (
+            (CgroupPlace(Path("/"), 1, ("pids",)),),
+            "Do that.",
+            "limits of processes hold for a whole build, of memory for each process",
+        ),
     ],
 )
 def test_judge_groups__says_what_holds_for_whole_builds(
     places: tuple[CgroupPlace, ...], reason: str, said: str
 ) -> None:
     found = examination.judge_groups(Survey(places, reason))
-    assert (found.state, found.what) == (Verdict.OK, said)
+    assert (found.state, found.what, found.fix) == (Verdict.OK, said, "")
 
 
 def test_doctor__path_without_bwrap(
@@ -282,6 +292,29 @@ def test_visit__what_is_wrong(changed: Replies, states: list[str], said: str) ->
         found = indexvisit.visit(f"{url}/me/forks")
     assert [one.state.value for one in found] == states
     assert said in " ".join(f"{one.what} {one.fix}" for one in found)
+
+
+CONFIGS: Replies = {
+    "/me/forks": (200, {"result": {"type": "forkbuilder", "bases": ["root/dev", "root/pypi"]}}),
+    "/root/dev": (200, {"result": {"type": "stage", "bases": ["root/pypi", "me/forks"]}}),
+}
+
+
+@pytest.mark.parametrize("page", [404, 502])
+@pytest.mark.parametrize(("public", "cause"), [(None, "refused"), (503, "it answers 503")])
+def test_visit__a_public_index_that_is_away_is_named(page: int, public: int | None, cause: str) -> None:
+    with answering({"/simple/setuptools/": (public or 200, {})}) as mirror, socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{held.getsockname()[1]}" if public is None else mirror.partition("//")[2]
+        pypi = {"result": {"type": "mirror", "mirror_url": f"http://me:{SECRET}@{host}/simple/"}}
+        replies = {**WELL, **CONFIGS, "/root/pypi": (200, pypi), "/me/forks/+cached/setuptools/": (page, {})}
+        with answering(replies) as url:
+            _, found = indexvisit.visit(f"{url}/me/forks")
+    assert found.state is Verdict.FAILED
+    assert host in found.what
+    assert cause in found.what
+    assert "bases=root/pypi" not in found.fix
+    assert SECRET not in f"{found.what} {found.fix}"
 
 
 def test_doctor__unreachable_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,7 @@ def test_source__outlives_repository_and_mirror(own: MakeLive, uv: Uv, tmp_path:
     fork = live.host.fork("extension")
     index = live.index_of(fork)
     uv.install(live.url(index), "extension", arguments=("--python", str(first.executable))).check()
+    live.wait_for_metric("running", lambda running: running == 0)  # the archive is made when the files are out
     archive = live.server.get(f"{index}/+forks/extension/{fork.commit}/source").check()
     assert archive.headers["content-type"] == "application/gzip"
     with tarfile.open(fileobj=io.BytesIO(archive.body)) as members:

@@ -15,6 +15,7 @@ import pytest
 from tests.clients import Pip, Uv
 from tests.functional.conftest import MakeLive, each_storage
 from tests.live import SIMPLE_JSON, Live, in_threads, wheel_of
+from tests.publicindex import public_index
 
 pytestmark = pytest.mark.functional
 CLIENTS = 94
@@ -128,7 +129,7 @@ def test_clients_that_leave__the_build_goes_on_and_the_server_answers(
     assert slowest < ONE_SECOND
 
 
-def test_half_of_the_threads__beyond_them_503(own: MakeLive) -> None:
+def test_half_of_the_threads__beyond_them_busy(own: MakeLive) -> None:
     live = own("--forkbuilder-hold", "0", threads=8)
     fork = live.host.fork("inline")
     index = live.index_of(fork)
@@ -136,39 +137,34 @@ def test_half_of_the_threads__beyond_them_503(own: MakeLive) -> None:
     clients = [Client(live, index, "inline") for _ in range(4)]
     threads = in_threads(list(clients))
     live.wait_for_metric("held_requests", lambda held: held == 4)
-    refused = live.page(index, "inline")
-    assert refused.status == 503
-    assert int(refused.headers["retry-after"]) > 0
+    busy = live.page(index, "inline").check()
+    assert "/failed/busy/" in busy.json["files"][0]["url"]
     gate.open()
     for thread in threads:
         thread.join(60)
     assert [client.answer[0] for client in clients if client.answer] == [200] * 4
-    assert live.page(index, "inline").status == 200
+    assert [file["filename"] for file in live.page(index, "inline").check().json["files"]] == [wheel_of(fork)]
 
 
-def test_half_of_the_threads__pip_comes_back_by_itself(own: MakeLive, pip_new: Pip, tmp_path: Path) -> None:
-    """`Retry-After` is what pip goes by; uv asks again a few times at its own pace."""
+def test_half_of_the_threads__pip_takes_no_namesake(own: MakeLive, pip_new: Pip, uv: Uv, tmp_path: Path) -> None:
+    """A 503 made pip install what the second index has of this version."""
     live = own("--forkbuilder-hold", "0", threads=2)
     fork = live.host.fork("inline")
     index = live.index_of(fork)
     gate = live.host.git.hold(fork.name)
     (thread,) = in_threads([Client(live, index, "inline")])
     live.wait_for_metric("held_requests", lambda held: held == 1)
-    asked = live.server.log_text().count("503 Service Unavailable")
-    running = pip_new.start(live.url(index), "inline", target=tmp_path / "target")
-    _until(lambda: live.server.log_text().count("+simple/inline") >= 2)
+    target = tmp_path / "target"
+    with public_index(tmp_path / "public") as public:
+        public.add_wheel("inline", "1.0.2")
+        # uv gives an extra index the first word, whatever the other says
+        for client, arguments in ((pip_new, ("--extra-index-url", public.url)), (uv, ())):
+            failed = client.install(live.url(index), "inline==1.0.2", arguments=arguments, target=target)
+            assert failed.returncode != 0
+            assert "busy, ask again" in failed.output
+            assert not target.exists() or not list(target.glob("inline*"))
     gate.open()
-    running.wait(60).check()
     thread.join(60)
-    assert (tmp_path / "target" / "inline.py").is_file()
-    assert asked == 0
-
-
-def _until(fine: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not fine():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # another process writes what is looked at
 
 
 def test_many_pins__all_are_built_by_two_workers(own: MakeLive) -> None:

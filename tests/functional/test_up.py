@@ -236,7 +236,7 @@ def test_up__a_line_without_a_full_commit_is_refused(up: Up, file: Path, line: s
     assert result.returncode == 1
     assert re.search(r"github\.txt:4\b|github\.txt, line 4|line 4", said), said
     assert says in said
-    assert "devpi forks pin" in said or "full commit" in said
+    assert "--resolve' resolves it to a full commit" in said
     assert "Traceback" not in said
     assert not up.serverdir.exists()
 

@@ -13,14 +13,15 @@ from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
-from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
+from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder
 from devpi_forkbuilder.pipeline.protocols import Sandbox
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.watching import Lines, never

@@ -15,8 +15,8 @@ from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
 from devpi_forkbuilder.pipeline.checkout.pretend_version import pretend_version
-from devpi_forkbuilder.pipeline.frontend.work_dir import discard, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
+from devpi_forkbuilder.pipeline.process.work_dir import discard, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
 from tests.pipeline.benches import Follower, order, wheel_builder

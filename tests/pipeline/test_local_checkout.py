@@ -10,9 +10,10 @@ import pytest
 
 from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.pipeline.checkout.local_checkout import LocalCheckout, read_checkout
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.programs import SilentWatch
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from tests.surroundings import clean_environment
 
 ROOT = os.geteuid() == 0

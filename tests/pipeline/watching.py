@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 
 class Lines:

@@ -160,8 +160,17 @@ class App:
                 answer.app_iter.close()
         self.xom.thread_pool.kill()
 
-    def request(self, method: str, path: str, body: object = None, *, user: str | None = "root", **headers: str) -> Any:
-        request = Request.blank(path, method=method, base_url="http://devpi.example.com")
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        user: str | None = "root",
+        environ: dict[str, str] | None = None,
+        **headers: str,
+    ) -> Any:
+        request = Request.blank(path, method=method, base_url="http://devpi.example.com", environ=environ)
         request.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
         if body is not None:
             request.body = json.dumps(body).encode()

@@ -14,6 +14,7 @@ from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.web.context import REGISTRY
 from devpi_forkbuilder.web.tweens import forward as module
 from devpi_forkbuilder.web.tweens.forward import tween_forward
+from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 from tests.service.fakes import ManualClock
 
@@ -40,7 +41,9 @@ def test_forward__only_who_has_a_seat_waits(
     free = Seats(seats)
     forward = FakeForward(free)
     keyfs = SimpleNamespace(read_transaction=contextlib.nullcontext)
-    context = SimpleNamespace(forward=forward, breaker=Breaker(ManualClock()), seats=free, keyfs=keyfs)
+    context = SimpleNamespace(
+        forward=forward, breaker=Breaker(ManualClock()), seats=free, keyfs=keyfs, addresses=ClientAddresses()
+    )
     answer = tween_forward(lambda _request: Response("its own"), {REGISTRY: context})
     assert answer(Request.blank(f"/main/forks/+forks/alpha{query}")).body == b"the primary's"
     assert (forward.asked, free.taken) == ([expected], 0)

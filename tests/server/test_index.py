@@ -50,6 +50,17 @@ def test_index__a_refused_new_index_does_not_exist(app: App) -> None:
     assert app.request("GET", "/root/forks", Accept="application/json").status_int == 404
 
 
+@pytest.mark.parametrize("value", [{}, {"a": 1}, 5, True, None, [5], [None], ["setuptools<81", True], [["x"]]])
+@pytest.mark.parametrize("key", ["forks", "fork_build_constraints", "fork_build_env", "fork_pythons"])
+def test_index__what_is_no_text_is_refused(app: App, key: str, value: object) -> None:
+    """`{"forks": {}}` emptied the pins once, without a word."""
+    app.make_index("root/forks", pin("alpha"))
+    answer = app.request("PATCH", "/root/forks", {**app.config(), key: value})
+    assert answer.status_int == 400
+    assert key in answer.json["message"]
+    assert app.config()["forks"] == [pin("alpha")]
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

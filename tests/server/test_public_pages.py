@@ -87,11 +87,10 @@ def test_page__404_is_what_the_public_index_says(app: App, public: PublicIndex) 
 def test_page__without_a_seat_is_devpis_own_affair_and_still_no_404(make_app: MakeApp, public: PublicIndex) -> None:
     app = with_mirror(make_app(*SHORT), public.url)
     slow(public, "remote")
-    while app.context.seats.take():
-        pass
+    taken = [app.context.seats.take() for _ in range(app.context.seats.limit)]
     assert app.page(PAGE).status_int == 503
-    for _ in range(app.context.seats.limit):
-        app.context.seats.leave()
+    for seat in taken:
+        seat.leave()
 
 
 def test_page__of_a_private_project_asks_no_mirror(app: App, public: PublicIndex) -> None:

@@ -47,12 +47,21 @@ def test_forecast__own_time_and_the_rounds_before(record: Record, position: int,
     assert forecast.outlook(record, position, 100.0) == expected
 
 
-def test_forecast__without_history_has_the_position_only_and_reads_the_records_once() -> None:
+def test_forecast__reads_the_records_of_an_index_once_it_has_times() -> None:
     asked: list[str] = []
-    forecast = Forecast(lambda index: asked.append(index) or [], workers=1, monotonic=lambda: 0.0)  # type: ignore[func-returns-value]  # a list's append
+    history: list[Record] = []
+
+    def records_of(index: str) -> list[Record]:
+        asked.append(index)
+        return history
+
+    forecast = Forecast(records_of, workers=1, monotonic=lambda: 0.0)
     for position in (1, 2):
         assert forecast.outlook(Record(KEY, State.QUEUED), position, 0.0) == Outlook(position, None)
-    assert asked == [KEY.index]
+    history += built("a", 4.0)
+    for position in (1, 2, 3):
+        assert forecast.outlook(Record(KEY, State.QUEUED), position, 0.0) == Outlook(position, 4.0 + 4.0 * position)
+    assert len(asked) == 3
 
 
 def test_service__says_who_is_next(world: World, caplog: pytest.LogCaptureFixture) -> None:

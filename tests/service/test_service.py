@@ -171,6 +171,23 @@ def test_failure__is_remembered_by_the_next_server(world: World) -> None:
     assert len(world.builder.builds) == 1
 
 
+def test_ask__during_a_forced_build_joins_it_with_another_interpreter(world: World) -> None:
+    """The old failure was told at once while the build that might end it was running."""
+    work = Breaks(BuildError("build-failed", "It failed."))
+    world.builder = FakeBuilder(work)
+    service = world.open()
+    for python in ("", "3.12"):
+        assert finish(service, order(python=python)).state is State.FAILED
+    gate = Gate()
+    world.builder.work = gate
+    forced = service.ask(order(), force=True)
+    gate.next()
+    joined = service.ask(order(python="3.12"))
+    assert joined is forced
+    gate.open()
+    assert landed(joined).state is State.BUILT
+
+
 @pytest.mark.parametrize("why", ["force", "recipe", "builder"])
 def test_failure__is_tried_again(world: World, why: str) -> None:
     breaks = Breaks(BuildError("no-wheel", "No wheel."))

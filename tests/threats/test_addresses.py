@@ -16,9 +16,10 @@ from devpi_forkbuilder.domain.pins.addresses import is_public
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedDns, resolved
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository

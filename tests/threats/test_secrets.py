@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import CREDENTIALS_FILE
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.credential_helper import Secret, answer_git, best, parse
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from tests.functional.conftest import MakeLive
 from tests.gitserver import GitServer
 from tests.live import Live

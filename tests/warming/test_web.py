@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -220,3 +221,25 @@ def test_each__an_exception_is_raised_where_the_work_was_asked_for() -> None:
 
     with pytest.raises(OSError, match="1"):
         list(each(work, [1], 3))
+
+
+def test_open__a_dead_port_is_said_at_once() -> None:
+    pauses: list[float] = []
+    with socket.socket() as held:  # bound and not listening: a connection is refused
+        held.bind(("127.0.0.1", 0))
+        web = Web(IndexUrl.parse(f"http://127.0.0.1:{held.getsockname()[1]}/me/forks"), pauses.append)
+        with pytest.raises(NotFetchedError, match=r"the connection failed .*refused"):
+            web.open()
+    assert pauses == []
+
+
+def test_open__an_index_that_is_not_there_is_said_at_once() -> None:
+    with serving(Told((404, {}, b""))) as told:
+        web = Web(IndexUrl.parse(f"{told.url}/me/forks"), pytest.fail)
+        with pytest.raises(NotFetchedError, match="there is no such index"):
+            web.open()
+        assert len(told.asked) == 1
+    with serving(Told((503, {}, b""))) as told:
+        Web(IndexUrl.parse(f"{told.url}/me/forks"), pytest.fail).open()
+    with serving(Told((403, {}, b""))) as told:
+        Web(IndexUrl.parse(f"{told.url}/me/forks"), pytest.fail).open()

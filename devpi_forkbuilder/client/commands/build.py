@@ -28,7 +28,8 @@ def build(context: CommandContext) -> int:
         pins = tuple(state for state in pins if state.state == "failed")
         _show_again(context, pins)
     force = args.force or args.failed
-    states = run(context, server, pins, wait=args.wait, force=force, python=args.python or "")
+    wait = args.wait or args.diagnose
+    states = run(context, server, pins, wait=wait, force=force, python=args.python or "", diagnose=args.diagnose)
     context.screen.json([dict(state.told) for state in states])
     return result(states)
 
@@ -54,9 +55,10 @@ def run(
     wait: bool,
     force: bool = False,
     python: str = "",
+    diagnose: bool = False,
 ) -> Sequence[ForkState]:
     """Ask for the builds of `pins` that have no file, wait if wanted, and tell how it went; the states then."""
-    states = list(started(server, pins, force=force, python=python))
+    states = list(started(server, pins, force=force, python=python, diagnose=diagnose))
     if wait and states:
         watch = BuildWatch(server, states, context.clock, python)
         with context.screen.live(watch) as live:
@@ -69,18 +71,24 @@ def run(
     return states
 
 
-def started(server: Server, pins: Iterable[ForkState], *, force: bool = False, python: str = "") -> Iterable[ForkState]:
+def started(
+    server: Server, pins: Iterable[ForkState], *, force: bool = False, python: str = "", diagnose: bool = False
+) -> Iterable[ForkState]:
     """Ask for what is not built; the states after that. With `python`, the server knows whether its file is there."""
     for pin in pins:
         if pin.state == "built" and not python:
             yield pin
             continue
-        told = server.build(pin.name, commit=pin.commit, force=force, python=python)
+        told = server.build(pin.name, commit=pin.commit, force=force, python=python, diagnose=diagnose)
         yield next((state for state in told if state.key == pin.key), pin)
 
 
 def _tell_failure(context: CommandContext, server: Server, state: ForkState, *, remembered: bool, python: str) -> None:
     context.screen.fault(f"{state.label} failed: {state.error}")
+    for line in state.remedy:
+        setting, _, value = line.partition(": ")
+        context.screen.line(f"{state.label} builds with: {line}")
+        context.screen.line(f"  devpi index {'/'.join(server.url.split('/')[-2:])} {setting}+='{value}'")
     if remembered:
         context.screen.fault(f"'devpi forks build {state.label} --force --wait' tries again")
         return

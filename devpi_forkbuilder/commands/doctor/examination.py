@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from devpi_forkbuilder.assembly import scratch_of
 from devpi_forkbuilder.commands.doctor.cachevisit import patience
 from devpi_forkbuilder.commands.doctor.findings import Finding
+from devpi_forkbuilder.commands.doctor.hostvisit import check_network
 from devpi_forkbuilder.commands.doctor.indexvisit import visit
+from devpi_forkbuilder.commands.trial import must_read, scratch_of
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
@@ -19,9 +20,13 @@ from devpi_forkbuilder.pipeline.git.credential_helper import parse
 from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.process.environment import search_path
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.programs import find_git, find_uv
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CONTROLLERS, Survey, survey
+from devpi_forkbuilder.pipeline.sandbox.open_place import closed_part
 from devpi_forkbuilder.pipeline.sandbox.probe import AUTO, NONE, TierProbe, report_tier
+
+UID = "uid"
 
 
 def examine(
@@ -29,16 +34,26 @@ def examine(
 ) -> tuple[Finding, ...]:
     """All checks, in the order in which a build meets what they look at; `request_timeout` (seconds) is devpi's."""
     path = search_path(environ)
+    sandbox, tier = check_sandbox(options, path)
+    closed = closed_part if tier == UID else lambda _prefix: None
     return (
         check_git(path),
-        *check_uv(options, path, environ),
+        *check_uv(options, path, environ, closed),
         *check_tools(options),
-        check_sandbox(options, path),
+        sandbox,
         judge_groups(survey()),
         *check_secrets(options, path),
         check_disk(options.folder),
+        *check_network(options, with_network_settings(environ), _uv_of(path)),
         *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
     )
+
+
+def _uv_of(path: str) -> Path | None:
+    try:
+        return find_uv(path).path
+    except ForkbuilderError:
+        return None
 
 
 def check_git(path: str) -> Finding:
@@ -50,15 +65,24 @@ def check_git(path: str) -> Finding:
     return Finding.ok("git", f"{git.version} at {git.path}")
 
 
-def check_uv(options: Options, path: str, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-    """uv, and the interpreters that it finds."""
+def check_uv(
+    options: Options, path: str, environ: Mapping[str, str], closed: Callable[[Path], Path | None]
+) -> tuple[Finding, ...]:
+    """uv, and the interpreters that it finds; `closed` gives the folder that keeps builds from reaching one."""
     try:
         uv = find_uv(path)
     except ForkbuilderError as error:
         return (Finding.of_error("uv", error),)
     downloads = options.folder / "pythons" if options.python_downloads else None
-    server_targets = Interpreters(uv.path, environ, downloads).server_targets()
-    return (Finding.ok("uv", f"{uv.version} at {uv.path}"), Finding.ok("interpreters", str(server_targets)))
+    server_targets = Interpreters(uv.path, environ, downloads, lambda prefix: closed(prefix) is None).server_targets()
+    left_out = [
+        f"{one.name} (in {closed(one.prefix)})" for one in Interpreters(uv.path, environ).all() if closed(one.prefix)
+    ]
+    found = Finding.ok("interpreters", str(server_targets))
+    if left_out:
+        what = f"{server_targets}; left out, since the users of builds cannot reach them: {', '.join(left_out)}."
+        found = Finding.warning("interpreters", what, "Install interpreters where others can run them, as in /usr.")
+    return (Finding.ok("uv", f"{uv.version} at {uv.path}"), found)
 
 
 def check_tools(options: Options) -> tuple[Finding, ...]:
@@ -70,21 +94,21 @@ def check_tools(options: Options) -> tuple[Finding, ...]:
     return (Finding.ok("tools", ", ".join(map(str, folders))),) if folders else ()
 
 
-def check_sandbox(options: Options, path: str) -> Finding:
-    """Which tier holds a program here, of those that the options allow."""
+def check_sandbox(options: Options, path: str) -> tuple[Finding, str]:
+    """Which tier holds a program here, of those that the options allow; its name, empty when none does."""
     if options.sandbox == NONE:
-        return Finding.warning(
-            "sandbox",
-            "Builds are not confined: a fork's build can do all that the server can.",
-            "Leave --forkbuilder-sandbox out.",
-        )
+        what = "Builds are not confined: a fork's build can do all that the server can."
+        return Finding.warning("sandbox", what, "Leave --forkbuilder-sandbox out."), NONE
     try:
         with scratch_of(options.folder) as scratch:
-            tiers = report_tier(scratch=scratch, readable=options.tools, search_path=path)
+            tiers = report_tier(scratch=scratch, readable=must_read(options), search_path=path)
+    except ForkbuilderError as error:
+        return Finding.of_error("sandbox", error), ""
     except OSError as error:
         what = f"The sandbox could not be tried below {options.folder}: {error.strerror}."
-        return Finding.failed("sandbox", what, "Run this as the server's user, with the server's --serverdir.")
-    return judge_sandbox(options.sandbox, tiers)
+        return Finding.failed("sandbox", what, "Run this as the server's user, with the server's --serverdir."), ""
+    taken = next((one.tier for one in tiers if one.ok and options.sandbox in {AUTO, one.tier}), "")
+    return judge_sandbox(options.sandbox, tiers), taken
 
 
 def judge_sandbox(wanted: str, tiers: Sequence[TierProbe]) -> Finding:
@@ -108,9 +132,10 @@ def judge_groups(found: Survey) -> Finding:
     bounded = [name for name in CONTROLLERS if any(name in place.controllers for place in found.places)]
     words = {"memory": "memory", "pids": "processes"}
     if not bounded:
-        return Finding.ok("cgroup", f"Limits hold for each process of a build. {found.reason}")
-    what = f"Limits hold for a whole build: {' and '.join(words[name] for name in bounded)}."
-    return Finding.ok("cgroup", f"{what} {found.reason}".rstrip())
+        return Finding.ok("cgroup", "limits hold for each process of a build, not for all of them together")
+    what = f"limits of {' and '.join(words[name] for name in bounded)} hold for a whole build"
+    others = [words[name] for name in CONTROLLERS if name not in bounded]
+    return Finding.ok("cgroup", f"{what}, of {others[0]} for each process" if others else what)
 
 
 def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:

@@ -6,18 +6,21 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from devpi_forkbuilder.commands.doctor.cachevisit import DEFAULT_PATIENCE, DEFAULT_WAIT, judge_patience, upstream_of
-from devpi_forkbuilder.commands.doctor.findings import Finding
+from devpi_forkbuilder.commands.doctor.findings import Finding, Verdict
 
 TIMEOUT = 20.0
 MOST = 64 * 1024 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SIMPLE = "application/vnd.pypi.simple.v1+json"
+MOST_BASES = 20
+"""The most indexes below an index that are looked at."""
 REQUIREMENT = "setuptools"
 """What nearly every build requires."""
 
@@ -54,7 +57,10 @@ def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
         finding = Finding.ok("index", f"{base} answers; it is a cache of {upstream}")
         return (finding, judge_patience(upstream, patience, wait))
     finding = judge_forks(base, ask(f"{base}/+forks"))
-    return (finding, judge_requirements(ask(f"{base}/+cached/{REQUIREMENT}/")))
+    requirements = judge_requirements(ask(f"{base}/+cached/{REQUIREMENT}/"))
+    if requirements.state is not Verdict.OK:
+        requirements = judge_mirrors(mirrors_of(base)) or requirements
+    return (finding, requirements)
 
 
 def judge_server(base: str, answer: IndexAnswer) -> Finding | None:
@@ -97,6 +103,38 @@ def judge_forks(base: str, answer: IndexAnswer) -> Finding:
     if counts["failed"]:
         return Finding.warning("index", f"{base} answers; forks: {told}", f"{base}/+forks says why they failed.")
     return Finding.ok("index", f"{base} answers; forks: {told}")
+
+
+def mirrors_of(base: str) -> tuple[str, ...]:
+    """The URLs that the mirrors among the bases of an index read, without user info; those that may be looked at."""
+    parts = urlsplit(base)
+    root, index = f"{parts.scheme}://{parts.netloc}", "/".join(parts.path.strip("/").split("/")[-2:])
+    prefix = parts.path.strip("/").removesuffix(index)
+    waiting, seen, found = [index], {index}, list[str]()
+    while waiting and len(seen) <= MOST_BASES:
+        config = _at(ask(f"{root}/{prefix}{waiting.pop(0)}?no_projects=").document, "result")
+        url, bases = _at(config, "mirror_url"), _at(config, "bases")
+        if isinstance(url, str):
+            its = urlsplit(url)
+            found.append(urlunsplit((its.scheme, its.netloc.rpartition("@")[2], its.path.rstrip("/"), "", "")))
+        new = [str(name) for name in bases if name not in seen] if isinstance(bases, list) else []
+        seen.update(new)
+        waiting += new
+    return tuple(dict.fromkeys(found))
+
+
+def judge_mirrors(urls: Iterable[str]) -> Finding | None:
+    """The first public index that gives no page of `REQUIREMENT`, with its host and the cause; None when all do."""
+    for url in urls:
+        answer = ask(f"{url}/{REQUIREMENT}/")
+        if answer.status == 200:
+            continue
+        host = urlsplit(url).netloc
+        cause = answer.trouble or f"it answers {answer.status}"
+        what = f"The public index at {host} gives no page of {REQUIREMENT}: {cause}."
+        fix = f"See that the server reaches {url} (name resolution, proxy, certificates); builds are tried again then."
+        return Finding.failed("requirements", what, fix)
+    return None
 
 
 def judge_requirements(answer: IndexAnswer) -> Finding:

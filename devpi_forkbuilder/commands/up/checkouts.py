@@ -10,8 +10,9 @@ from pathlib import Path
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.pipeline.checkout.local_checkout import LocalCheckout, read_checkout
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.process.programs import SilentWatch, find_git
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 FILE = "checkouts"
 

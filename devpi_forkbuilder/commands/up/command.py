@@ -13,6 +13,7 @@ from devpi_forkbuilder.commands.up import pinfiles, roles, secretfiles
 from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
@@ -48,6 +49,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--host", default="localhost", metavar="H", help="address to listen on; default: localhost")
     parser.add_argument("--port", default=3141, type=int, metavar="N", help="port to listen on; default: 3141")
     parser.add_argument("--outside-url", metavar="URL", help="where clients reach the server, behind a proxy")
+    parser.add_argument("--build", action="store_true", help="build pins before anybody asks (fork_build=pin)")
     parser.add_argument("--public-index", metavar="URL", help="simple page that root/pypi mirrors")
     secretfiles.add_options(parser)
     roles.add_options(parser)
@@ -69,6 +71,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     from devpi_forkbuilder.commands.up.startup import Startup  # noqa: PLC0415  (the extra `server` may not be installed)
 
     started = time.time()
+    os.environ.update(with_network_settings(os.environ))  # devpi reads the public index in this process
     for name in unknown(os.environ):
         print(f"{name} is in the environment and means nothing to devpi-forkbuilder.", file=sys.stderr)
     startup = Startup.read(arguments, more)

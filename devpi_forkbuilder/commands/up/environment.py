@@ -31,7 +31,11 @@ UP = {
     "FORKBUILDER_OUTSIDE_URL": "--outside-url",
 }
 """Variables of `up` that have one value."""
-UP_SWITCHES = {"FORKBUILDER_RESOLVE": "--resolve", "FORKBUILDER_KEEP_GOING": "--keep-going"}
+UP_SWITCHES = {
+    "FORKBUILDER_BUILD": "--build",
+    "FORKBUILDER_RESOLVE": "--resolve",
+    "FORKBUILDER_KEEP_GOING": "--keep-going",
+}
 """Variables of `up` that are on or off."""
 DOCTOR = {"FORKBUILDER_SERVERDIR": "--serverdir"}
 ON, OFF = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.assembly import check_builder
+from devpi_forkbuilder.commands.trial import check_builder
 from devpi_forkbuilder.domain.compat.distributions import install_command
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError
 from devpi_forkbuilder.options import Options

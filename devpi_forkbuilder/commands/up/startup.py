@@ -124,6 +124,8 @@ class Startup:
         else:
             bootstrap.set_public(xom, arguments.public_index)
             bootstrap.ensure_index(xom, index, self.passwords.make)
+            if arguments.build:
+                bootstrap.build_when_pinned(xom, index)
             changes += _pin(xom, index, pins, self.options.policy)
         print(welcome(arguments, self.server_path, self.passwords, changes), flush=True)
 

@@ -57,7 +57,8 @@ class Order:
 
     `requirements_url` is the simple index that build requirements come from; empty: the public index. `pins_url`, if
     there is one, is a simple index that has only pinned projects and is asked before it. `ahead` are interpreters that
-    the pin is built for as well when its wheel turns out to be made for one interpreter.
+    the pin is built for as well when its wheel turns out to be made for one interpreter. `diagnose`: when it fails, the
+    settings that would make it build are looked for.
     """
 
     index: str
@@ -68,6 +69,7 @@ class Order:
     requirements_url: str = ""
     pins_url: str = ""
     ahead: tuple[str, ...] = ()
+    diagnose: bool = False
 
     @property
     def key(self) -> OrderKey:

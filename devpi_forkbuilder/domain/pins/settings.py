@@ -114,7 +114,9 @@ class IndexSettings:
     @classmethod
     def parse(cls, config: Mapping[str, object]) -> IndexSettings:
         """The settings in an index configuration; raises SettingsRefusedError with every fault."""
-        faults: list[str] = []
+        faults = [f"{key}: {str(config[key])[:80]!r}: write text, or a list of texts" for key in _wrong(config)]
+        if faults:
+            raise SettingsRefusedError(faults)
         pins = _judged(lambda: parse_pins(lines_of(config.get(FORKS, ()))), FORKS, faults)
         names = None if pins is None else frozenset(pin.name for pin in pins)
         versions = Versions(_word(config, VERSIONS, tuple(one.value for one in Versions), faults))
@@ -176,9 +178,22 @@ def lines_of(value: object) -> tuple[str, ...]:
     return tuple(line.strip() for text in texts for line in str(text).splitlines() or [""])
 
 
+def is_lines(value: object) -> bool:
+    """Whether a setting that is a list of lines can have this value: text, or a list of texts."""
+    if isinstance(value, str):
+        return True
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        return False
+    return all(isinstance(text, str) for text in value)
+
+
 def meaningful(lines: Iterable[str]) -> tuple[str, ...]:
     """The lines without blank ones and comments, each once."""
     return tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def _wrong(config: Mapping[str, object]) -> list[str]:
+    return [key for key in LINES if key in config and not is_lines(config[key])]
 
 
 def _judged(parse: Callable[[], tuple[Pin, ...]], setting: str, faults: list[str]) -> tuple[Pin, ...] | None:

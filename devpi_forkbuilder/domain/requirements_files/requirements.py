@@ -126,6 +126,11 @@ def unsettled(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]
     return found
 
 
+def unnamed(lines: Iterable[GitLine], resolver: str = RESOLVER) -> list[Fault]:
+    """A fault for each requirement whose name only the repository knows."""
+    return [_unnamed(line, resolver.format(file=line.place.file or "FILE")) for line in lines if line.nameless]
+
+
 def contradicting(lines: Iterable[GitLine]) -> tuple[GitLine, ...]:
     """The requirements without a version that name a commit other than another one of their project does."""
     first: dict[tuple[str, Version | None], GitLine] = {}
@@ -171,7 +176,7 @@ def _unnamed(line: GitLine, resolver: str) -> Fault:
 
 def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
-    resolve = f"{resolver} resolves it"
+    resolve = f"{resolver} resolves it to a full commit"
     if not ref:
         problem, fix = "no commit, so whatever the default branch has today", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:

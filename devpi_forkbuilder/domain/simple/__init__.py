@@ -1,4 +1,5 @@
-"""Simple pages as values: what an index says of a project's files beside their names and URLs.
+"""Simple pages as values: the files they list, what they say of each, placeholders, and what is hidden offline.
 
-Enter at `file_facts`. Imports the standard library and `packaging` only.
+Enter at `simplepage` to read a page as an installer does, at `json_page` to write one, and at `placeholders` for what
+stands for a pin without a file. Imports the standard library, `packaging` and other parts of `domain` only.
 """

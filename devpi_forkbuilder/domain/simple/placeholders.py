@@ -18,6 +18,7 @@ from devpi_forkbuilder.domain.simple.offline import NOT_CACHED, absent_fork
 
 TAGS = "py2.py3-none-any"
 STAGE = re.compile(r"[a-z][a-z-]*")
+BUSY = "busy"
 CACHED_ONLY = "not-built"
 NO_INTERPRETER = "no-interpreter"
 WAITING = "still-building"
@@ -63,10 +64,13 @@ def is_placeholder_of(filename: str, pin: Pin) -> bool:
     return release is not None and (version if release.local else Version(version.public)) == release
 
 
-def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "") -> str:
+def phrase(
+    pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "", seconds: int = 0, cause: str = ""
+) -> str:
     """The reason phrase of the placeholder's download, in one line of ASCII.
 
-    `client` is what the client runs and `offer` what the server builds for, each as a phrase.
+    `seconds` says when to ask a busy server again; `client` is what the client runs and `offer` what the server builds
+    for, each as a phrase; `cause` is the short cause of a failure, see `causes`.
     """
     version = f" {pin.version}" if pin.version is not None else ""
     name = f"{pin.project}{version}"
@@ -76,10 +80,13 @@ def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str =
         text = f"{name} from {pin.commit7} is not built, and this URL or server never builds"
     elif stage == NO_INTERPRETER:
         text = f"{name} from {pin.commit7} has no file for {client or 'this client'}: this server builds for {offer}"
+    elif stage == BUSY:
+        when = f" in {seconds} seconds" if seconds else ""
+        text = f"Build of {name} from {pin.commit7}: busy, ask again{when}: see {log_url}"
     elif stage == WAITING:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}): the build runs; watch: {log_url}"
     elif stage == STOPPED:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}), ask again: see {log_url}"
     else:
-        text = f"Build of {name} from {pin.commit7} failed ({stage}): see {log_url}"
+        text = f"Build of {name} from {pin.commit7} failed ({stage}): {cause and cause + '; '}see {log_url}"
     return re.sub(r"[^\x20-\x7e]+", " ", text)[:500]

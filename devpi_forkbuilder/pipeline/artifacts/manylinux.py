@@ -20,11 +20,11 @@ from devpi_forkbuilder.domain.compat.targets import ALIASES
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.artifacts.restamp import date_of, rewrite_wheel
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.process import runner
 from devpi_forkbuilder.pipeline.process.atomic_write import disk, placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command
 from devpi_forkbuilder.pipeline.process.environment import SEARCH_PATH
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import Sandbox
 
 PROGRAM = "auditwheel"

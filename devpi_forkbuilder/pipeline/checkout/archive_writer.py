@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.checkout import tree
-from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
-from devpi_forkbuilder.pipeline.checkout.tree import Entry
-from devpi_forkbuilder.pipeline.git import fetch_errors
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
+from devpi_forkbuilder.pipeline.git import fetch_errors, tree
+from devpi_forkbuilder.pipeline.git.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
+from devpi_forkbuilder.pipeline.git.tree import Entry
 from devpi_forkbuilder.pipeline.process.atomic_write import disk, placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.environment import EARLIEST
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 MOST, LARGEST = 1000, 32 * MEBIBYTE
 """Objects, and bytes of them, that are in memory at once; a single object may be larger."""

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, LimitsError, SourceError
-from devpi_forkbuilder.pipeline.checkout import lfs, scm_version, submodules, tree
+from devpi_forkbuilder.pipeline.checkout import lfs, scm_version, submodules
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part
 from devpi_forkbuilder.pipeline.checkout.submodules import Submodule
-from devpi_forkbuilder.pipeline.checkout.tree import Entry, TreeCount, TreeLimits
-from devpi_forkbuilder.pipeline.git import fetch_errors
+from devpi_forkbuilder.pipeline.git import fetch_errors, tree
 from devpi_forkbuilder.pipeline.git.bare_repo import COMMON_OPTIONS, init_arguments
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
+from devpi_forkbuilder.pipeline.git.tree import Entry, TreeCount, TreeLimits
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import LogSink
 
 LATEST = 253402300799

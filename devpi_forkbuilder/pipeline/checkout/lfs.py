@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import LimitsError, SourceError
-from devpi_forkbuilder.pipeline.checkout.tree import FILE_MODES, Entry
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.git.tree import FILE_MODES, Entry
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 FILTER = b"filter=lfs"
 POINTER = b"version https://git-lfs.github.com/spec/"

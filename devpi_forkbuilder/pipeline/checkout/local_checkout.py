@@ -9,8 +9,9 @@ from urllib.parse import quote
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.requirements_files.project_identity import FILES, identity
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.process.command import Finished
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.pipeline.checkout import scm_version
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]{0,99}")
 USUAL = ("", "v")

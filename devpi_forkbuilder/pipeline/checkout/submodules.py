@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.checkout.tree import GITLINK, Entry, shown_path
+from devpi_forkbuilder.pipeline.git.tree import GITLINK, Entry, shown_path
 
 SCHEMES = {
     "https": ("https", "ssh"),

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter
-from devpi_forkbuilder.pipeline.frontend.work_dir import WorkFolder
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
 from devpi_forkbuilder.pipeline.process import runner
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command, Finished
 from devpi_forkbuilder.pipeline.process.disk_quota import FolderGuard
 from devpi_forkbuilder.pipeline.process.environment import SEARCH_PATH, build_environment, without_logins
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
 from devpi_forkbuilder.pipeline.process.time_limits import Deadline
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
+from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder
 from devpi_forkbuilder.pipeline.protocols import Box, CancelledError, Sandbox
 
 ANSWER_LIMIT = MEBIBYTE

@@ -14,7 +14,7 @@ import re
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +80,22 @@ class Interpreter:
 class Interpreters:
     """Finds interpreters, and remembers them. May be used by several threads."""
 
-    def __init__(self, uv: Path, environ: Mapping[str, str], downloads: Path | None = None) -> None:
+    def __init__(
+        self,
+        uv: Path,
+        environ: Mapping[str, str],
+        downloads: Path | None = None,
+        reaches: Callable[[Path], bool] = lambda _prefix: True,
+    ) -> None:
         """`uv` is the program; `environ` is the server's environment, of which only places and mirrors are used.
 
-        With the folder `downloads`, an interpreter that is missing is fetched into it when a build needs it.
+        With the folder `downloads`, an interpreter that is missing is fetched into it when a build needs it. Those
+        whose prefix builds cannot reach are left out.
         """
         self._uv = uv
         self._environ = environ
         self._downloads = downloads
+        self._reaches = reaches
         self._env = {key: environ[key] for key in PLACES if key in environ}
         self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
         if downloads is not None:
@@ -165,6 +173,7 @@ class Interpreters:
         found = {one.executable.resolve(): one for one in map(self._ask, self._candidates()) if one is not None}
         own = self.own()
         found.pop(own.executable.resolve(), None)
+        found = {path: one for path, one in found.items() if self._reaches(one.prefix)}
         return (own, *sorted(found.values(), key=lambda one: (one.number, str(one.executable)), reverse=True))
 
     def _candidates(self) -> list[Path]:

@@ -47,6 +47,14 @@ class BuildOutputs:
     health: Health = unknown
 
 
+class ProjectError(BuildError):
+    """The project's own code failed; `output` is the end of what it printed."""
+
+    def __init__(self, reference: str, what: str, *, next_step: str = "", output: bytes = b"") -> None:
+        super().__init__(reference, what, next_step=next_step)
+        self.output = output
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What the build left: the folder with its wheel, that with its source distribution (None: there is none), and
@@ -133,7 +141,7 @@ def _ask(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) -> 
     answered = build_env.boxed_python(arguments, project, f"the back end's {name}", capture=True)
     if answered.returncode:
         what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
-        raise BuildError("hook-failed", what, next_step=LOOK)
+        raise ProjectError("hook-failed", what, next_step=LOOK, output=answered.tail)
     return _requirements(answered.stdout, name)
 
 
@@ -171,7 +179,7 @@ def _build_wheel(build_env: BuildEnv, project: Path) -> Path:
     done = build_env.boxed_uv(_arguments(build_env, "--wheel", project, out), "The build")
     if done.returncode:
         what = f"The fork's build ended with status {done.returncode}."
-        raise BuildError("build-failed", what, next_step=LOOK)
+        raise ProjectError("build-failed", what, next_step=LOOK, output=done.tail)
     return out
 
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
 from devpi_forkbuilder.pipeline.git import fetch_errors
-from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 UNFINISHED = "forkbuilder-unfinished"
 COMMON_OPTIONS = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--force")

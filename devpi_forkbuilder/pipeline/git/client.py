@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.frontend.work_dir import owner_of
 from devpi_forkbuilder.pipeline.git import credential_helper
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedAddress
 from devpi_forkbuilder.pipeline.process import environment, runner
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command, Finished
-from devpi_forkbuilder.pipeline.protocols import LogSink
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
+from devpi_forkbuilder.pipeline.process.work_dir import owner_of
 
 SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -59,14 +59,6 @@ ANY_OWNER = "[safe]\n\tdirectory = *\n"
 """git refuses repositories of other users (git-config(1), `safe.directory`). Which repositories of this machine may be
 read is said by the operator's allowed URLs, so it is not asked a second time. It must be a file: git hands neither `-c`
 nor variables on to the process that serves a `file` URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferWatch:
-    """Who follows a command: where its output goes, and whether it should end."""
-
-    log: LogSink
-    cancelled: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from urllib.parse import unquote, urlsplit
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError, SourceError
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.git import fetch_errors, reachability
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.bare_repo import UNFINISHED, Repository, Room
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.reachability import EVERYTHING
 from devpi_forkbuilder.pipeline.git.restore import restore
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.flock import locked
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import LogSink
 
 

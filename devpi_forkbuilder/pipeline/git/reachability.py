@@ -15,7 +15,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import FILE, Git, Transfer
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 LINE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\t(refs/(?:heads|tags)/\S+|HEAD)")

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources
-from devpi_forkbuilder.pipeline.checkout.tree import GITLINK, SYMLINK
+from devpi_forkbuilder.pipeline.git.archive_store import ArchivedSource, Sources
 from devpi_forkbuilder.pipeline.git.bare_repo import Repository
+from devpi_forkbuilder.pipeline.git.tree import GITLINK, SYMLINK
 
 INDEX = "index"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError
-from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.command import Bound, Command
 from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
 from devpi_forkbuilder.pipeline.sandbox import cgroup_survey, reaper
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import MEMORY, PROCESSES, CgroupPlace
@@ -80,14 +80,18 @@ class Group:
     def __init__(self, folders: tuple[Path, ...], limits: ResourceLimits) -> None:
         self.folders = folders
         self.limits = limits
+        self.other: Bound | None = None
 
     def wrap(self, command: Command) -> Command:
         """`command`, started in the group."""
         argv = ("/bin/sh", "-c", ENTER, "sh", *map(str, self.folders), "--", *command.argv)
+        self.other = command.bound
         return replace(command, argv=argv, bound=self)
 
     def judge(self, status: int | None) -> None:
         """See `Bound.judge`. Who was refused a process may have done without: that counts only when it then failed."""
+        if self.other is not None:
+            self.other.judge(status)
         if self._count(MEMORY):
             what = f"The build used more than {self.limits.total_memory >> 20} MiB of memory in all and was stopped."
             raise LimitsError("memory", what, next_step="The server's --forkbuilder-limit-total-memory is the bound.")
@@ -162,6 +166,15 @@ class GroupedSandbox:
     def origin(self) -> str:
         """See `Sandbox.origin`."""
         return self.sandbox.origin
+
+    @property
+    def scratch(self) -> Path | None:
+        """See `Sandbox.scratch`."""
+        return self.sandbox.scratch
+
+    def reaches(self, path: Path) -> bool:
+        """See `Sandbox.reaches`."""
+        return self.sandbox.reaches(path)
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> GroupedBox:
         """See `Sandbox.box`."""

@@ -8,7 +8,7 @@ The plan's keys, all but `argv` optional:
 * `argv`: the command. `parent`: the server's process id; nothing is started once it is not our parent any more.
 * `limits`: names of getrlimit(2) without `RLIMIT_`, and values. `shared_user`: other processes have the same user
   too, so the limit of processes is on top of those that there are.
-* `uid`: the user (and group) to become; needs root.
+* `uid`: the user (and group) to become; needs root. `powerless`: give up all capabilities (capabilities(7)) instead.
 * `cwd`: the folder to start in. `seccomp`: a filter program in base64. `listener`: a socket that the filter's listener
   is sent through; `listen`: the number of seccomp(2).
 * `landlock`: `{"read": [...], "write": [...], "devices": [...], "minimum": ABI, "network": bool}`; `minimum` 0 means
@@ -38,7 +38,7 @@ PREFIX, MARK = b"FORKBUILDER_ENV_", b"FORKBUILDER_BUILD"
 WALL_MISSING, NOT_STARTED, NOT_FOUND = 125, 126, 127
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
-SECCOMP_MODE_FILTER = 2
+SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 0x20080522
 SET_MODE_FILTER, NEW_LISTENER = 1, 8
 EINVAL = 22
 
@@ -69,6 +69,8 @@ def main(plan: dict[str, Any]) -> NoReturn:
     if uid is not None:
         empty_bounding_set()
     check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    if plan.get("powerless"):
+        check(LIBC.capset(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capabilities")
     abi = landlock_abi()
     if abi >= SCOPES_SINCE:
         enforce(scope(files="landlock" in plan))

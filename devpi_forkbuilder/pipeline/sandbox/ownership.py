@@ -1,4 +1,4 @@
-"""The work folder: how big it is, and whose."""
+"""Owners of the files in a work folder: given to the user of a build, and taken back."""
 
 from __future__ import annotations
 
@@ -7,27 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from devpi_forkbuilder.pipeline.process.deep_tree import Entry, Moment, remove, walk
-
-ENTRY = 4096
-"""Bytes that an entry counts at least: a million empty files fill a file system too."""
-
-
-def folder_size(path: Path, limit: int) -> int:
-    """Return the bytes on disk at and below `path`; counting ends as soon as `limit` is passed.
-
-    Holes in sparse files do not count, nor what vanishes meanwhile. A folder that cannot be listed counts as more than
-    the limit: a build could hide anything in it.
-    """
-    total = 0
-    for entry in walk(path):
-        if entry.moment is Moment.CLOSED:
-            return max(total, limit + 1)
-        if entry.status is not None:
-            total += max(entry.status.st_blocks * 512, ENTRY)
-        if total > limit:
-            break
-    return total
+from devpi_forkbuilder.pipeline.process.deep_tree import Entry, remove, walk
 
 
 def give(path: Path, uid: int, gid: int) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
-from devpi_forkbuilder.pipeline.process.disk_space import out_of_space, space_of
+from devpi_forkbuilder.pipeline.process.disk_space import existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.runner import run
 from devpi_forkbuilder.pipeline.protocols import Box, Sandbox
 from devpi_forkbuilder.pipeline.sandbox import uid_pool
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import grouped
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import survey
+from devpi_forkbuilder.pipeline.sandbox.open_place import discard_empty
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.tier_bwrap import BwrapSandbox
 from devpi_forkbuilder.pipeline.sandbox.tier_landlock import LandlockSandbox
@@ -125,7 +127,7 @@ def _strongest(wanted: str, place: _Place, limits: ResourceLimits, finders: Mapp
         if finding.ok:
             return finding
         findings.append(finding)
-    if (space := space_of(place.scratch)).scarce:  # on a full disk a probe says nothing of the sandbox
+    if (space := space_of(existing(place.scratch))).scarce:  # on a full disk a probe says nothing of the sandbox
         raise out_of_space(space, "no sandbox could be tried.")
     raise _refusal(wanted, findings)
 
@@ -194,8 +196,7 @@ def _tried(tier: str, place: _Place, limits: ResourceLimits, finders: Mapping[st
 
 def _ran(sandbox: Sandbox, place: _Place) -> str:
     """Why nothing can be run in `sandbox`; empty when something can."""
-    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
+    with _folder(sandbox, place) as name:
         work, lines = Path(name, "work"), _Lines()
         work.mkdir()
         command = Command(("/bin/sh", "-c", "exit 0"), {}, work, SECONDS, "control group probe")
@@ -203,10 +204,21 @@ def _ran(sandbox: Sandbox, place: _Place) -> str:
     return "" if status == 0 else f"A command ended with status {status}: {' '.join(lines.text.split())}."
 
 
+@contextlib.contextmanager
+def _folder(sandbox: Sandbox, place: _Place) -> Iterator[str]:
+    """A folder for a probe, where the tier's work folders will be."""
+    scratch = sandbox.scratch or place.scratch
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as name:
+            yield name
+    finally:
+        discard_empty(scratch)
+
+
 def _fault(sandbox: Sandbox, place: _Place) -> str:
     """What is wrong with a tier; empty when it confines."""
-    place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=place.scratch) as name:
+    with _folder(sandbox, place) as name:
         work, canary = Path(name, "work"), Path(name, "canary")
         work.mkdir()
         canary.touch(mode=0o600)

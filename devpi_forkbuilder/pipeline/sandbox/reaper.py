@@ -104,6 +104,11 @@ def is_there(wanted: Predicate) -> bool:
     return any(map(wanted, _pids()))
 
 
+def threads(wanted: Predicate) -> int:
+    """How many threads the processes have for which `wanted` holds."""
+    return sum(int(_status(pid).get("Threads", "0")) for pid in _pids() if wanted(pid))
+
+
 def until_gone(ours: Predicate, *, patience: float = 0.0) -> None:
     """Kill every process for which `ours` holds, and return when there is none.
 

@@ -140,6 +140,15 @@ class BwrapSandbox:
         """The tier."""
         return "bwrap"
 
+    def reaches(self, path: Path) -> bool:  # noqa: ARG002  (all that the server reaches)
+        """See `Sandbox.reaches`."""
+        return True
+
+    @property
+    def scratch(self) -> Path | None:
+        """See `Sandbox.scratch`."""
+        return None
+
     @classmethod
     def find(cls, limits: ResourceLimits, search_path: str, first_uid: int = uid_pool.FIRST) -> BwrapSandbox:
         """With the program that `find_bwrap` finds, on `search_path` first; raises as that does."""

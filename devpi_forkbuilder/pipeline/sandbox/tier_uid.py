@@ -15,6 +15,7 @@ from pathlib import Path
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.sandbox import landlock_rules, launcher_plan, ownership, reaper, seccomp, uid_pool
+from devpi_forkbuilder.pipeline.sandbox.open_place import closed_part, passable
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what a build leaves there is removed)
@@ -110,16 +111,17 @@ class UidSandbox:
             next_step = "Start the server as root, or choose another tier."
             what = "Running builds as users of their own needs a server that runs as root."
             raise InfrastructureError("not-root", what, next_step=next_step, retryable=False)
-        return cls(limits, scratch, first_uid=first_uid)
+        return cls(limits, passable(scratch), first_uid=first_uid)
+
+    def reaches(self, path: Path) -> bool:
+        """See `Sandbox.reaches`."""
+        return closed_part(path) is None
 
     def box(self, work: Path, *, readable: tuple[Path, ...] = ()) -> UidBox:
         """A box; raises InfrastructureError (`folder-closed`) when other users cannot get to its folders."""
         self._open_ours(work)
-        for above in work.parents[1:]:
-            _check_open(above)
-        for path in readable:
-            for passed in _way_to(path):
-                _check_open(passed)
+        for path in (work.parent.parent, *readable):
+            _check_open(path)
         return UidBox(self, work, readable, uid_pool.take(self.first_uid))
 
     def _open_ours(self, work: Path) -> None:
@@ -129,13 +131,9 @@ class UidSandbox:
                 path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IXOTH)
 
 
-def _way_to(path: Path) -> tuple[Path, ...]:
-    real = path.resolve()
-    return (*real.parents, *path.parents, real)
-
-
 def _check_open(path: Path) -> None:
-    if not path.stat().st_mode & stat.S_IXOTH:
-        what = f"The user of a build cannot pass through {path}."
-        next_step = f"Let others pass (chmod o+x {path}), or keep builds and interpreters in another place."
+    closed = closed_part(path)
+    if closed is not None:
+        what = f"The user of a build cannot pass through {closed}."
+        next_step = f"Let others pass (chmod o+x {closed}), or keep builds and interpreters in another place."
         raise InfrastructureError("folder-closed", what, next_step=next_step, retryable=False)

@@ -47,6 +47,15 @@ class NoSandbox:
         """The tier."""
         return "none"
 
+    def reaches(self, path: Path) -> bool:  # noqa: ARG002  (all that the server reaches)
+        """See `Sandbox.reaches`."""
+        return True
+
+    @property
+    def scratch(self) -> Path | None:
+        """See `Sandbox.scratch`."""
+        return None
+
     @property
     def origin(self) -> str:
         """No program: the kernel alone."""

@@ -109,4 +109,10 @@ def _record(key: OrderKey, state: Mapping[str, Any]) -> Record:
 
 
 def _failure(error: Mapping[str, str]) -> Failure:
-    return Failure(Kind(error["kind"]), error.get("reference", "on-primary"), State(error["stage"]), error["message"])
+    return Failure(
+        Kind(error["kind"]),
+        error.get("reference", "on-primary"),
+        State(error["stage"]),
+        error["message"],
+        tuple(error.get("remedy", ())),
+    )

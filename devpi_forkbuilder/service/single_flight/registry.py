@@ -30,19 +30,25 @@ class FlightRegistry:
     def enter(self, key: OrderKey, plan: Callable[[Record | None], Flight], admit: Callable[[Flight], None]) -> Flight:
         """The flight of `key`; if there is none, the one that `plan` makes of the latest record.
 
-        Unless it is already done it is recorded and given to `admit`. Raises what `plan` and `admit` raise, and
+        Unless it is already done it is recorded and given to `admit`; in place of one that is done, a flight of the
+        same group is joined. Raises what `plan` and `admit` raise, and
         InfrastructureError.
         """
         with self._lock:
             if key in self._live:
                 return self._live[key]
             flight = plan(self._unsaved.get(key) or self._records.get(key))
-            if not flight.done:
-                self._records.put(flight.record)
-                admit(flight)
-                self._live[key] = flight
-                self._changes.announce(key.index, key.project)
+            if flight.done:
+                return self._sibling(key) or flight
+            self._records.put(flight.record)
+            admit(flight)
+            self._live[key] = flight
+            self._changes.announce(key.index, key.project)
             return flight
+
+    def _sibling(self, key: OrderKey) -> Flight | None:
+        """A flight of the same group: what is remembered of `key` may be over with its end."""
+        return next((flight for other, flight in self._live.items() if other.group == key.group), None)
 
     def advance(self, flight: Flight, record: Record) -> None:
         """`flight` goes on with `record`. Raises CancelledError when it was ended from outside, InfrastructureError."""

@@ -99,12 +99,13 @@ def _error_of(pinned: Pinned, record: Record | None) -> dict[str, str] | None:
     return _error(record.error) if record is not None and record.error is not None else None
 
 
-def _error(error: Failure) -> dict[str, str]:
+def _error(error: Failure) -> dict[str, Any]:
     return {
         "kind": error.kind.value,
         "stage": error.stage.value,
         "reference": error.reference,
         "message": error.message,
+        "remedy": list(error.remedy),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -63,7 +64,7 @@ class ForksView:
         return json_answer(200, result=self._states(pinned, python))
 
     def build(self) -> Any:
-        """Start, or with `force` build again after a failure; never waits."""
+        """Start; with `force` build again after a failure, with `diagnose` look for settings that help. Never waits."""
         options = self._options()
         pinned = [
             one for one in self._pinned("upload", options["python"]) if options["commit"] in {None, one.pin.commit}
@@ -77,7 +78,7 @@ class ForksView:
         for one in pinned:
             orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
             for order in orders:
-                self.context.builds.ask(order, force=options["force"])
+                self.context.builds.ask(replace(order, diagnose=options["diagnose"]), force=options["force"])
         return json_answer(202, result=self._states(pinned, options["python"]))
 
     def miss(self) -> Any:
@@ -123,17 +124,18 @@ class ForksView:
         return self.context.builds.outlook(record) if record is not None else NOTHING
 
     def _options(self) -> dict[str, Any]:
-        """The request's JSON body: `commit`, `python`, `force`."""
+        """The request's JSON body: `commit`, `python`, `force`, `diagnose`."""
         try:
             body = json.loads(self.request.body or b"{}")
         except (ValueError, RecursionError) as error:
             raise ApiError(400, f"The body is not JSON: {error}.") from error
-        if not isinstance(body, dict) or set(body) - {"commit", "python", "force"}:
-            raise ApiError(400, "The body is an object with commit, python and force, all optional.")
-        commit, force = body.get("commit"), body.get("force", False)
-        if not isinstance(commit, str | None) or not isinstance(force, bool):
-            raise ApiError(400, "commit is a text, and force is true or false.")
-        return {"commit": commit, "python": _python(body.get("python")), "force": force}
+        if not isinstance(body, dict) or set(body) - {"commit", "python", "force", "diagnose"}:
+            raise ApiError(400, "The body is an object with commit, python, force and diagnose, all optional.")
+        commit, force, diagnose = body.get("commit"), body.get("force", False), body.get("diagnose", False)
+        if not isinstance(commit, str | None) or not isinstance(force, bool) or not isinstance(diagnose, bool):
+            raise ApiError(400, "commit is a text, force and diagnose are true or false.")
+        flags = {"force": force or diagnose, "diagnose": diagnose}
+        return {"commit": commit, "python": _python(body.get("python")), **flags}
 
     def _index(self) -> str:
         return f"{self.request.matchdict['user']}/{self.request.matchdict['index']}"

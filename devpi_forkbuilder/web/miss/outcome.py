@@ -9,7 +9,14 @@ from packaging.version import Version
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.domain.simple.offline import NOT_CACHED
-from devpi_forkbuilder.domain.simple.placeholders import CACHED_ONLY, NO_INTERPRETER, STOPPED, WAITING, Placeholder
+from devpi_forkbuilder.domain.simple.placeholders import (
+    BUSY,
+    CACHED_ONLY,
+    NO_INTERPRETER,
+    STOPPED,
+    WAITING,
+    Placeholder,
+)
 from devpi_forkbuilder.domain.simple.replicas import REASONS
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.service.single_flight.flight import Flight
@@ -32,6 +39,15 @@ def placeholders_of(misses: Iterable[Miss]) -> list[Placeholder]:
 def unfinished(misses: Iterable[Miss]) -> list[Placeholder]:
     """Placeholders for when the server could not give a page: an installer must not take another index's file."""
     return [_placeholder(miss.pinned, STOPPED, miss.flight) for miss in misses]
+
+
+def waiting_in_line(misses: Iterable[Miss]) -> list[Placeholder]:
+    """The placeholders of a page for which no seat is free: what is not built yet, and what has failed."""
+    return [
+        _placeholder(miss.pinned, BUSY if not miss.flight.done else stage, miss.flight)
+        for miss, stage in ((miss, _stage(miss.flight)) for miss in misses)
+        if stage is not None
+    ]
 
 
 def never_built(pinned: Iterable[Pinned], *, offline: bool) -> list[Placeholder]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pyramid.httpexceptions import HTTPException, HTTPServiceUnavailable
+from pyramid.httpexceptions import HTTPException
 
 from devpi_forkbuilder.devpi.lookup import CACHED, Pinned
 from devpi_forkbuilder.devpi.offline import is_offline
@@ -25,23 +25,24 @@ from devpi_forkbuilder.devpi.requests import (
 from devpi_forkbuilder.devpi.store_facts import Facts, Reading
 from devpi_forkbuilder.domain.simple.placeholders import Placeholder
 from devpi_forkbuilder.web.context import REGISTRY, Context
-from devpi_forkbuilder.web.miss.outcome import Miss, never_built, placeholders_of, unservable
+from devpi_forkbuilder.web.miss.outcome import Miss, never_built, placeholders_of, unservable, waiting_in_line
 from devpi_forkbuilder.web.miss.read_ahead import read_ahead
 from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import with_placeholders
 from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
-from devpi_forkbuilder.web.waiting.chain import chained_page
+from devpi_forkbuilder.web.waiting.busy import unavailable
+from devpi_forkbuilder.web.waiting.chain import ChainedPage
 from devpi_forkbuilder.web.waiting.hold import HeldPage
+from devpi_forkbuilder.web.waiting.waiter import answer
 
 Handler = Callable[[Any], Any]
-RETRY_AFTER = 5
 
 
 def tween_miss(handler: Handler, registry: Any) -> Handler:
     """The tween; pyramid's contract: called once with the next handler, gives the handler to use."""
     context: Context = registry[REGISTRY]
 
-    def answer(request: Any) -> Any:
+    def respond(request: Any) -> Any:
         asked = page_request(request.path_info, by_installer(request)) if request.method == "GET" else None
         simple = as_simple(request.path_info)
         if simple != request.path_info:
@@ -51,7 +52,7 @@ def tween_miss(handler: Handler, registry: Any) -> Handler:
     def refusing(request: Any) -> Any:
         """devpi raises what it has to say to a login that is none; nothing above this tween would answer with it."""
         try:
-            return answer(request)
+            return respond(request)
         except HTTPException as refusal:
             return refusal
 
@@ -73,7 +74,8 @@ def _page(context: Context, handler: Handler, request: Any, asked: PageRequest) 
         return handler(request)
     if not outline.pins(asked.name):
         if outline.chained:
-            return chained_page(context, handler, request, (asked.user, asked.index, asked.name), outline.facts)
+            page = ChainedPage(context, request, handler, (asked.user, asked.index, asked.name), outline.facts)
+            return answer(context, context.addresses.of(request.environ), page, page.hold)
         return _resting_on(handler(request), outline.facts)
     return _pinned_page(context, handler, request, asked)
 
@@ -88,14 +90,14 @@ def _pinned_page(context: Context, handler: Handler, request: Any, asked: PageRe
         return _finished(handler, request, unservable(look.readable), look)
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
-            return _busy(f"{unbuilt[0].pin.project} is not built.")
+            return unavailable(context, f"{unbuilt[0].pin.project} is not built.")
         placeholders = never_built(unbuilt, offline=is_offline(request.registry)) + unservable(look.readable)
         return _finished(handler, request, placeholders, look)
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
     if context.builds.room_ahead:
         with context.keyfs.read_transaction():
             read_ahead(context, misses)
-    return _missed(context, request, misses, partial(_ended, context, handler, request, asked, misses))
+    return _missed(context, handler, request, asked, look, misses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +128,34 @@ def _readable(request: Any, asked: PageRequest, pinned: Iterable[Pinned]) -> lis
     return [one for one in pinned if may_read(request, *one.order.index.split("/"))]
 
 
-def _missed(context: Context, request: Any, misses: list[Miss], ended: Callable[[], Any]) -> Any:
-    """Wait in a seat. `ended` gives the answer when there is nothing to wait for any more."""
+def _missed(
+    context: Context, handler: Handler, request: Any, asked: PageRequest, look: _Look, misses: list[Miss]
+) -> Any:
+    """Wait for the builds in a seat."""
+
+    def busy() -> Any:
+        if caching_devpi(request):
+            return unavailable(context, "Too many requests wait for builds.")
+        return _finished(handler, request, waiting_in_line(misses) + unservable(look.readable), look)
+
+    ended = partial(_ended, context, handler, request, asked, misses)
     if all(miss.flight.done for miss in misses):
         return ended()
-    if not context.seats.take():
-        return _busy("Too many requests wait for builds.")
-    return HeldPage(context, request, misses, ended).answer(ended)
+    page = HeldPage(context, request, misses, ended=ended, busy=busy)
+    return answer(context, context.addresses.of(request.environ), page, page.hold)
 
 
 def _ended(context: Context, handler: Handler, request: Any, asked: PageRequest, misses: list[Miss]) -> Any:
     # what was built may turn out not to fit: only a build tells whether a wheel serves everybody
     look = _look(context, request, asked)
+    # a flight of the same group may have been joined, and what it made may not fit
+    followed = {miss.flight.key for miss in misses}
+    lacking = [one for one in look.readable if one.missing and one.order.key not in followed]
+    misses = [*misses, *(Miss(one, context.builds.ask(one.order)) for one in lacking)]
     placeholders = placeholders_of(misses) + unservable(look.readable)
     if placeholders and caching_devpi(request):
         # a devpi that caches this page would keep the failure for half an hour after it was fixed
-        return _busy(f"The build of {misses[0].pinned.pin.project} failed.")
+        return unavailable(context, f"The build of {misses[0].pinned.pin.project} failed.")
     return _finished(handler, request, placeholders, look)
 
 
@@ -152,9 +166,3 @@ def _finished(handler: Handler, request: Any, placeholders: list[Placeholder], l
         if placeholders:
             response.body = with_placeholders(response.body, response.content_type, request.path_info, placeholders)
     return _resting_on(response, None if placeholders else look.facts)
-
-
-def _busy(reason: str) -> Any:
-    response = HTTPServiceUnavailable(f"{reason} Ask again.")
-    response.retry_after = RETRY_AFTER
-    return response

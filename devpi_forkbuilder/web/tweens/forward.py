@@ -54,16 +54,16 @@ def _read(context: Context, forward: Forward, breaker: Breaker, request: Any) ->
     without one is answered at once.
     """
     seconds = seconds_of(request.GET.get("wait"))
-    seated = bool(seconds) and context.seats.take()
+    seat = context.seats.take(context.addresses.of(request.environ)) if seconds else None
     try:
-        response = forward.forward(request, seconds if seated else 0.0)
+        response = forward.forward(request, seconds if seat is not None else 0.0)
     except ForkbuilderError as error:
         log.info("%s %r is answered from this replica's data: %s", request.method, request.path_info, error)
         breaker.failed()
         return None
     finally:
-        if seated:
-            context.seats.leave()
+        if seat is not None:
+            seat.leave()
     breaker.succeeded()
     return response
 

@@ -1,4 +1,4 @@
-"""Requests that wait: seats, held and chained pages, long polls.
+"""Requests that wait: seats, and one way to answer them, now or as a stream.
 
-Enter at `stream.HeldStream`.
+Enter at `waiter.answer`. What a request waits for is a `Waiter`: builds, another devpi's page, a mirror, a change.
 """

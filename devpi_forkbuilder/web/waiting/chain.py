@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pyramid.request import apply_request_extensions
 from pyramid.threadlocal import RequestContext
 
 from devpi_forkbuilder.devpi.store_facts import Facts
@@ -19,7 +20,9 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
 from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import bare_page
-from devpi_forkbuilder.web.waiting.stream import HeldStream
+from devpi_forkbuilder.web.waiting.busy import unknown_page_when_busy
+from devpi_forkbuilder.web.waiting.seats import Seat
+from devpi_forkbuilder.web.waiting.stream import WaitingPage
 
 Key = tuple[str, str, str]
 
@@ -53,24 +56,28 @@ TURNS = Turns()
 
 
 class Work:
-    """devpi's view of a page, at work in a thread of its own."""
+    """devpi's view of a page, run in a thread of its own, which has the seat until the view has ended.
 
-    def __init__(self, handler: Callable[[Any], Any], request: Any, key: Key) -> None:
+    It has a request of its own, too: pyramid takes things off a request once its answer has begun.
+    """
+
+    def __init__(self, handler: Callable[[Any], Any], request: Any, key: Key, seat: Seat) -> None:
         self._handler = handler
-        self._request = request
+        self._request = _copy(request)
         self._key = key
-        self.project = key[2]
+        self._seat = seat
         self._ended = threading.Event()
         self._response: Any = None
         self._error: BaseException | None = None
+        seat.share()
         threading.Thread(target=self._run, name="forkbuilder-upstream", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended, within that time."""
+        """Return whether it has ended, within that time."""
         return self._ended.wait(seconds)
 
     def response(self) -> Any:
-        """What the view has answered, or raised."""
+        """Return what the view has answered, or raise what it has raised."""
         if self._error is not None:
             raise self._error
         return self._response
@@ -84,42 +91,56 @@ class Work:
             self._error = error
         finally:
             self._ended.set()
+            self._seat.leave()
 
 
-def chained_page(context: Context, handler: Callable[[Any], Any], request: Any, key: Key, facts: Facts) -> Any:
-    """The page, at once or held. Without a free seat it is devpi's own affair."""
-    if not context.seats.take():
-        return handler(request)
-    work = Work(handler, request, key)
-
-    def at_once() -> Any:
-        response = work.response()
-        rest_on(response, facts)
-        return response
-
-    return ChainedPage(context, request, work).answer(at_once)
+def _copy(request: Any) -> Any:
+    copy = request.copy_get()
+    copy.registry = request.registry
+    apply_request_extensions(copy)
+    copy.log = request.log
+    return copy
 
 
-class ChainedPage(HeldStream):
-    """A page that waits for upstream.
+class ChainedPage(WaitingPage):
+    """A page that waits for another devpi. `facts` are those by which the page was seen to be one.
 
     It is cut off when there is no page in the end: to an installer an empty page would be one without files.
     """
 
-    def __init__(self, context: Context, request: Any, work: Work) -> None:
+    def __init__(self, context: Context, request: Any, handler: Callable[[Any], Any], key: Key, facts: Facts) -> None:
         super().__init__(context, request)
-        self._work = work
+        self._handler = handler
+        self._key = key
+        self._facts = facts
+        self._work: Work | None = None
+
+    def begin(self, seat: Seat) -> None:
+        """Have devpi's view begin."""
+        self._work = Work(self._handler, self.request, self._key, seat)
 
     def wait(self, seconds: float) -> bool:
-        """Whether devpi's view has ended."""
-        return self._work.wait(seconds)
+        """Return whether devpi's view has ended, within that time."""
+        return self._work is not None and self._work.wait(seconds)
+
+    def answer(self) -> Any:
+        """Return what the view has answered; raises what it has raised."""
+        response = self._work.response() if self._work is not None and self._work.wait(0) else None
+        if response is not None:
+            rest_on(response, self._facts)
+        return response
+
+    def busy(self) -> Any:
+        """Return an answer on which nobody goes on to another index, as far as there is one (see `busy.unknown`)."""
+        return unknown_page_when_busy(self.context, self.request, self.content_type)
 
     def page(self) -> bytes:
-        """The view's page. Raises InfrastructureError, and what the view has raised."""
-        response = self._work.response() if self._work.wait(0) else None
+        """Return the view's page. Raises InfrastructureError, and what the view has raised."""
+        response = self.answer()
         if response is not None and response.status_int == 200:
             return bytes(response.body)
+        project = self._key[2]
         if response is not None and response.status_int == 404:
-            return bare_page(self.content_type, self._work.project)
-        what = f"The page of {self._work.project} did not come from upstream."
+            return bare_page(self.content_type, project)
+        what = f"The page of {project} did not come from upstream."
         raise InfrastructureError("upstream-silent", what, next_step="See to the upstream server, and ask again.")

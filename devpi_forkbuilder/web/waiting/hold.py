@@ -19,26 +19,43 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
 from devpi_forkbuilder.web.miss.outcome import Miss, placeholders_of, unfinished
 from devpi_forkbuilder.web.pages import JSON, bare_page, with_placeholders
-from devpi_forkbuilder.web.waiting.stream import HeldStream
+from devpi_forkbuilder.web.waiting.stream import WaitingPage
 
 log = logging.getLogger(__name__)
 
 
-class HeldPage(HeldStream):
-    """A page that waits for builds. `ordinary` gives devpi's answer, when they have ended or the time is up."""
+class HeldPage(WaitingPage):
+    """A page that waits for builds. `ended` makes it when they have ended or the time is up, `busy` without a seat."""
 
-    def __init__(self, context: Context, request: Any, misses: list[Miss], ordinary: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        request: Any,
+        misses: list[Miss],
+        *,
+        ended: Callable[[], Any],
+        busy: Callable[[], Any],
+    ) -> None:
         super().__init__(context, request)
         self._misses = misses
-        self._ordinary = ordinary
+        self._ended = ended
+        self._busy = busy
 
     def wait(self, seconds: float) -> bool:
-        """Whether all builds have ended."""
+        """Return whether all builds have ended, within that time."""
         deadline = monotonic() + seconds
         return all(miss.flight.wait(max(0.0, deadline - monotonic())) for miss in self._misses)
 
+    def answer(self) -> Any:
+        """Return devpi's page, with a placeholder for what was not built."""
+        return self._ended()
+
+    def busy(self) -> Any:
+        """Return devpi's page, with placeholders that say so."""
+        return self._busy()
+
     def page(self) -> bytes:
-        """The page. Raises InfrastructureError for a caching devpi when there is none that it may keep."""
+        """Return the page. Raises InfrastructureError for a caching devpi when there is none that it may keep."""
         body = self._body()
         if body is not None:
             return body
@@ -54,7 +71,7 @@ class HeldPage(HeldStream):
     def _body(self) -> bytes | None:
         try:
             with RequestContext(self.request):
-                response = self._ordinary()
+                response = self.answer()
                 if response.status_int == 200:
                     return bytes(response.body)
                 log.warning("%r answered %s at the end of a held request", self.request.path_info, response.status)

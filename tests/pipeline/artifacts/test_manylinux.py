@@ -19,7 +19,7 @@ from devpi_forkbuilder.pipeline.artifacts.manylinux import (
     retag_linux_wheel,
 )
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, read_wheel
-from devpi_forkbuilder.pipeline.git.client import TransferWatch
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.benches import EPOCH, Follower, order, wheel_builder
 from tests.pipeline.watching import Lines, never

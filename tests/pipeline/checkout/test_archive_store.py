@@ -13,8 +13,8 @@ import pytest
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, SourceError
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.checkout.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.checkout.archive_writer import Part, keep
+from devpi_forkbuilder.pipeline.git.archive_store import ArchivedSource, Sources, Tag
 from tests.pipeline.benches import Follower, order, wheel_builder
 from tests.pipeline.watching import watch
 from tests.repositories import Link, Program, Repositories, Repository
@@ -61,6 +61,15 @@ def test_archive__a_build_from_it_gives_the_same_bytes(tmp_path: Path, repositor
     forget(shop, fork)
     assert built(shop, line, follower) == first
     assert "its source is taken from this server's archive" in follower.log.text
+
+
+def test_archive__is_made_when_the_files_are_out(tmp_path: Path, repositories: Repositories) -> None:
+    line, shop = repositories.pin_line(repositories.make("inline")), wheel_builder(tmp_path)
+    pin = Pin.parse(line)
+    assert shop.sources is not None
+    with shop.build(order(line), Follower()):
+        assert shop.sources.find(pin.url, pin.commit) is None
+    assert shop.sources.find(pin.url, pin.commit) is not None
 
 
 def test_archive__is_the_exact_tree(tmp_path: Path, repositories: Repositories) -> None:

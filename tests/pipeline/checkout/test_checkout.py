@@ -12,9 +12,9 @@ from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import ForkbuilderError, LimitsError, SourceError
 from devpi_forkbuilder.pipeline.checkout.checkout import LIMITS, Checkout, checkout
 from devpi_forkbuilder.pipeline.checkout.submodules import resolve_url
-from devpi_forkbuilder.pipeline.checkout.tree import TreeLimits, judge_links
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.tree import TreeLimits, judge_links
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Content, Link, Program, Repositories, Repository, Submodule

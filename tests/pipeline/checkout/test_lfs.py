@@ -11,12 +11,12 @@ import pytest
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.errors import Kind, LimitsError, SourceError
-from devpi_forkbuilder.pipeline.checkout.archive_store import Sources
 from devpi_forkbuilder.pipeline.checkout.checkout import LIMITS, Checkout, checkout
 from devpi_forkbuilder.pipeline.checkout.lfs import endpoint
-from devpi_forkbuilder.pipeline.checkout.tree import TreeLimits
+from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.git.tree import TreeLimits
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Program, Repositories, Repository
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from tests.gitserver import GitServer
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories, Repository

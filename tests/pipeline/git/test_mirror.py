@@ -15,9 +15,10 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, Limi
 from devpi_forkbuilder.pipeline.git import bare_repo as repository_module
 from devpi_forkbuilder.pipeline.git import fetch_errors
 from devpi_forkbuilder.pipeline.git.bare_repo import UNFINISHED
-from devpi_forkbuilder.pipeline.git.client import Git, TransferWatch
+from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
 from devpi_forkbuilder.pipeline.git.mirror import Mirrors
+from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from tests.gitserver import BadServer, GitServer
 from tests.pipeline.watching import Lines, never

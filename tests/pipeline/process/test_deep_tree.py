@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.frontend.work_dir import discard, sweep_leftovers
 from devpi_forkbuilder.pipeline.process import deep_tree
 from devpi_forkbuilder.pipeline.process.deep_tree import Moment, remove, walk
+from devpi_forkbuilder.pipeline.process.work_dir import discard, sweep_leftovers
 from tests.hostile_trees import nest
 from tests.pipeline.rooms import PYTHON, ROOT, UNPRIVILEGED
 
@@ -112,7 +112,7 @@ def test_discard__any_error_is_survived(tmp_path: Path, monkeypatch: pytest.Monk
     def broken(_path: object) -> bool:
         raise RecursionError
 
-    monkeypatch.setattr("devpi_forkbuilder.pipeline.frontend.work_dir.remove", broken)
+    monkeypatch.setattr("devpi_forkbuilder.pipeline.process.work_dir.remove", broken)
     assert not discard(tmp_path / "a")
     assert sweep_leftovers(tmp_path) == ()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.sandbox import bwrap_program, probe
+from devpi_forkbuilder.errors import InfrastructureError, LimitsError
+from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.runner import run
+from devpi_forkbuilder.pipeline.sandbox import bwrap_program, probe, tier_landlock, tier_uid
+from devpi_forkbuilder.pipeline.sandbox.open_place import NAME, closed_part, open_copy, passable, work_place
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier, report_tier
+from devpi_forkbuilder.pipeline.sandbox.reaper import carries, threads
+from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from tests.pipeline.rooms import ROOT
 
 NO_NAMESPACE = "bwrap: No permissions to create new namespace"
@@ -86,19 +92,102 @@ def test_choose__bwrap_that_is_there_and_does_not_work(scratch: Path, script: st
         choose_tier("bwrap", scratch=scratch, search_path=path)
 
 
-@pytest.mark.skipif(not ROOT, reason="needs root: to others landlock would be left")
 @pytest.mark.usefixtures("no_bwrap")
-def test_choose__no_tier_works(tmp_path: Path) -> None:
+def test_choose__no_tier_works(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier_landlock, "MINIMUM", 1000)
+    monkeypatch.setattr(tier_landlock, "SCOPES_SINCE", 1000)
+    monkeypatch.setattr(tier_uid, "passable", _nowhere)
     with pytest.raises(InfrastructureError) as caught:
-        choose_tier("auto", scratch=tmp_path, search_path="")
+        choose_tier("auto", scratch=scratch, search_path="")
     assert caught.value.reference == "no-sandbox"
     assert not caught.value.retryable
-    for part in (
-        "bwrap: bwrap is not on PATH",
-        "uid: The user of a build cannot pass through",
-        "landlock: Landlock alone",
-    ):
-        assert part in caught.value.what
+    parts = ["bwrap: bwrap is not on PATH", "uid: ", "landlock: ", "Landlock version 1000 is needed"]
+    assert all(part in caught.value.what for part in parts), caught.value.what
+
+
+def _nowhere(scratch: Path) -> Path:
+    raise InfrastructureError("folder-closed", f"Nobody gets to {scratch}.")
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root")
+def test_choose__uid_has_a_place_of_its_own_when_the_servers_is_closed(tmp_path: Path) -> None:
+    """As with the default folders of a server that root runs: they are below a home that is closed."""
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    places = [tmp_path / "not there", Path("/var/tmp")]
+    before = set(Path("/var/tmp").iterdir())
+    place = passable(closed / "work", places)
+    try:
+        assert place.parent == Path("/var/tmp")
+        assert (place.stat().st_uid, place.stat().st_mode & 0o777) == (0, 0o711)
+        mine, other = work_place(place, closed / "work"), work_place(place, tmp_path)
+        assert mine != other
+        program = closed / "program"
+        program.write_text("#!/bin/sh\necho here\n")
+        program.chmod(0o755)
+        copy = open_copy(program, mine)
+        assert closed_part(program) is not None
+        assert closed_part(copy) is None
+        assert copy.stat().st_mode & 0o777 == 0o755
+        assert open_copy(program, mine) == copy
+        program.write_text("#!/bin/sh\necho a newer one\n")
+        assert "newer" in open_copy(program, mine).read_text()
+    finally:
+        for name in set(Path("/var/tmp").iterdir()) - before:
+            shutil.rmtree(name)
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root")
+@pytest.mark.parametrize("fault", ["another's", "writable", "link", "file"])
+def test_passable__takes_no_folder_that_others_could_have_made(scratch: Path, tmp_path: Path, fault: str) -> None:
+    place = scratch / NAME
+    if fault == "link":
+        place.symlink_to(tmp_path)
+    elif fault == "file":
+        place.touch()
+    else:
+        place.mkdir(mode=0o711)
+        os.chown(place, 41001 if fault == "another's" else 0, 0)
+        place.chmod(0o777 if fault == "writable" else 0o711)
+    scratch.chmod(0o755)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(InfrastructureError, match="cannot pass through"):
+        passable(closed / "work", [scratch])
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root")
+def test_landlock__holds_a_server_that_runs_as_root(scratch: Path) -> None:
+    sandbox = choose_tier("landlock", scratch=scratch)
+    assert (sandbox.name, sandbox.scratch) == ("landlock", None)
+    work = scratch / "build" / "box"
+    work.mkdir(parents=True)
+    box, lines = sandbox.box(work), probe._Lines()
+    script = "grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status; mount -t tmpfs none . || echo refused"
+    command = Command(("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, work, 20, "what is left of root")
+    try:
+        run(box.wrap(command, network=False), log=lines, cancelled=lambda: False)
+    finally:
+        box.end()
+    assert "CapPrm:\t0000000000000000" in lines.text
+    assert "CapEff:\t0000000000000000" in lines.text
+    assert "refused" in lines.text
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: the limit of processes holds for everybody else")
+def test_landlock__counts_the_processes_of_root(scratch: Path) -> None:
+    sandbox = choose_tier("landlock", scratch=scratch, limits=ResourceLimits(processes=20))
+    work = scratch / "build" / "box"
+    work.mkdir(parents=True)
+    box, lines = sandbox.box(work), probe._Lines()
+    script = "for number in $(seq 60); do sleep 60 & done; wait"
+    command = Command(("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, work, 50, "sixty processes")
+    try:
+        with pytest.raises(LimitsError, match=r"processes and threads"):
+            run(box.wrap(command, network=False), log=lines, cancelled=lambda: False)
+    finally:
+        box.end()
+    assert not threads(carries(getattr(box, "mark", "") or box.box.mark))  # type: ignore[attr-defined]  # nothing is left
 
 
 def test_choose__none_is_said_aloud(scratch: Path, caplog: pytest.LogCaptureFixture) -> None:

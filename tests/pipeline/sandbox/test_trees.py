@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.pipeline.frontend.work_dir import discard
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.disk_quota import folder_size
+from devpi_forkbuilder.pipeline.process.work_dir import discard
 from devpi_forkbuilder.pipeline.sandbox import ownership, uid_pool
-from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size
 from tests.hostile_trees import NEST, nest
 from tests.pipeline.rooms import PYTHON, ROOT, Room, room
 
@@ -68,7 +68,7 @@ def test_limit__folders_that_cannot_be_listed_are_over_it(room: Room, mode: str)
         assert status == 0, text
         look = (
             "import sys; from pathlib import Path;"
-            "from devpi_forkbuilder.pipeline.sandbox.ownership import folder_size;"
+            "from devpi_forkbuilder.pipeline.process.disk_quota import folder_size;"
             "print(folder_size(Path(sys.argv[1]), 1 << 20) > 1 << 20)"
         )
         user = room.server_uid if room.demoted else None

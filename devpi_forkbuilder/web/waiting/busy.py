@@ -1,0 +1,47 @@
+"""What is answered when every seat is taken: nothing on which an installer goes on to a namesake in another index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.httpexceptions import HTTPServiceUnavailable
+from pyramid.response import Response
+
+from devpi_forkbuilder.devpi.requests import caching_devpi
+from devpi_forkbuilder.web.context import Context
+from devpi_forkbuilder.web.pages import JSON
+
+EACH = 5
+LONGEST = 300
+
+
+def retry_after(stats: Mapping[str, int | float]) -> int:
+    """Return in how many seconds to ask again, by the figures of the service: EACH for every build in the way."""
+    running = stats.get("running", stats.get("conversations", 0))
+    waiting = stats.get("queued", 0)
+    return int(min(LONGEST, EACH * (1 + math.ceil(waiting / max(1, running)))))
+
+
+def unavailable(context: Context, reason: str) -> Any:
+    """Return 503, for a caching devpi, which keeps everything else."""
+    response = HTTPServiceUnavailable(f"{reason} Ask again.")
+    response.retry_after = retry_after(context.builds.stats())
+    return response
+
+
+def unknown_page_when_busy(context: Context, request: Any, content_type: str) -> Any:
+    """Return the answer for a page of which nothing is known here.
+
+    JSON that stops in the middle ends pip and uv with an error (measured), where a 5xx makes pip take a namesake from
+    a second index. HTML has no such form: a page without its end is a page.
+    """
+    if content_type != JSON or caching_devpi(request):
+        return unavailable(context, "Too many requests wait for pages of another server.")
+    seconds = retry_after(context.builds.stats())
+    text = f'{{"meta":{{"api-version":"1.0"}},"error":"This server is busy, ask again in {seconds} seconds.'
+    response = Response(text.encode(), content_type=content_type)
+    response.retry_after = seconds
+    response.cache_control = "no-store"
+    return response

@@ -1,0 +1,2 @@
+def whole(x):
+    return long(x)
