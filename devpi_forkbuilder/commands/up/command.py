@@ -13,6 +13,7 @@ from devpi_forkbuilder.commands.up import pinfiles, roles, secretfiles
 from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
+from devpi_forkbuilder.pipeline.process.open_files import raise_limit
 
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         startup.check()
         pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
         startup.make()
+        raise_limit()
         status = startup.serve(started, pins)
         print("Stopped.", flush=True)
         return status
