@@ -113,6 +113,8 @@ def test_page__is_validated_and_shared_by_those_who_ask_at_once(cluster: Cluster
     url = f"{index}/+simple/inline/"
     cluster.front.file(index, "inline")
     cluster.site.settle()
+    for replica in cluster.site.replicas:
+        cluster.site.wait_for_files(replica)
     first = cluster.nginx.get(url, PIP).check()
     etag = first.headers["etag"]
     for said in (etag, f"W/{etag.removeprefix('W/')}"):
