@@ -131,5 +131,4 @@ def raw(server: DevpiServer, method: str, target: str, headers: Mapping[str, str
 
 def _moved(configuration: str, folder: Path) -> str:
     """The same with its own files in `folder`, so that two can run at once."""
-    moved = configuration.replace("/tmp/nginx", f"{folder}/nginx").replace("/var/cache/nginx", f"{folder}/nginx")
-    return moved.replace("/dev/stdout", f"{folder}/access.log")
+    return configuration.replace("/tmp/nginx", f"{folder}/nginx").replace("/dev/stdout", f"{folder}/access.log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 
 FAILURES = "max_fails=1 fail_timeout=10s"
@@ -31,8 +31,7 @@ class Front:
 
     `listen` is its address or port; `primary` and `replicas` are what nginx takes behind `server`: `HOST:PORT` or
     `unix:PATH`. Without replicas the primary has the reads as well. `folder` is where nginx sees a server directory of
-    devpi. `hold` is the longest time in seconds that devpi holds a request. nginx keeps pages in the folder
-    `cache`, which it makes. `login` refuses everything to those who
+    devpi. `hold` is the longest time in seconds that devpi holds a request. `login` refuses everything to those who
     have not logged in, with devpi-lockdown.
     """
 
@@ -42,7 +41,6 @@ class Front:
     listen: str = "80"
     server_name: str = "_"
     hold: float = 900.0
-    cache: str = "/var/cache/nginx-forkbuilder"
     login: bool = False
 
 
@@ -60,14 +58,12 @@ def site(front: Front) -> str:
         unauthorized="@forkbuilder_login" if front.login else "@forkbuilder_devpi",
         read_timeout=int(front.hold) + MARGIN,
         folder=_quoted(front.folder),
-        cache=_quoted(front.cache),
     )
 
 
 def whole(front: Front) -> str:
-    """A complete `nginx.conf` with the site in it, whose own files are in /tmp: it may run as any user."""
-    own = replace(front, cache="/tmp/nginx-pages")  # noqa: S108 - in a container, where nobody else is
-    lines = textwrap.indent(site(own).rstrip("\n"), "    ")
+    """A complete `nginx.conf` with the site in it."""
+    lines = textwrap.indent(site(front).rstrip("\n"), "    ")
     return _template("nginx-whole.conf").substitute(site=lines)
 
 

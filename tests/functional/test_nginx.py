@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -106,32 +105,21 @@ def test_failure__its_phrase_arrives_at_the_installer(cluster: Cluster, host: Ho
     assert "its frobnicator is missing" in cluster.front.server.get(log).check().text
 
 
-def test_page__is_validated_and_shared_by_those_who_ask_at_once(cluster: Cluster, host: Host) -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_page__validators_come_through(cluster: Cluster, host: Host, encoding: str) -> None:
+    """nginx makes an ETag weak when it compresses; the page is found by it all the same."""
     fork = host.fork("inline")
     index = cluster.site.index_of(fork)
-    path = f"/{index}/+simple/inline/"
     url = f"{index}/+simple/inline/"
     cluster.front.file(index, "inline")
     cluster.site.settle()
     for replica in cluster.site.replicas:
         cluster.site.wait_for_files(replica)
-    first = cluster.nginx.get(url, PIP).check()
-    etag = first.headers["etag"]
-    for said in (etag, f"W/{etag.removeprefix('W/')}"):
-        again = cluster.nginx.get(url, {**PIP, "If-None-Match": said})
-        assert (again.status, again.body) == (304, b"")
-        assert again.headers["etag"].removeprefix("W/") == etag.removeprefix("W/")
-    before = len(cluster.nginx.passed(path))
-    answers = [cluster.nginx.get(url, PIP) for _ in range(10)]
-    assert {answer.body for answer in answers} == {first.body}
-    assert "x-accel-expires" not in answers[0].headers
-    reached = [line for line in cluster.nginx.passed(path, before + 10)[before:] if line.servers]
-    assert len(reached) < 10
-    cluster.site.primary.pin(index, host.pin(fork), host.pin(host.fork("inline", version="1.0.9")))
-    cluster.site.settle()
-    deadline = time.monotonic() + 30
-    while len(cluster.nginx.get(url, PIP).check().json["files"]) < 2:
-        assert time.monotonic() < deadline
+    asking = {**PIP, "Accept-Encoding": encoding}
+    etag = cluster.nginx.get(url, asking).check().headers["etag"]
+    again = cluster.nginx.get(url, {**asking, "If-None-Match": etag})
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["etag"].removeprefix("W/") == etag.removeprefix("W/")
 
 
 def test_cut_off__is_seen_as_that_and_takes_no_replica_away(cluster: Cluster, host: Host) -> None:

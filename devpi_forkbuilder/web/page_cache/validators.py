@@ -25,10 +25,7 @@ from devpi_forkbuilder.web.paths import INDEX, page_request
 
 LISTS = re.compile(rf"{INDEX}/\+(?:simple|cached)/?")
 METADATA = re.compile(rf"{INDEX}/\+f/.+\.metadata")
-SHARED = "X-Accel-Expires"
-"""For nginx alone, which does not pass it on: anybody may be given this page for so many seconds."""
-SECONDS = "1"
-REPEATED = ("Cache-Control", "Vary", "X-DEVPI-SERIAL", SHARED)
+REPEATED = ("Cache-Control", "Vary", "X-DEVPI-SERIAL")
 """What a 304 says again besides its ETag, without which uv ignores it (RFC 9110, 15.4.5)."""
 OF_SERVER = frozenset({"x-devpi-serial", "content-length"})
 
@@ -107,7 +104,6 @@ def _validate(response: Any, body: bytes) -> None:
     note = finished(response)
     if response.content_type == JSON and note is not None and note.for_everybody:
         response.vary = {"Accept"}
-        response.headers[SHARED] = SECONDS
     response.etag = etag_of(body, response.content_type or "")
 
 
