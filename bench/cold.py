@@ -1,21 +1,18 @@
 """Ten pure forks: through a cold and a warm index with pip and uv, against pip on the ten git URLs without caches.
 
-    python -m bench.cold [--forks 10] [--rounds 1]
-
 Real git over HTTP, real setuptools builds, a new server directory for each cold run; build requirements come through
 the server's own mirror of the public index, which is empty at first as well.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from bench.figures import Figure, ratio
 from tests.clients import Installer, Pip, Uv, pip_environment
 from tests.devpi import DevpiServer, initialise
 from tests.gitserver import GitServer
@@ -34,6 +31,9 @@ packages = ["{name}"]
 """
 INDEX = "root/forks"
 LIMIT = 600.0
+FORKS = 10
+DIRECT = "pip, git URLs, no caches"
+GOALS = {("pip", "cold"): 0.5, ("uv", "cold"): 0.3, ("pip", "warm"): 0.05, ("uv", "warm"): 0.05}
 
 
 def make_forks(folder: Path, count: int) -> list[str]:
@@ -59,19 +59,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def main() -> None:
-    """Run all, print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--forks", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rounds = [Round(Path(folder) / str(number), given.forks) for number in range(given.rounds)]
-        table = [one.run() for one in rounds]
-    base = statistics.median(row["pip, git URLs, no caches"] for row in table)
-    for name in table[0]:
-        taken = statistics.median(row[name] for row in table)
-        print(f"{name:<28} {taken:7.2f} s   ratio {taken / base:5.2f}")
+def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
+    """Each client's time over that of pip with the git URLs."""
+    rounds = [Round(folder / str(number), 2 if quick else FORKS).run() for number in range(1 if quick else 3)]
+    base = [one[DIRECT] for one in rounds]
+    for (client, state), goal in GOALS.items():
+        name = f"{client}, {state} index"
+        taken = [one[name] for one in rounds]
+        yield ratio(f"ten forks by {name}, over pip and git URLs, time", taken, base, unit="s", goal=goal)
 
 
 def steps(server: DevpiServer) -> dict[str, float]:
@@ -98,7 +93,7 @@ class Round:
         with GitServer(folder / "git") as host:
             pins = [line.replace("HOST", host.url) for line in lines]
             direct = [pin.partition("#")[0] for pin in pins]
-            taken = {"pip, git URLs, no caches": seconds(lambda: self._direct(pip, direct))}
+            taken = {DIRECT: seconds(lambda: self._direct(pip, direct))}
             for client in (pip, uv):
                 name = client.name.partition("-")[0]
                 with self._server(host, template, name) as server:
@@ -124,7 +119,3 @@ class Round:
         if result.returncode:
             print(*(log.read_text() for log in (server.serverdir / ".forkbuilder").glob("logs/**/*.log")), sep="\n")
         result.check()
-
-
-if __name__ == "__main__":
-    main()

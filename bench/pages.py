@@ -1,7 +1,5 @@
 """Requests a second for simple pages, with the plugin and without it, on one machine in one run (needs `wrk`).
 
-    python -m bench.pages [--seconds 4] [--rounds 3]
-
 Two devpi-servers are started from this environment, one of them with the plugin blocked. Both hold the same wheel: a
 built fork on the one, an upload on the other. The servers are asked in turns, so that a machine that slows down slows
 both; ratios are medians of rounds. One row is measured while an unrelated index of both servers commits ten times a
@@ -10,11 +8,8 @@ second.
 
 from __future__ import annotations
 
-import argparse
 import re
-import statistics
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +18,14 @@ from pathlib import Path
 
 import requests
 
+from bench.figures import Figure, ratio
 from tests.devpi import ROOT_PASSWORD, DevpiServer, initialise
+from tests.live import METADATA
+from tests.publicindex import public_index
 from tests.repositories import Repositories
 
+FORKS, OTHERS = 5.0, 0.95
+PUBLIC_FILES = 300
 PIP = "pip/26.3"
 JSON = "application/vnd.pypi.simple.v1+json"
 BLOCKED = """
@@ -84,12 +84,11 @@ def commits(servers: Sequence[DevpiServer], every: float = 0.1) -> Iterator[None
             thread.join()
 
 
-def compare(name: str, ours: str, theirs: str, seconds: int, rounds: int) -> None:
-    """Print the rates of two URLs and the median ratio."""
+def compare(name: str, ours: str, theirs: str, seconds: int, rounds: int, goal: float) -> Figure:
+    """The rates of two URLs, asked in turns."""
     pairs = [(rate(ours, seconds), rate(theirs, seconds)) for _ in range(rounds)]
-    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(one / two for one, two in pairs)
-    print(f"{name:<50} {mine:8.0f}/s with   {other:8.0f}/s without   ratio {ratio:5.2f}")
+    mine, other = ([one for one, _ in pairs], [two for _, two in pairs])
+    return ratio(name, mine, other, unit="/s", goal=goal, at_least=True)
 
 
 def upload(server: DevpiServer, index: str, filename: str, content: bytes) -> None:
@@ -103,26 +102,21 @@ def upload(server: DevpiServer, index: str, filename: str, content: bytes) -> No
     ).raise_for_status()
 
 
-def main() -> None:
-    """Start both servers, fill them, compare."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("--rounds", type=int, default=3)
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), given.seconds, given.rounds)
-
-
-def run(folder: Path, seconds: int, rounds: int) -> None:
+def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """The comparisons, with data in `folder`."""
+    seconds, rounds = (1, 1) if quick else (4, 5)
     repositories = Repositories(folder / "git")
     line = repositories.pin_line(repositories.make("inline"), f"file://{folder / 'git'}")
     template = initialise(folder / "template", "--no-root-pypi")
-    option = ("--forkbuilder-allow-url", f"file://{folder}", "--forkbuilder-allow-user", "root")
+    option = ("--forkbuilder-allow-url", f"file://{folder}", "--forkbuilder-allow-user", "root", METADATA)
     with (
+        public_index(folder / "public") as public,
         DevpiServer(folder / "with", *option, template=template) as ours,
-        Plain(folder / "without", template=template) as theirs,
+        Plain(folder / "without", METADATA, template=template) as theirs,
     ):
+        public.json = True
+        for number in range(PUBLIC_FILES):
+            public.add("lib", f"1.{number}")
         ours.create_index("root/forks", type="forkbuilder", forks=[line]).check()
         project = line.partition("#egg=")[2].partition("==")[0]
         page = ours.get(f"root/forks/+simple/{project}/", {"Accept": JSON, "User-Agent": PIP}).check().json
@@ -130,19 +124,21 @@ def run(folder: Path, seconds: int, rounds: int) -> None:
         content = requests.get(f"{ours.url}/root/forks/+simple/{project}/{file['url']}", timeout=30).content
         for server in (ours, theirs):
             upload(server, "root/plain", file["filename"], content)
-        for name, index, path in (
-            ("simple page of a built fork", "root/forks", f"+simple/{project}/"),
-            ("simple page of an uploaded project", "root/plain", f"+simple/{project}/"),
-            ("simple page of all projects", "root/plain", "+simple/"),
+            server.create_index(
+                "root/public", type="mirror", mirror_url=public.url, mirror_no_project_list=True
+            ).check()
+            server.get("root/public/+simple/lib/", {"Accept": JSON, "User-Agent": PIP}).check()
+        for name, index, other, path, goal in (
+            ("page of a built fork", "root/forks", "root/plain", f"+simple/{project}/", FORKS),
+            ("page of an uploaded project", "root/plain", "root/plain", f"+simple/{project}/", OTHERS),
+            ("page of a public project of 300 files", "root/public", "root/public", "+simple/lib/", OTHERS),
+            ("page of all projects", "root/plain", "root/plain", "+simple/", OTHERS),
         ):
-            compare(name, f"{ours.url}/{index}/{path}", f"{theirs.url}/root/plain/{path}", seconds, rounds)
+            urls = (f"{ours.url}/{index}/{path}", f"{theirs.url}/{other}/{path}")
+            yield compare(f"{name}, requests a second over devpi's alone", *urls, seconds, rounds, goal)
         for server in (ours, theirs):
             server.create_index("root/others", type="stage").check()
-        path = f"+simple/{project}/"
+        urls = (f"{ours.url}/root/forks/+simple/{project}/", f"{theirs.url}/root/plain/+simple/{project}/")
         with commits((ours, theirs)):
-            name = "the fork, while another index commits 10 times/s"
-            compare(name, f"{ours.url}/root/forks/{path}", f"{theirs.url}/root/plain/{path}", seconds, rounds)
-
-
-if __name__ == "__main__":
-    main()
+            name = "page of a built fork while another index commits 10 times a second, over devpi's alone"
+            yield compare(name, *urls, seconds, rounds, FORKS)

@@ -1,20 +1,18 @@
 """A miss on a replica, over the same miss on its primary: seconds from the request to the page with the wheel.
 
-    python -m bench.replica [--rounds 5]
-
 Real servers on one machine; forks with an in-tree back end, so that the build itself is short. In each round another
 fork of the same kind is asked for at either server.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from bench.figures import Figure
 from tests.devpi import initialise
 from tests.live import Host, Live, hosted
 from tests.sites import running_site
@@ -44,20 +42,9 @@ def measure(folder: Path, host: Host, rounds: int) -> tuple[list[float], list[fl
     return times[site.primary], times[site.replica]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="A miss on a replica, over the same miss on its primary.")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with hosted(folder / "git") as host:
-            primary, replica = measure(folder, host, arguments.rounds)
-    for what, seconds in (("primary", primary), ("replica", replica)):
-        print(f"{what}: median {statistics.median(seconds):.2f} s, from {min(seconds):.2f} to {max(seconds):.2f}")
-    more = statistics.median(replica) - statistics.median(primary)
-    print(f"a miss on the replica takes {more:+.2f} s more (to hold: 1 s)")
-
-
-if __name__ == "__main__":
-    main()
+def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
+    """How much longer a miss takes on the replica."""
+    with hosted(folder / "git") as host:
+        primary, replica = (statistics.median(times) for times in measure(folder, host, 1 if quick else 5))
+    detail = f"{replica:.2f} s on the replica, {primary:.2f} s on the primary"
+    yield Figure("miss on a replica, over one on the primary", replica - primary, "s", 0.2, detail=detail)

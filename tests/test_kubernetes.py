@@ -11,8 +11,8 @@ from devpi_server.config import get_pluginmanager, parseoptions
 
 import devpi_forkbuilder.plugin
 from devpi_forkbuilder.commands.main import parser
-from devpi_forkbuilder.commands.up.command import CONNECTIONS, THREADS
 from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
+from devpi_forkbuilder.commands.up.server_words import CONNECTIONS, THREADS
 from tests.manifests import BASE, EXAMPLE, FOLDER, SECRETS, Resource, Workload, copy, of_kind, render, workloads
 
 VERSIONS = ("1.29", "1.32", "1.35")

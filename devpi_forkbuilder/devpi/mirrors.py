@@ -156,9 +156,9 @@ def repeat(work: Callable[[], None], limit: float) -> None:
 
 
 def _heard(mirror: Any, project: str) -> bool:
-    if mirror.key_projsimplelinks(project).get():
-        return True
-    return not mirror.cache_retrieve_times.is_expired(project, max(REMEMBERED, mirror.cache_expiry))
+    if not mirror.cache_retrieve_times.is_expired(project, max(REMEMBERED, mirror.cache_expiry)):
+        return True  # in memory, where the links of a large project take milliseconds to be read
+    return bool(mirror.key_projsimplelinks(project).get())
 
 
 def _chained(mirror: Any) -> bool:

@@ -33,7 +33,11 @@ def test_failing_fork__installers_tell_stage_and_log(live: Live, installer: Inst
     result = installer.install(live.url(index), "mixed==1.0.2")
     assert result.returncode != 0
     said = " ".join(result.output.split())
-    assert f"Build of mixed 1.0.2 from {fork.commit[:7]} failed (building): see {_log_url(live, index, fork)}" in said
+    cause = "this fork cannot be built: its frobnicator is missing"
+    assert (
+        f"Build of mixed 1.0.2 from {fork.commit[:7]} failed (building): {cause}; see {_log_url(live, index, fork)}"
+        in said
+    )
     assert "its frobnicator is missing" in live.log(index, fork)
 
 
@@ -168,7 +172,8 @@ def test_source__repository_missing(live: Live, installer: Installer) -> None:
     assert f"no git repository at {live.host.git.url}/{fork.name}.git" in message
     assert "Check the URL" in message
     said = " ".join(installer.install(live.url(index), "inline==1.0.2").output.split())
-    assert f"from {fork.commit[:7]} failed (fetching): see {_log_url(live, index, fork)}" in said
+    cause = f"There is no git repository at {live.host.git.url}/{fork.name}.git"
+    assert f"from {fork.commit[:7]} failed (fetching): {cause}; see {_log_url(live, index, fork)}" in said
 
 
 def test_source__commit_missing(live: Live) -> None:

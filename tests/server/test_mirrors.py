@@ -311,6 +311,7 @@ def test_mirror__page_is_read_whole_where_only_devpi_knows_it(site: Site, public
     assert site.file()["upload-time"] == TIME
     store = site.app.context.metadata._catalog.store
     store._connection.execute("DELETE FROM pages")
+    store._decoded.clear()
     site.refresh()
     assert site.file()["upload-time"] == TIME
 

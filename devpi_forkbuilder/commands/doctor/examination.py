@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.commands.doctor.cachevisit import patience
 from devpi_forkbuilder.commands.doctor.findings import Finding
+from devpi_forkbuilder.commands.doctor.hostvisit import check_network
 from devpi_forkbuilder.commands.doctor.indexvisit import visit
 from devpi_forkbuilder.commands.trial import must_read, scratch_of
 from devpi_forkbuilder.errors import ForkbuilderError
@@ -19,6 +20,7 @@ from devpi_forkbuilder.pipeline.git.credential_helper import parse
 from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.process.environment import search_path
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.open_files import ENOUGH, hard_limit
 from devpi_forkbuilder.pipeline.process.programs import find_git, find_uv
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CONTROLLERS, Survey, survey
@@ -44,8 +46,16 @@ def examine(
         *check_secrets(options, path),
         check_disk(options.folder),
         check_open_files(hard_limit()),
+        *check_network(options, with_network_settings(environ), _uv_of(path)),
         *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
     )
+
+
+def _uv_of(path: str) -> Path | None:
+    try:
+        return find_uv(path).path
+    except ForkbuilderError:
+        return None
 
 
 def check_git(path: str) -> Finding:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,8 @@ PATIENCE = 10.0
 """Seconds that a statement waits for another process on the same file."""
 PAGES = 512
 """Decoded pages in memory. A page of 2,000 files takes about one megabyte."""
+RECENT = 2.0
+"""Seconds for which nobody looks whether another process has learned something."""
 CREATE = """
 CREATE TABLE IF NOT EXISTS pages (
     idx TEXT NOT NULL, project TEXT NOT NULL, revision INTEGER NOT NULL, facts TEXT NOT NULL,
@@ -54,7 +57,7 @@ class FactStore:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
-        self._decoded: OrderedDict[Page, tuple[int, PageFacts]] = OrderedDict()
+        self._decoded: OrderedDict[Page, _Known] = OrderedDict()
         self._connection = sqlite3.connect(
             path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
@@ -70,28 +73,17 @@ class FactStore:
 
     def page(self, page: Page) -> PageFacts | None:
         """What upstream's page said when it was last read; None if that was never."""
-        with _Statement(self._lock):
-            row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
-            if row is None:
-                return None
-            known = self._decoded.get(page)
-            if known is None or known[0] != row[0]:
-                known = self._decode(page)
-            self._remember(page, known)
-            return known[1]
-        return None
+        return self._look(page).facts
 
     def revision(self, page: Page) -> int:
         """A number that grows when something new is known of a page; 0: nothing is."""
-        with _Statement(self._lock):
-            row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
-            return int(row[0]) if row is not None else 0
-        return 0
+        return self._look(page).revision
 
     def set_page(self, page: Page, facts: PageFacts) -> bool:
         """Keep what a page says; whether that is something new."""
         text = facts.dumps()
         with _Statement(self._lock):
+            self._decoded.pop(page, None)
             row = self._connection.execute(
                 "SELECT revision, facts FROM pages WHERE idx=? AND project=?", page
             ).fetchone()
@@ -107,6 +99,7 @@ class FactStore:
         with _Statement(self._lock):
             self._connection.execute("INSERT OR REPLACE INTO wrong VALUES (?, ?, ?, ?)", (*page, filename, announced))
             self._connection.execute("UPDATE pages SET revision=revision+1 WHERE idx=? AND project=?", page)
+            self._decoded.pop(page, None)
 
     def metadata(self, file: str) -> bytes | None:
         """The core metadata of a wheel, by its path and hash."""
@@ -137,23 +130,45 @@ class FactStore:
             return float(row[0]) if row is not None else None
         return None
 
-    def _decode(self, page: Page) -> tuple[int, PageFacts]:
-        revision, text = self._connection.execute(
-            "SELECT revision, facts FROM pages WHERE idx=? AND project=?", page
-        ).fetchone()
+    def _look(self, page: Page) -> _Known:
+        """What is known of a page. Another process on the same file may have learned more `RECENT` seconds ago."""
+        known = self._decoded.get(page)  # without the lock: a look at a dictionary
+        now = time.monotonic()
+        if known is not None and now - known.looked < RECENT:
+            return known
+        with _Statement(self._lock):
+            row = self._connection.execute("SELECT revision FROM pages WHERE idx=? AND project=?", page).fetchone()
+            revision = row[0] if row is not None else 0
+            if known is None or known.revision != revision:
+                facts = self._decode(page) if revision else None
+                known = _Known(revision, facts, now)
+            else:
+                known = replace(known, looked=now)
+            self._decoded[page] = known
+            self._decoded.move_to_end(page)
+            while len(self._decoded) > PAGES:
+                self._decoded.popitem(last=False)
+            return known
+        return _Known(0, None, now)
+
+    def _decode(self, page: Page) -> PageFacts:
+        (text,) = self._connection.execute("SELECT facts FROM pages WHERE idx=? AND project=?", page).fetchone()
         facts = PageFacts.loads(text)
         rows = self._connection.execute("SELECT filename, announced FROM wrong WHERE idx=? AND project=?", page)
         files = dict(facts.files)
         for filename, announced in rows:
             if filename in files and files[filename].core_metadata == announced:
                 files[filename] = replace(files[filename], core_metadata="")
-        return revision, replace(facts, files=files)
+        return replace(facts, files=files)
 
-    def _remember(self, page: Page, decoded: tuple[int, PageFacts]) -> None:
-        self._decoded[page] = decoded
-        self._decoded.move_to_end(page)
-        while len(self._decoded) > PAGES:
-            self._decoded.popitem(last=False)
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a page, and when that was last looked up."""
+
+    revision: int
+    facts: PageFacts | None
+    looked: float
 
 
 class _Statement:

@@ -64,11 +64,13 @@ def is_placeholder_of(filename: str, pin: Pin) -> bool:
     return release is not None and (version if release.local else Version(version.public)) == release
 
 
-def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "", seconds: int = 0) -> str:
+def phrase(
+    pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str = "", seconds: int = 0, cause: str = ""
+) -> str:
     """The reason phrase of the placeholder's download, in one line of ASCII.
 
     `seconds` says when to ask a busy server again; `client` is what the client runs and `offer` what the server builds
-    for, each as a phrase.
+    for, each as a phrase; `cause` is the short cause of a failure, see `causes`.
     """
     version = f" {pin.version}" if pin.version is not None else ""
     name = f"{pin.project}{version}"
@@ -86,5 +88,5 @@ def phrase(pin: Pin, stage: str, log_url: str, *, client: str = "", offer: str =
     elif stage == STOPPED:
         text = f"Build of {name} from {pin.commit7} did not end in time ({stage}), ask again: see {log_url}"
     else:
-        text = f"Build of {name} from {pin.commit7} failed ({stage}): see {log_url}"
+        text = f"Build of {name} from {pin.commit7} failed ({stage}): {cause and cause + '; '}see {log_url}"
     return re.sub(r"[^\x20-\x7e]+", " ", text)[:500]

@@ -10,6 +10,7 @@ from pyramid.response import FileResponse, Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import client_of, query
+from devpi_forkbuilder.domain.simple.causes import short_cause
 from devpi_forkbuilder.domain.simple.placeholders import (
     BUSY,
     CACHED_ONLY,
@@ -62,17 +63,19 @@ class LogsView(ForksView):
         url = self.request.application_url + log_path(one, pinned)
         record = record_for(one, self.context.builds.records_of(self._index(), one.pin.name))
         forward = self.context.forward
+        error = record.error if record is not None and stage not in {BUSY, CACHED_ONLY, NO_INTERPRETER} else None
+        tail = self.context.builds.tail(record.key, TAIL).decode("utf-8", "replace") if record and error else ""
+        cause = short_cause(error.reference, error.message, tail) if error is not None else ""
         again = retry_after(self.context.builds.stats()) if stage == BUSY else 0
         if stage == NO_INTERPRETER:
             said = self._unservable(one, url)
         elif forward is not None and stage in REASONS:
             said = replica_phrase(one.pin, stage, forward.url)
         else:
-            said = phrase(one.pin, stage, url, seconds=again)
+            said = phrase(one.pin, stage, url, seconds=again, cause=cause)
         parts = [said]
-        if record is not None and record.error is not None and stage not in {BUSY, CACHED_ONLY, NO_INTERPRETER}:
-            tail = self.context.builds.tail(record.key, TAIL).decode("utf-8", "replace")
-            parts += [f"{record.error.kind.value}: {record.error.message}", "", tail]
+        if error is not None:
+            parts += [f"{error.kind.value}: {error.message}", "", tail]
         response = _text("\n".join(parts) + "\n")
         response.status = f"424 {said}"
         if again:
