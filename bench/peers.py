@@ -1,8 +1,8 @@
 """The page of a public project of 300 files: requests a second, against other index servers on the same files.
 
 Each peer is installed from the package index into an environment of its own, with its usual server; rounds take turns.
-Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, proxpi and the two
-devpi-servers pass a public index on. None of the others knows pins.
+Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, the devpi-servers pass
+a public index on. None of the others knows pins.
 """
 
 from __future__ import annotations
@@ -40,15 +40,9 @@ def _simple_repository(programs: Path, files: Path, _url: str, port: int) -> tup
     return [str(programs / "simple-repository-server"), "--host", "127.0.0.1", "--port", str(port), str(files)], {}
 
 
-def _proxpi(programs: Path, _files: Path, url: str, port: int) -> tuple[list[str], dict[str, str]]:
-    words = ["--bind", f"127.0.0.1:{port}", "--threads", "50", "proxpi.server:app"]
-    return [str(programs / "gunicorn"), *words], {"PROXPI_INDEX_URL": url}
-
-
 PEERS: dict[str, tuple[tuple[str, ...], Command, str]] = {
     "pypiserver": (("pypiserver", "waitress"), _pypiserver, "simple/lib/"),
     "simple-repository-server": (("simple-repository-server",), _simple_repository, "simple/lib/"),
-    "proxpi": (("proxpi", "gunicorn"), _proxpi, "index/lib/"),
 }
 """Name to requirements, command and path of the page."""
 
