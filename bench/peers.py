@@ -1,8 +1,8 @@
 """The page of a public project of 300 files: requests a second, against other index servers on the same files.
 
 Each peer is installed from the package index into an environment of its own, with its usual server; rounds take turns.
-Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, the devpi-servers pass
-a public index on. None of the others knows pins.
+Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, both devpis pass a
+public index on. None of the others knows pins.
 """
 
 from __future__ import annotations

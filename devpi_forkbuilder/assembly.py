@@ -43,6 +43,7 @@ from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.process.build_log import BuildLog
 from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.private import closed, private_file, private_folder
 from devpi_forkbuilder.pipeline.process.programs import Tools
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
@@ -282,6 +283,7 @@ def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
 
 def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     folder = options.folder
+    base = with_network_settings(os.environ)
     tools = Tools.find(os.environ.get("PATH", os.defpath))
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -295,8 +297,8 @@ def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
-    routes = PinnedDns(options.policy.names_host, os.environ)
-    git = Git(folder / "git-home", os.environ, access=access, timeout=options.build_timeout, route=routes.to)
+    routes = PinnedDns(options.policy.names_host, base)
+    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
     sources = Sources(folder / "sources")
     wheel_builder = WheelBuilder(
         work=work,
@@ -306,7 +308,7 @@ def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
             folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
         ),
         sources=sources,
-        equipment=BuildTools(uv, folder / "uv-cache", sandbox, os.environ, folders),
+        equipment=BuildTools(uv, folder / "uv-cache", sandbox, base, folders),
         index_tokens=index_tokens,
         limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
     )

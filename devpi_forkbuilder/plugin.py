@@ -10,6 +10,7 @@ from pluggy import HookimplMarker
 
 from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
+from devpi_forkbuilder.devpi.connections import limit_idle_connections
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
@@ -17,6 +18,7 @@ from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.web.api.metrics import metrics_of
+from devpi_forkbuilder.web.browser import WEB
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.nginx import Front, site
 from devpi_forkbuilder.web.page_cache.serve import KeptPages
@@ -53,8 +55,11 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     pyramid_config.registry[REGISTRY] = context
     xom.thread_pool.register(ServiceThread(service, context))
     pyramid_config.include("devpi_forkbuilder.web.routes")
+    if not config.pluginmanager.has_plugin(WEB):
+        pyramid_config.include("devpi_forkbuilder.web.browser")
     if not config.args.absolute_urls:
         pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+    limit_idle_connections(config)
     listen()
     install()
     stop_on_sigterm()

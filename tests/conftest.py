@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import fault_page
 from tests.clients import OLDEST_PIP, Pip, Uv, pip_environment, python_for_oldest_pip
 from tests.devpi import DevpiServer, initialise
 from tests.gitserver import GitServer
@@ -17,7 +18,7 @@ from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
 from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
 
-NOT_EVERY_TIME = ("slow", "docker", "faults", "installers", "newcomer")  # run when `-m` names them
+NOT_EVERY_TIME = ("slow", "docker", "faults", "installers", "newcomer", "soak")  # run when `-m` names them
 MARKED_BY_FIXTURE = {
     "devpi_server": ("functional",),
     "storage": ("functional",),
@@ -29,6 +30,15 @@ GRACE = 5.0  # seconds that the children of a killed server have to notice
 DevpiFactory = Callable[..., DevpiServer]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fault_page.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption(fault_page.OPTION) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(fault_page.FaultPage())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test is marked by the real parts that it asks for; the rings that take long wait for `-m`."""
@@ -36,7 +46,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture, markers in MARKED_BY_FIXTURE.items():
             for marker in markers if fixture in getattr(item, "fixturenames", ()) else ():
                 item.add_marker(marker)
-    if not config.option.markexpr:
+    if config.getoption(fault_page.OPTION):
+        items[:] = fault_page.select(items)
+    elif not config.option.markexpr:
         left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in NOT_EVERY_TIME)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -126,3 +127,24 @@ def relative_links(page: str) -> list[str]:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page, flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def shell_blocks(page: str) -> list[str]:
+    """The texts of a page's fenced `sh` blocks."""
+    return re.findall(r"^ *```sh\n(.*?)^ *```$", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands_of(block: str, program: str) -> Iterator[list[str]]:
+    """The arguments of each call of `program` in a block: here documents, comments and what is piped are left out."""
+    text = re.sub(r"<<'?(\w+)'?.*?^\1$", "", block, flags=re.DOTALL | re.MULTILINE).replace("\\\n", " ")
+    text = re.sub(r"\$\([^()]*\)", "X", text)
+    names = program.split()
+    for line in re.split(r"\n|&&|;|\|", text):
+        try:
+            words = shlex.split(re.split(r"\s>|\s#\s|^#", f" {line} ")[0].rstrip("& \t"))
+        except ValueError:  # a quote that ends in another line
+            continue
+        while words and (words[0] in {"sudo", "exec", "time"} or re.match(r"[A-Z_]+=", words[0])):
+            words.pop(0)
+        if words and words[0].rpartition("/")[2] == names[0] and words[1 : len(names)] == names[1:]:
+            yield words[len(names) :]

@@ -12,12 +12,20 @@ from typing import Any
 import pytest
 
 from devpi_forkbuilder import options
+from devpi_forkbuilder.client.arguments import add_commands
 from devpi_forkbuilder.commands.main import parser
 from devpi_forkbuilder.domain.pins.settings import DEFAULTS
 from devpi_forkbuilder.domain.states import TRANSITIONS, State
 from devpi_forkbuilder.errors import Kind
 from devpi_forkbuilder.web.routes import VIEWS
-from tests.documentation import documented_references, headings, references, relative_links
+from tests.documentation import (
+    commands_of,
+    documented_references,
+    headings,
+    references,
+    relative_links,
+    shell_blocks,
+)
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -125,6 +133,41 @@ def test_index__has_every_page() -> None:
     index = DOCS / "README.md"
     linked = {(DOCS / link.partition("#")[0]).resolve() for link in relative_links(index.read_text(encoding="utf-8"))}
     assert not {path for path in DOCS.rglob("*.md") if path.resolve() not in linked and path != index}
+
+
+GUIDES = sorted([*(DOCS / "tutorial").glob("*.md"), *(DOCS / "how-to").glob("*.md"), ROOT / "README.md"])
+
+
+def forks_parser() -> argparse.ArgumentParser:
+    """`devpi forks`, as devpi-client is given it."""
+    made = argparse.ArgumentParser()
+    add_commands(made)
+    return made
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_guides__every_command_of_ours_is_one_that_is_parsed(path: Path) -> None:
+    """What is not run by a test of its own has at least options and arguments that there are."""
+    for block in shell_blocks(path.read_text(encoding="utf-8")):
+        for words in commands_of(block, "devpi forks"):
+            forks_parser().parse_args(words)
+        for words in commands_of(block, "devpi-forkbuilder"):
+            known, more = parser().parse_known_args(words)
+            assert known.command == "up" or not more, f"{path.name}: {words}"
+            own = [word for word in more if word.startswith("--forkbuilder-")]
+            assert {word.partition("=")[0] for word in own} <= set(_server_options()), f"{path.name}: {own}"
+
+
+def _server_options() -> list[str]:
+    found = Names()
+    options.add_options(found)
+    return found.names
+
+
+def test_commands_of__finds_calls_in_a_block() -> None:
+    block = "cd x && y\nvenv/bin/devpi forks list a # why\ndevpi forks pin -r a.txt \\\n  --yes | cat\necho devpi\n"
+    assert list(commands_of(block, "devpi forks")) == [["list", "a"], ["pin", "-r", "a.txt", "--yes"]]
+    assert list(commands_of("cat <<'END'\ndevpi forks x\nEND\n", "devpi forks")) == []
 
 
 # In pieces, so that these rules are not found by themselves.

@@ -74,6 +74,7 @@ class Server:
         self.root = root.rstrip("/")
         self.index = index
         self.user = user
+        self.patience = READ
         self._headers = dict(headers)
         self._more = more
 
@@ -109,6 +110,18 @@ class Server:
         if config.named("type") != INDEX_TYPE:
             self._diagnose(answer)
         return config
+
+    def fork_indexes(self) -> tuple[str, ...]:
+        """The server's indexes of forks, as USER/NAME. Raises ClientError."""
+        users = self._judged(self._request("GET", f"{self.root}/"), "read").result
+        if not isinstance(users, dict):
+            return ()
+        return tuple(
+            f"{user}/{name}"
+            for user, known in users.items()
+            for name, config in (known.get("indexes") or {}).items()
+            if config.get("type") == INDEX_TYPE
+        )
 
     def change_pins(self, removed: Sequence[Pin], added: Sequence[Pin]) -> None:
         """Change the stored pins in one request, as `devpi index forks-=... forks+=...` does.
@@ -173,7 +186,7 @@ class Server:
                 json=body,
                 params=params,
                 headers={"Accept": "application/json", **self._headers, **(headers or {})},
-                timeout=(CONNECT, READ + patience),
+                timeout=(min(CONNECT, self.patience), self.patience + patience),
                 allow_redirects=False,
                 **self._more,
             )
@@ -244,8 +257,11 @@ class PinsNotTakenError(ClientError):
         super().__init__("pins-refused", f"The server does not take these pins on {index}; nothing was stored.")
 
 
-def connect(hub: Any) -> Server:
-    """The server of `hub` (devpi-client's), ready to be asked about the index in use. Raises ClientError."""
+def connect(hub: Any, patience: float = READ) -> Server:
+    """The server of `hub` (devpi-client's), ready to be asked about the index in use. Raises ClientError.
+
+    `patience` is for how many seconds an answer is waited for.
+    """
     hub.set_quiet()  # its chatter goes where our output goes
     hub.fatal = _refuse  # devpi-client prints and exits where we want one line
     current = hub.current
@@ -256,7 +272,7 @@ def connect(hub: Any) -> Server:
     user = current.get_auth_user()
     auth = current.get_auth(username=user) if user else None
     headers = {"X-Devpi-Auth": base64.b64encode(":".join(auth).encode()).decode()} if auth else {}
-    return Server(
+    server = Server(
         hub.http,
         root,
         index.removeprefix(root).strip("/"),
@@ -265,6 +281,8 @@ def connect(hub: Any) -> Server:
         auth=current.get_basic_auth(url=index),
         cert=current.get_client_cert(url=index),
     )
+    server.patience = patience
+    return server
 
 
 def require_login(server: Server, what: str) -> None:

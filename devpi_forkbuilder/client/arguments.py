@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable
+from typing import Any
+
+from devpi_forkbuilder.client import completion
 
 Parser = argparse.ArgumentParser
 FILES = (
@@ -44,7 +47,16 @@ def _add_generic(parser: Parser, *, server: bool) -> None:
     group.add_argument("--clientdir", metavar="DIR", default=quiet, help="directory for storing login and other state")
     if server:
         text = "index to work with: NAME, USER/NAME or a URL (default: the one in use)"
-        group.add_argument("--index", default=None, metavar="INDEX", help=text)
+        _completed(group.add_argument("--index", default=None, metavar="INDEX", help=text), completion.indexes)
+
+
+def _add_projects(parser: Parser, name: str, **more: Any) -> None:
+    _completed(parser.add_argument(name, metavar="PROJECT", **more), completion.projects)
+
+
+def _completed(action: argparse.Action, completer: Callable[..., list[str]]) -> None:
+    """Have argcomplete ask `completer` (its manual, "Specifying completers")."""
+    action.completer = completer  # type: ignore[attr-defined]  # argcomplete's own attribute
 
 
 def _add_yes(parser: Parser) -> None:
@@ -60,7 +72,8 @@ def _add_files(parser: Parser, *, required: bool = False, text: str = FILES) -> 
 def _pin(parser: Parser) -> None:
     _add_files(parser)
     text = "move a pinned project to the newest tag of its repository that is a version; repeatable"
-    parser.add_argument("--upgrade", action="append", default=[], metavar="NAME", help=text)
+    upgrade = parser.add_argument("--upgrade", action="append", default=[], metavar="NAME", help=text)
+    _completed(upgrade, completion.projects)
     text = "store nothing; exit status 1 when the files and the index differ"
     parser.add_argument("--check", action="store_true", help=text)
     parser.add_argument("requirements", nargs="*", metavar="REQUIREMENT", help="git requirement: git+URL@REF#egg=NAME")
@@ -73,17 +86,17 @@ def _pin(parser: Parser) -> None:
 
 
 def _unpin(parser: Parser) -> None:
-    parser.add_argument("projects", nargs="+", metavar="PROJECT", help=SELECTION)
+    _add_projects(parser, "projects", nargs="+", help=SELECTION)
     _add_yes(parser)
 
 
 def _list(parser: Parser) -> None:
     parser.add_argument("--wide", action="store_true", help="with the repository's URL and the full commit")
-    parser.add_argument("projects", nargs="*", metavar="PROJECT", help=f"{SELECTION} (default: all)")
+    _add_projects(parser, "projects", nargs="*", help=f"{SELECTION} (default: all)")
 
 
 def _build(parser: Parser) -> None:
-    parser.add_argument("projects", nargs="*", metavar="PROJECT", help=SELECTION)
+    _add_projects(parser, "projects", nargs="*", help=SELECTION)
     parser.add_argument("--all", action="store_true", help="every pin of the index")
     parser.add_argument("--wait", action="store_true", help="wait for the builds, exit with their result")
     parser.add_argument("--force", action="store_true", help="build again what has failed")
@@ -96,7 +109,7 @@ def _build(parser: Parser) -> None:
 
 
 def _log(parser: Parser) -> None:
-    parser.add_argument("project", metavar="PROJECT", help=SELECTION)
+    _add_projects(parser, "project", help=SELECTION)
     parser.add_argument("-f", "--follow", action="store_true", help="show it as it grows; exit with the build's result")
     parser.add_argument("--tail", type=int, default=None, metavar="N", help="only the last N lines")
     text = "interpreter whose build is meant, as in 3.12 (default: the newest build)"

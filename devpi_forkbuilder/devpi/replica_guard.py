@@ -87,14 +87,21 @@ class ReplicaGuard:
             return Check("replica", ok=False, message=verdict.message)
         thread = getattr(self._xom, "replica_thread", None)
         own = self._xom.keyfs.get_current_serial()
-        if own < 0:
-            return Check("replica", ok=False, message=f"Nothing has come from {self._primary.url} yet.")
         known = None if thread is None else thread.get_primary_serial()
+        if own < 0 or (thread is not None and self._catching_up(thread, own, known)):
+            return Check("replica", ok=False, message=f"What {self._primary.url} has is still on its way here.")
         lag = time.time() - max(_moments(thread), default=0.0)
         if known is not None and own < known and lag > BEHIND and verdict.kind == "following":
             what = f"{known - own} changes of {self._primary.url} have not come for {lag:.0f} seconds."
             return Check("replica", ok=False, message=what)
         return Check("replica", ok=True, message=verdict.message)
+
+    def _catching_up(self, thread: Any, own: int, known: int | None) -> bool:
+        """Whether this replica was never as far as its primary since its start, and can still get there."""
+        if self.verdict.kind == "unknown":
+            return True
+        behind = known is None or own < known
+        return self.verdict.kind == "following" and behind and thread.replica_metadata_in_sync_at is None
 
     def _look(self, serial: int) -> Verdict:
         try:

@@ -50,7 +50,7 @@ class IndexUrl:
         """`http://[USER:PASSWORD@]HOST/USER/NAME[/+simple/]`. Raises ValueError with a sentence without secrets."""
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("The index's URL is none: write http://HOST/USER/NAME/+simple/.")
+            raise ValueError("This is not the URL of an index: write http://HOST/USER/NAME/+simple/.")
         host = parts.netloc.rpartition("@")[2]
         path = parts.path.rstrip("/")
         if not path.endswith(("/+simple", "/+cached", "/simple")):

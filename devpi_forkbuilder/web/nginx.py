@@ -32,7 +32,8 @@ class Front:
     `listen` is its address or port; `primary` and `replicas` are what nginx takes behind `server`: `HOST:PORT` or
     `unix:PATH`. Without replicas the primary has the reads as well. `folder` is where nginx sees a server directory of
     devpi. `hold` is the longest time in seconds that devpi holds a request. `login` refuses everything to those who
-    have not logged in, with devpi-lockdown.
+    have not logged in, with devpi-lockdown. `joined` is a folder of files with further replicas, which may come and go:
+    `readers.conf`, and `spare.conf` with the same ones as `backup`.
     """
 
     primary: str
@@ -42,15 +43,17 @@ class Front:
     server_name: str = "_"
     hold: float = 900.0
     login: bool = False
+    joined: str = ""
 
 
 def site(front: Front) -> str:
     """Upstreams, maps and the server, for nginx's `http` block."""
     primary = (front.primary,)
+    readers, spare = (_joined(front.joined, name) for name in ("readers", "spare"))
     return _template("nginx-site.conf").substitute(
-        readers=_servers(front.replicas, primary) if front.replicas else _servers(primary),
+        readers=(_servers(front.replicas, primary) if front.replicas else _servers(primary)) + readers,
         primary=_servers(primary),
-        newest=_servers(primary, front.replicas),
+        newest=_servers(primary, front.replicas) + spare,
         maps=BROWSERS if front.login else "",
         listen=front.listen,
         server_name=front.server_name,
@@ -71,6 +74,11 @@ def _servers(first: tuple[str, ...], spare: tuple[str, ...] = ()) -> str:
     """`spare` are asked when none of the first answers."""
     lines = [f"    server {one} {FAILURES};" for one in first]
     return "\n".join([*lines, *(f"    server {one} {FAILURES} backup;" for one in spare)])
+
+
+def _joined(folder: str, name: str) -> str:
+    """An include that is no fault where there is no such file."""
+    return f"\n    include {folder}/[{name[0]}]{name[1:]}.conf;" if folder else ""
 
 
 def _quoted(text: str) -> str:

@@ -62,3 +62,25 @@ def test_run__the_log_of_the_interpreter_that_had_to_build(capsys):
 def test_run__a_failure_without_a_log(capsys):
     failed(Server())
     assert "log" not in capsys.readouterr().err
+
+
+def test_run__a_diagnosis_prints_the_line_and_the_command(capsys):
+    class Diagnosing(Server):
+        url = "http://host/main/forks"
+
+        def build(self, project: str, **options: Any) -> tuple[ForkState, ...]:
+            assert (project, options["diagnose"]) == ("r", True)
+            return (ForkState.read(told(state="queued")),)
+
+        def states(self, project: str | None = None, wait: float = 0, python: str = "") -> tuple[ForkState, ...]:
+            assert (project, wait > 0, python) == ("r", True, "")
+            error = {**ERROR, "remedy": ["fork_build_constraints: r: setuptools<58"]}
+            return (ForkState.read(told(state="failed", error=error)),)
+
+    moments = itertools.count()
+    clock = WaitClock(lambda: float(next(moments)), lambda _: None, lambda: 0.0)
+    context = CommandContext(None, argparse.Namespace(), Screen({}), {}, clock)
+    run(context, Diagnosing(), [ForkState.read(told(state="failed"))], wait=True, diagnose=True)
+    printed = capsys.readouterr().out
+    assert "builds with: fork_build_constraints: r: setuptools<58" in printed
+    assert "devpi index main/forks fork_build_constraints+='r: setuptools<58'" in printed

@@ -428,6 +428,29 @@ def test_index__may_be_named_with_the_command(live: Live, shell: Shell) -> None:
     assert "has no pins" in shell.forks("list").check().stdout
 
 
+def completed(shell: Shell, line: str) -> set[str]:
+    """What the shell is offered after `line`."""
+    to = shell.folder / "completions"
+    words = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9"}
+    shell.devpi(**words, _ARGCOMPLETE_STDOUT_FILENAME=str(to), _ARGCOMPLETE_IFS="\n")
+    return {word.strip() for word in to.read_text().splitlines()}
+
+
+def test_completion__of_projects_and_indexes(live: Live, index: str, shell: Shell) -> None:
+    one, two = live.host.fork("inline"), live.host.fork("same-version-two-commits")
+    old, new = (live.host.pin(two, commit=commit, version=f"1.{n}") for n, commit in enumerate(two.commits))
+    live.pin(index, live.host.pin(one), old, new)
+    assert completed(shell, "devpi forks log in") == {"inline"}
+    assert completed(shell, "devpi forks unpin same") == {
+        "same-version-two-commits==1.0",
+        "same-version-two-commits==1.1",
+    }
+    other = live.index()
+    assert {index, other} <= completed(shell, "devpi forks list --index root/")
+    shell.devpi("use", "--delete")
+    assert completed(shell, "devpi forks log in") == set()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help__has_examples(shell: Shell, command: str) -> None:
     text = shell.forks(command, "--help").check().stdout

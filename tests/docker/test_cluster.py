@@ -54,11 +54,11 @@ def test_cluster__installs_through_nginx_with_and_without_the_primary(
     fork, later = two
     wanted = f"inline=={stamped(fork)}"
     assert wanted in cluster.run_client(client_image, install(URL, "inline==1.0.2", "iniconfig")).check().stdout
-    assert roles(cluster, engine) == {"primary": PRIMARY, "replica1": "REPLICA", "replica2": "REPLICA"}
+    assert roles(cluster, engine) == {"primary": PRIMARY, "replica1": "REPLICA", "replica": "REPLICA"}
     assert "/srv/devpi/+files" in files_of(cluster, engine)
     no_password_is_told(cluster, engine)
     assert connections(cluster, engine) > 256, "each of the primary's threads may have one"
-    for replica in ("replica1", "replica2"):
+    for replica in ("replica1", "replica"):
         wait_for_files(cluster, engine, replica)
     mirror_of_it(cluster, engine, client_image, later, tmp_path)
     engine.out("stop", "-t", "15", cluster.name("primary"))
@@ -82,7 +82,7 @@ def mirror_of_it(stack: Stack, engine: Engine, client_image: str, fork: Reposito
 
 def roles(stack: Stack, engine: Engine) -> dict[str, str]:
     found = {}
-    for service in ("primary", "replica1", "replica2"):
+    for service in ("primary", "replica1", "replica"):
         _, _, body = engine.get(stack.name(service), "+status")
         found[service] = json.loads(body)["result"]["role"]
     return found

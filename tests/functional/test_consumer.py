@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from tests.clients import Pip
+from tests.clients import Pip, Uv
 from tests.devpi import free_port
 from tests.live import Host, Live, stamped
 from tests.processes import Result, Running
@@ -280,3 +280,23 @@ def test_role__writes_what_the_script_writes(machine: Machine, playbook: Path) -
     assert machine.pip_conf.read_text() == "[global]\n"
     for number, wrong in enumerate(("nonsense", "http://devpi/main/forks", 'http://d/"/')):
         assert play(f"devpi_consumer_index_url={wrong}").returncode != 0, number
+
+
+@pytest.mark.network
+@pytest.mark.functional
+def test_unmatched__arbitrary_equality_and_no_binary_say_what_there_is(live: Live, pip_new: Pip, uv: Uv) -> None:
+    """What docs/reference/what-installers-see.md says of requests that match no fork."""
+    fork = live.host.fork("inline")
+    index = live.index_of(fork)
+    live.file(index, fork.project)
+    url = live.url(index)
+    for installer in (pip_new, uv):
+        refused = installer.install(url, f"{fork.project}===1.0.2")
+        assert refused.returncode != 0
+        assert "No matching distribution found" in refused.output or "no version of inline" in refused.output
+        installer.install(url, f"{fork.project}==={stamped(fork)}").check()
+    none = pip_new.install(url, fork.project, arguments=["--no-binary", ":all:"])
+    assert none.returncode != 0
+    assert "No matching distribution found" in none.output
+    pip_new.install(url, fork.project, arguments=["--no-binary", ":all:", "--only-binary", fork.project]).check()
+    assert uv.install(url, fork.project, arguments=["--no-binary", ":all:"]).returncode != 0

@@ -152,7 +152,8 @@ def test_miss__a_failure_is_a_placeholder_that_outranks_and_fails_closed(app: Ap
     assert file["filename"] == "alpha-1.0+20251120102233.g1a2b3c4d5e6f-py2.py3-none-any.whl"
     answer = app.get(urljoin(PAGE, file["url"]))
     log_url = f"http://devpi.example.com/root/forks/+forks/alpha/{COMMIT}/log"
-    assert answer.status == f"424 Build of alpha 1.0 from 1a2b3c4 failed (building): see {log_url}"
+    cause = "compiling <script>alert(1)</script>"  # the last line of the log
+    assert answer.status == f"424 Build of alpha 1.0 from 1a2b3c4 failed (building): {cause}; see {log_url}"
     assert answer.content_type == "text/plain"
     assert "compiling <script>" in answer.text
     assert "Read the log." in answer.text
@@ -313,3 +314,22 @@ def test_cached_only__a_build_that_is_asked_for_is_refused(make_app: MakeApp, bu
     assert answer.status_int == 409
     assert "never builds" in answer.json["message"]
     assert builder.orders == []
+
+
+def test_build__a_diagnosis_is_asked_for_at_once_and_told_with_the_state(app: App, builder: HeldBuilder) -> None:
+    builder.failure = BuildError(
+        "hook-failed", "No.", next_step="It builds with: x", remedy=("fork_pythons: alpha: 3.9",)
+    )
+    app.make_index("root/forks", pin())
+    app.page("/root/forks/+simple/alpha/")
+    assert [order.diagnose for order in builder.orders] == [False]
+    builder.gate.clear()
+    answer = app.request("POST", "/root/forks/+forks/alpha/build", {"diagnose": True})
+    assert answer.status_int == 202
+    builder.gate.set()
+    (state,) = app.get("/root/forks/+forks/alpha?wait=20", Accept="application/json").json["result"]
+    while state["state"] != "failed":
+        (state,) = app.get("/root/forks/+forks/alpha?wait=20", Accept="application/json").json["result"]
+    assert [order.diagnose for order in builder.orders] == [False, True]
+    assert state["error"]["remedy"] == ["fork_pythons: alpha: 3.9"]
+    assert app.request("POST", "/root/forks/+forks/alpha/build", {"diagnose": "yes"}).status_int == 400

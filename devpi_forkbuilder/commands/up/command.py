@@ -13,6 +13,8 @@ from devpi_forkbuilder.commands.up import pinfiles, roles, secretfiles
 from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
+from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
+from devpi_forkbuilder.pipeline.process.open_files import raise_limit
 
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
@@ -70,6 +72,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     from devpi_forkbuilder.commands.up.startup import Startup  # noqa: PLC0415  (the extra `server` may not be installed)
 
     started = time.time()
+    os.environ.update(with_network_settings(os.environ))  # devpi reads the public index in this process
     for name in unknown(os.environ):
         print(f"{name} is in the environment and means nothing to devpi-forkbuilder.", file=sys.stderr)
     startup = Startup.read(arguments, more)
@@ -77,6 +80,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         startup.check()
         pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
         startup.make()
+        raise_limit()
         status = startup.serve(started, pins)
         print("Stopped.", flush=True)
         return status

@@ -13,6 +13,8 @@ from devpi_forkbuilder.errors import RefusedError
 
 CACHE_WAIT = 960
 """Seconds that a cache waits for a page: the 900 for which a request is held upstream, and a minute."""
+SKIP = "--file-replication-skip-indexes"
+"""A replica fetches files of public projects when somebody asks for them: the primary has looked up thousands."""
 CACHE_EXPIRY = 30
 """Seconds for which a cache gives a page without asking: a new pin is seen soon, and a failure not kept for long."""
 
@@ -40,7 +42,7 @@ def role_of(arguments: argparse.Namespace, more: Sequence[str], was_replica: boo
     """
     given = {word.partition("=")[0] for word in more}
     if arguments.replica_of:
-        return _replica(arguments)
+        return _replica(arguments, given)
     if arguments.upstream:
         return _cache(arguments, given)
     if "--role" in given:
@@ -69,7 +71,7 @@ def upstream_url(text: str) -> str:
     return parts._replace(path="/" + "/".join([*names, "+simple"]) + "/", query="", fragment="").geturl()
 
 
-def _replica(arguments: argparse.Namespace) -> Role:
+def _replica(arguments: argparse.Namespace, given: Collection[str]) -> Role:
     _plain_url(arguments.replica_of, "--replica-of")
     if arguments.requirement:
         raise RefusedError(
@@ -85,7 +87,7 @@ def _replica(arguments: argparse.Namespace) -> Role:
             " devpi-forkbuilder up has it in SERVERDIR/.forkbuilder/passwords/+server-secret.",
         )
     role = ("--role", "replica", "--primary-url", arguments.replica_of.rstrip("/"))
-    return Role(init=role, serve=role)
+    return Role(init=role, serve=role if SKIP in given else (*role, SKIP, "mirror"))
 
 
 def _cache(arguments: argparse.Namespace, given: Collection[str]) -> Role:

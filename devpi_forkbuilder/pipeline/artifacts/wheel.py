@@ -22,6 +22,7 @@ from devpi_forkbuilder.pipeline.artifacts.core_metadata import Metadata, read_he
 from devpi_forkbuilder.pipeline.artifacts.fault_list import Faults, shown_values
 from devpi_forkbuilder.pipeline.artifacts.match_pin import agree, is_stamped
 from devpi_forkbuilder.pipeline.artifacts.record import SIGNATURES, Row, compare_paths, compare_row, read_record
+from devpi_forkbuilder.pipeline.artifacts.script_names import judge_script_names
 from devpi_forkbuilder.pipeline.artifacts.zip_reader import BLOCK, Member, chunks, content, read_zip_members
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 
@@ -30,6 +31,7 @@ __all__ = ["Names", "Wheel", "agree", "artefact_of", "digest", "read_wheel"]
 PURE = Tag("py3", "none", "any")
 LIMIT_OF = {"METADATA": 4 * MEBIBYTE, "RECORD": 32 * MEBIBYTE, "WHEEL": MEBIBYTE // 16}
 MOST_TAGS = 500
+LONGEST_SCRIPTS = MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def read_wheel(path: Path, limits: ArchiveLimits = LIMITS) -> Wheel:
         texts = _texts(file, by_name, dist_info, faults)
         metadata = read_metadata(texts["METADATA"], "METADATA", faults)
         purelib = _read_wheel_file(texts["WHEEL"], names, faults)
+        if (scripts := by_name.get(f"{dist_info}/entry_points.txt")) is not None:
+            judge_script_names(content(file, scripts, LONGEST_SCRIPTS, faults), faults)
         rows = read_record(texts["RECORD"], f"{dist_info}/RECORD", faults)
         _compare(file, by_name, rows, f"{dist_info}/RECORD", faults)
         _compare_names(metadata, names, faults)

@@ -191,10 +191,10 @@ class _Work:
         )
         self._must(mirror.url, into, "checkout", "--quiet", "--detach", "--force", commit)
         told = self._must(mirror.url, into, "log", "-1", "--no-show-signature", "--format=%H %T %ct").stdout.split()
-        head, tree_id, seconds = (word.decode() for word in told)
+        head, tree_id, seconds = (*(word.decode() for word in told), "", "", "")[:3]
         if head != commit:
             raise fetch_errors.unclear(mirror.url)
-        if not 0 <= int(seconds) <= LATEST:
+        if not seconds.isdecimal() or not 0 <= int(seconds) <= LATEST:
             raise SourceError(
                 "commit-time-odd", f"The time of commit {commit} is not a date.", next_step="Commit anew."
             )

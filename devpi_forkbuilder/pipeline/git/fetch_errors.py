@@ -54,7 +54,7 @@ def unclear(url: str, words: bytes = b"") -> SourceError:
 
     It is retried: a login page or a proxy's error looks the same, and nothing says that the fork is to blame.
     """
-    what = f"What {url} answered is not a sound git repository{_quoted(words)}."
+    what = f"What {url} answered is not a sound git repository{quoted(words)}."
     step = "Try 'git clone' with this URL on the server; a proxy's page looks the same. It is tried again by itself."
     return SourceError(BROKEN, what, next_step=step, retryable=True)
 
@@ -72,12 +72,12 @@ def unreachable(url: str, how: str = "could not be reached") -> SourceError:
 
 def cut(url: str, words: bytes) -> SourceError:
     """The host answered and then broke the transfer off; its own words are quoted."""
-    what = f"The git host {host(url)} broke the transfer off{_quoted(words)}."
+    what = f"The git host {host(url)} broke the transfer off{quoted(words)}."
     step = "Try 'git clone' with this URL: the repository may be damaged there. It is tried again by itself."
     return SourceError("transfer-cut", what, next_step=step, retryable=True)
 
 
-def _quoted(words: bytes) -> str:
+def quoted(words: bytes) -> str:
     """The last thing that the host said, or else git, as it may stand in a message; empty when nobody said anything."""
     lines = [line.strip() for line in words.decode("utf-8", "replace").replace("\r", "\n").splitlines()]
     for begin in ("remote:", "fatal:", "error:"):

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[3]))
 
 from devpi_forkbuilder.pipeline.sandbox import launcher
-from devpi_forkbuilder.pipeline.sandbox.handed_calls import Caller, connection, meaning
+from devpi_forkbuilder.pipeline.sandbox.handed_calls import Caller, meaning
 
 PR_SET_CHILD_SUBREAPER = 36
 RECEIVE, SEND, IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
@@ -77,7 +77,7 @@ class Broker:
 
     def perform(self, name: str, caller: Caller, arguments: list[int]) -> None:
         """Do the call `name`; raises OSError with the number that the caller gets."""
-        target, change = connection(caller, arguments) if name == "connect" else meaning(name, caller, arguments)
+        target, change = meaning(name, caller, arguments)
         try:
             place = os.readlink(b"/proc/self/fd/%d" % target)  # noqa: PTH115  (bytes: any name)
             if not any(place == folder or place.startswith(folder + b"/") for folder in self.folders):

@@ -108,18 +108,37 @@ class Caller:
 
 def connection(caller: Caller, arguments: list[int]) -> tuple[int, Change]:
     """The socket file that a connect(2) names, open, and how to connect to it."""
-    number, address, size = small(arguments[0]), arguments[1], small(arguments[2])
+    target = caller.opened(AT_FDCWD, address_of(caller, arguments), 0)
+
+    def connect(name: str) -> None:
+        with socket_of(caller, small(arguments[0])) as theirs:
+            theirs.connect(name)
+
+    return target, connect
+
+
+def binding(caller: Caller, arguments: list[int]) -> tuple[int, Change]:
+    """The folder of the socket file that a bind(2) makes, open, and how to make it there."""
+    folder, _, name = address_of(caller, arguments).rpartition(b"/")
+    if name in (b"", b".", b".."):
+        raise OSError(errno.EADDRINUSE, "")
+    target = caller.opened(AT_FDCWD, folder or b".", 0)
+
+    def bind(place: str) -> None:
+        with socket_of(caller, small(arguments[0])) as theirs:
+            theirs.bind(os.fsencode(place) + b"/" + name)
+
+    return target, bind
+
+
+def address_of(caller: Caller, arguments: list[int]) -> bytes:
+    """The path in the address (unix(7)) of a connect(2) or bind(2)."""
+    address, size = arguments[1], small(arguments[2])
     data = caller.exactly(address, size) if 2 < size <= LONGEST_ADDRESS else b""
     path = data[2:].partition(b"\0")[0]
     if data[:2] != struct.pack("=H", _socket.AF_UNIX) or not path:  # abstract names are not in any folder
         raise OSError(errno.EPERM, "")
-    target = caller.opened(AT_FDCWD, path, 0)
-
-    def connect(name: str) -> None:
-        with socket_of(caller, number) as theirs:
-            theirs.connect(name)
-
-    return target, connect
+    return path
 
 
 @contextlib.contextmanager
@@ -145,6 +164,8 @@ def socket_of(caller: Caller, number: int) -> Iterator[_socket.socket]:
 
 def meaning(name: str, caller: Caller, arguments: list[int]) -> tuple[int, Change]:
     """What a call is about, open, and what it does to that."""
+    if name in {"connect", "bind"}:
+        return connection(caller, arguments) if name == "connect" else binding(caller, arguments)
     if name in {"fchmod", "fchown"}:
         target, rest = caller.descriptor(small(arguments[0])), arguments[1:]
     elif name in {"fchmodat", "fchmodat2", "fchownat", "utimensat", "futimesat"}:

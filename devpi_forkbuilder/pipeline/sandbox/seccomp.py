@@ -85,7 +85,8 @@ def program(machine: str, families: tuple[int, ...], sharing: Sharing = Sharing.
         *_on(escapes["socket"], _sockets(families, sharing)),
     ]
     if sharing >= Sharing.PROCESSES and not families:
-        code += _on(calls.CONNECT["connect"][column], [_step(RETURN, NOTIFY)])
+        for number in calls.numbers(calls.CONNECT, column).values():
+            code += _on(number, [_step(RETURN, NOTIFY)])
     if sharing >= Sharing.PROCESSES:
         code += _of_processes(column)
     if sharing >= Sharing.FILES:
@@ -119,7 +120,8 @@ def _of_files(column: int) -> list[bytes]:
         code += _on(number, [_step(RETURN, FAIL | errno.EOPNOTSUPP)])
     for number in calls.numbers(calls.ATTRIBUTES, column).values():
         code += _on(number, [_step(RETURN, NOTIFY)])
-    return code
+    code += _on(calls.FCNTL["fcntl"][column], _without(calls.LEASES_AND_OWNERS))
+    return code + _on(calls.IOCTL["ioctl"][column], _without(calls.OWNERS))
 
 
 def _refused(numbers: dict[str, int]) -> list[bytes]:
@@ -173,6 +175,14 @@ def _compared(values: tuple[int, ...]) -> list[bytes]:
     for value in values:
         steps += [_step(JUMP_EQUAL, value, no=1), _step(RETURN, ALLOW)]
     return [*steps, _step(RETURN, FAIL | errno.EACCES)]
+
+
+def _without(values: tuple[int, ...]) -> list[bytes]:
+    """Allowed unless the second argument is one of `values`; the kernel takes it as `unsigned int`."""
+    steps = [_step(LOAD, FIRST_ARGUMENT + 8)]
+    for value in values:
+        steps += [_step(JUMP_EQUAL, value, no=1), _step(RETURN, FAIL | errno.EPERM)]
+    return [*steps, _step(RETURN, ALLOW)]
 
 
 def _only_with(*wanted: tuple[int, int]) -> list[bytes]:

@@ -108,9 +108,17 @@ EXTENDED_ATTRIBUTES = {
 }
 """The same for access control lists and other extended attributes."""
 
-CONNECT = {"connect": (42, 203)}
-"""Socket files that everybody may write to can be connected to by a build that sees them; Landlock has no rule for that
-before version 9. So this goes to the listener too, which connects to those in the work folder."""
+CONNECT = {"connect": (42, 203), "bind": (49, 200)}
+"""Socket files that everybody may write to can be connected to by a build that sees them, and abstract names of the
+machine can be taken, those of this program's own locks too; Landlock has no rule for either before version 9. So these
+go to the listener too, which knows the work folder only."""
+
+FCNTL, IOCTL = {"fcntl": (72, 25)}, {"ioctl": (16, 29)}
+LEASES_AND_OWNERS = (8, 15, 1024, 1026)
+"""F_SETOWN, F_SETOWN_EX, F_SETLEASE, F_NOTIFY of fcntl(2): signals to others, and leases on the server's files, which
+make it wait for 45 seconds when it opens them."""
+OWNERS = (0x8901, 0x8902)
+"""FIOSETOWN and SIOCSPGRP of ioctl(2), which do what F_SETOWN does."""
 
 SECCOMP = (317, 277)
 

@@ -149,6 +149,22 @@ def test_read_wheel__folders_that_differ_in_case_share_no_file(tmp_path):
     assert read_wheel(write_wheel(tmp_path, extra={"Pkg/a.py": b"x", "pkg/b.py": b"y"}))
 
 
+@pytest.mark.parametrize("name", ["../evil", "/usr/bin/evil", "..\\evil", "a/b", "c:evil", "..", "a\x1bb", ""])
+@pytest.mark.parametrize("section", ["console_scripts", " gui_scripts "])
+def test_read_wheel__scripts_that_leave_their_folder(tmp_path, name, section):
+    """Installers join such a name to the path of the environment's scripts."""
+    text = f"[other]\na/b = c\n[{section}]\n# x\ngood = a:b\n{name} = a:b\n"
+    fault = refused(write_wheel(tmp_path, extra={f"{INFO}/entry_points.txt": text.encode()}))
+    assert fault.reference == "script-name"
+
+
+def test_read_wheel__scripts_as_forks_have_them(tmp_path):
+    text = (
+        "[console_scripts]\r\nmy-tool = a:b\r\nmy.tool3 = a.b:c [x]\r\nwith space=a:b\r\n\r\n[pytest11]\r\na/b = c\r\n"
+    )
+    assert read_wheel(write_wheel(tmp_path, extra={f"{INFO}/entry_points.txt": text.encode()}))
+
+
 @pytest.mark.parametrize("value", ["three", ">=3.8, <", ">=3.8" + "," * 1024 + "<4", "==3\u00b2", ">= 3.8; x"])
 def test_read_wheel__requires_python_that_is_none(tmp_path, value):
     metadata = METADATA.replace("Requires-Python: >=3.8\n", f"Requires-Python: {value}\n", 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -443,3 +444,44 @@ def test_judge_links__that_leave_the_tree_never_get_to_the_disk(target: bytes) -
 
 def test_judge_links__inside_the_tree() -> None:
     judge_links({b"a/link": b"../b", b"link": b"a/../b", b"c": b".", b"d/e/f": b"../../x"})
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        "A<a@b> 1500000000 +0000",
+        "A > <a@b> 1500000000 +0000",
+        "A <a@b<c> 1500000000 +0000",
+        "A <a@b> 01500000000 +0000",
+        "A <a@b> 1500000000 -7",
+        "<a@b> 1500000000 +0000",
+    ],
+)
+def test_checkout__odd_authors_of_old_histories(
+    git_server: GitServer, repositories: Repositories, desk: Desk, person: str
+) -> None:
+    """What tools of long ago have written; `git clone`, and so pip, takes all of it."""
+    fork = fork_of(repositories, {})
+    tree = repositories.git("rev-parse", f"{fork.commit}^{{tree}}", at=fork.path).strip()
+    raw = f"tree {tree}\nauthor {person}\ncommitter A <a@b> 1500000000 +0000\n\nx\n".encode()
+    commit = repositories.git(
+        "hash-object", "-w", "-t", "commit", "--literally", "--stdin", at=fork.path, stdin=raw
+    ).strip()
+    repositories.git("update-ref", "refs/heads/main", commit, at=fork.path)
+    assert desk.take(git_server.repository_url("fork"), commit).commit_time == 1_500_000_000
+
+
+@pytest.mark.parametrize("committer", ["A > <a@b> 1500000000 +0000", "A 1500000000", "A <a@b> -1 +0000"])
+def test_checkout__committers_without_a_time(
+    git_server: GitServer, repositories: Repositories, desk: Desk, committer: str
+) -> None:
+    """Whatever git makes of it, it ends with one of our errors or with a time."""
+    fork = fork_of(repositories, {})
+    tree = repositories.git("rev-parse", f"{fork.commit}^{{tree}}", at=fork.path).strip()
+    raw = f"tree {tree}\nauthor A <a@b> 1 +0000\ncommitter {committer}\n\nx\n".encode()
+    commit = repositories.git(
+        "hash-object", "-w", "-t", "commit", "--literally", "--stdin", at=fork.path, stdin=raw
+    ).strip()
+    repositories.git("update-ref", "refs/heads/main", commit, at=fork.path)
+    with contextlib.suppress(SourceError):
+        assert desk.take(git_server.repository_url("fork"), commit).commit_time >= 0

@@ -99,6 +99,7 @@ class TestFilter:
         assert self.ask(machine, "socket", socket.AF_INET, stream, **shared) == NO_FAMILY
         assert self.ask(machine, "socket", socket.AF_UNIX, stream, families=seccomp.INTERNET, **shared) == NO_FAMILY
         assert self.ask(machine, "connect", 3, **shared) == seccomp.NOTIFY
+        assert self.ask(machine, "bind", 3, **shared) == seccomp.NOTIFY
         assert self.ask(machine, "connect", 3, families=seccomp.INTERNET, **shared) == ALLOW
 
     def test_program__others(self, machine: str) -> None:
@@ -138,6 +139,16 @@ class TestFilter:
             assert self.ask(machine, name, sharing=seccomp.Sharing.FILES) == 0x50000 | errno.EOPNOTSUPP
         for name in system_calls.numbers(system_calls.WATCHES, column):
             assert self.ask(machine, name, sharing=seccomp.Sharing.FILES) == ABSENT
+
+    def test_program__leases_and_owners_of_signals(self, machine: str) -> None:
+        files = seccomp.Sharing.FILES
+        for command in (8, 15, 1024, 1026, 1 << 32 | 1024):
+            assert self.ask(machine, "fcntl", 3, command, sharing=files) == REFUSED
+        for command in (0, 1, 3, 4, 6, 1030, 1031):
+            assert self.ask(machine, "fcntl", 3, command, sharing=files) == ALLOW
+        for request in (0x8901, 0x8902):
+            assert self.ask(machine, "ioctl", 3, request, sharing=files) == REFUSED
+        assert self.ask(machine, "ioctl", 3, 0x5401, sharing=files) == ALLOW
 
     def test_program__no_child_for_the_server(self, machine: str) -> None:
         assert self.ask(machine, "clone", 0x8000 | 17) == REFUSED

@@ -12,7 +12,7 @@ import pytest
 
 from devpi_forkbuilder.pipeline.sandbox import seccomp, system_calls
 from tests.pipeline.rooms import Room, room
-from tests.pipeline.test_sandbox_attributes import CALLS, python
+from tests.pipeline.sandbox.test_attributes import CALLS, python
 
 __all__ = ["room"]
 
@@ -158,3 +158,34 @@ def test_box__names_in_closed_folders_are_not_told(room: Room) -> None:
     with room.box() as box:
         _, text = box.python(script, str(folder))
     assert text == "list PermissionError\n-1 -1\n"
+
+
+@pytest.mark.parametrize("room", ["landlock"], indirect=True)
+def test_box__the_servers_programs_are_not_held(room: Room) -> None:
+    """A lease makes whoever opens the file wait (fcntl(2), F_SETLEASE): the server, when it starts uv."""
+    tool = room.file("shared/uv", "", 0o755)
+    script = python(
+        "import fcntl, socket, struct",
+        "handle = os.open(sys.argv[1], os.O_RDONLY)",
+        "for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK):",
+        "    attempt('lease', lambda: fcntl.fcntl(handle, fcntl.F_SETLEASE, kind))",
+        "ours, _ = socket.socketpair()",
+        "attempt('owner', lambda: fcntl.fcntl(ours, fcntl.F_SETOWN, int(sys.argv[2])))",
+        "attempt('owner', lambda: fcntl.ioctl(ours, 0x8901, struct.pack('i', int(sys.argv[2]))))",
+    )
+    with neighbour(room) as pid, room.box(readable=(tool.parent,)) as box:
+        _, text = box.python(script, str(tool), str(pid))
+    assert text == "lease PermissionError\n" * 2 + "owner PermissionError\n" * 2
+
+
+@pytest.mark.parametrize("room", SHARED, indirect=True)
+def test_box__takes_no_name_that_the_whole_machine_shares(room: Room) -> None:
+    """Such names are locks, also this program's own for the users of builds (unix(7), abstract sockets)."""
+    script = python(
+        "for name in ('\\0devpi-forkbuilder-uid-61127', '', '\\0'):",
+        "    attempt('bind', lambda: socket.socket(socket.AF_UNIX).bind(name))",
+        "attempt('outside', lambda: socket.socket(socket.AF_UNIX).bind('../there'))",
+    )
+    with room.box() as box:
+        _, text = box.python(script)
+    assert text == "bind PermissionError\n" * 3 + "outside PermissionError\n"

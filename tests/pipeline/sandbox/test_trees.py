@@ -73,7 +73,7 @@ def test_limit__folders_that_cannot_be_listed_are_over_it(room: Room, mode: str)
         )
         user = room.server_uid if room.demoted else None
         argv = [str(PYTHON if room.demoted else sys.executable), "-c", look, str(box.work)]
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[3]
         found = subprocess.run(argv, capture_output=True, text=True, cwd=root, user=user, check=False)
         assert found.stdout == "True\n", found.stderr
 
