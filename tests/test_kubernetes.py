@@ -108,11 +108,10 @@ def test_probes__ask_a_port_that_is_there(workload: Workload, probe: str) -> Non
     assert workload.server[probe]["timeoutSeconds"] > 1
 
 
-def test_readiness__asks_for_the_index_that_is_served(resources: list[Resource]) -> None:
-    both = workloads(resources)
-    index = both["primary"].environment["FORKBUILDER_INDEX"]
-    for one in both.values():
-        assert one.server["readinessProbe"]["httpGet"]["path"] == f"/{index}/+api"
+def test_probes__ask_for_health(resources: list[Resource]) -> None:
+    for one in workloads(resources).values():
+        asked = {probe: one.server[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
+        assert asked == {"livenessProbe": "/+forkbuilder/live", "readinessProbe": "/+forkbuilder/ready"}
 
 
 def test_selectors__lead_to_one_workload_each(resources: list[Resource]) -> None:
