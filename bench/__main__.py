@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.report import shown, write
 
-NAMES = ("pages", "resolve", "pins", "replica", "cold")
+NAMES = ("pages", "peers", "resolve", "pins", "replica", "cold")
 
 
 def main() -> None:

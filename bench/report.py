@@ -44,6 +44,7 @@ def write(folder: Path, figures: Sequence[Figure], *, quick: bool) -> None:
     folder.joinpath("README.md").write_text(
         "# Benchmarks\n\nAt the end you know how fast it is, against what, and how to measure it yourself.\n\n"
         "```sh\ntox -e bench\n```\n\n"
+        "It needs `wrk`. `tox -e bench -- --quick` is one short round of each; names choose some of them.\n\n"
         "Rounds are interleaved: who is compared takes turns, so a machine that slows down slows both. Ratios are\n"
         f"medians over rounds.{note}\n\n{machine()}.\n\n"
         f"| what | measured | goal | detail |\n|---|---|---|---|\n{rows}\n\n"

@@ -46,8 +46,8 @@ def add_options(parser: Any) -> None:
         metavar="SIZE",
         help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
     )
-    add("cached-only", action="store_true", help="never build: what is not built has a placeholder that says so")
-    add("read-only", action="store_true", help="refuse every change; misses are built or handed on to the primary")
+    add("cached-only", action="store_true", help="never build; a pin that is not built has a placeholder that says so")
+    add("read-only", action="store_true", help="refuse every change; misses are still built, or passed to the primary")
 
 
 def _add_times(add: Callable[..., None]) -> None:
@@ -64,15 +64,14 @@ def _add_times(add: Callable[..., None]) -> None:
         type=count_option,
         metavar="NUM",
         default=os.cpu_count() or 1,
-        help="while a pin is built for somebody, at most so many of the pins after it on the index are built by "
-        "workers that would be idle; 0: none; default: CPUs",
+        help="number of following pins to build speculatively on idle workers (0 disables); default: CPUs",
     )
     add(
         "hold",
         type=seconds,
         default=3.0,
         metavar="SECONDS",
-        help="wait without a byte before newlines go out; default: 3",
+        help="seconds before newlines are sent to a waiting client; default: 3",
     )
     add(
         "trusted-proxy",
@@ -118,14 +117,16 @@ def _add_trust(add: Callable[..., None]) -> None:
         help=f"credentials for git hosts, in git-credential-store format, mode 600; default: ${CREDENTIALS_FILE}",
     )
     add("ssh-key", metavar="FILE", help="private key for ssh URLs")
-    add("known-hosts", metavar="FILE", help="host keys for ssh URLs; a host that is not in it is not connected to")
+    add(
+        "known-hosts", metavar="FILE", help="known_hosts file for ssh URLs; connections to hosts not listed are refused"
+    )
     add(
         "tools",
         action="append",
         default=[],
         metavar="DIR",
-        help="folder whose programs (in DIR/bin, or in DIR itself) builds may use, read-only (repeatable); nobody but "
-        "root and the server's user may be able to change it",
+        help="folder whose programs (in DIR/bin, or in DIR itself) builds may use, read-only (repeatable); only root "
+        "and the server's user may have write access to it",
     )
     add(
         "first-uid",

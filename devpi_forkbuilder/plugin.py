@@ -10,6 +10,7 @@ from pluggy import HookimplMarker
 
 from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
+from devpi_forkbuilder.devpi.connections import limit_idle_connections
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
@@ -58,6 +59,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
         pyramid_config.include("devpi_forkbuilder.web.browser")
     if not config.args.absolute_urls:
         pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+    limit_idle_connections(config)
     listen()
     install()
     stop_on_sigterm()

@@ -88,6 +88,11 @@ class _Quiet(SimpleHTTPRequestHandler):
         self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """With the 5 of http.server, clients that come together wait a second for their connection."""
+
+
 class PublicIndex:
     """`add` puts a wheel on it; `url` is what installers and mirrors are given."""
 
@@ -269,7 +274,7 @@ def public_index(folder: Path) -> Iterator[PublicIndex]:
     (folder / "simple").mkdir(parents=True)
     index = PublicIndex(folder)
     handler = functools.partial(_Quiet, index=index, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         index.url = f"http://127.0.0.1:{server.server_address[1]}/simple/"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 """What every process needs; `LD_LIBRARY_PATH` because some Pythons have their shared library off the usual path."""
@@ -68,6 +72,17 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in (*KEPT, *NETWORK) if name in os.environ}
     own = {"HOME": str(home), "PYTHONPYCACHEPREFIX": str(BYTECODE), "PYTHONUNBUFFERED": "1"}
     return {**kept, **no_proxy(os.environ), **GIT, **INSTALLERS, **own, **more}
+
+
+def without_compiler() -> str:
+    """Why nothing in C can be built here: a compiler or Python's headers are missing; empty when both are there."""
+    if shutil.which("gcc") is None and shutil.which("cc") is None:
+        return "there is no C compiler"
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return "" if headers.is_file() else f"there is no {headers}"
+
+
+needs_compiler = pytest.mark.skipif(bool(without_compiler()), reason=without_compiler())
 
 
 def unwanted(name: str) -> bool:

@@ -132,7 +132,7 @@ class Server:
         answer = self._request("PATCH", self.url, body=changes)
         if answer.status == 400:
             if set(removed) - set(self.pins()):
-                what = f"Somebody else has changed the pins of {self.index} meanwhile; nothing was stored."
+                what = f"The pins of {self.index} were changed by another user in the meantime; nothing was stored."
                 raise ClientError("pins-changed", what, next_step="Run the command again.")
             raise PinsNotTakenError(self.index, MESSAGES.split(answer.message))
         self._judged(answer, "change pins on")
@@ -221,7 +221,9 @@ class Server:
             raise ClientError("login-expired", told, next_step=f"Log in again: devpi login {self.user}")
         told = f"User {self.user} has no permission to {what} {self.index}."
         raise ClientError(
-            "no-permission", told, next_step="Log in as somebody who has ('devpi login'), or ask its owner."
+            "no-permission",
+            told,
+            next_step="Log in as a user with that permission ('devpi login'), or ask the owner of the index.",
         )
 
     def _diagnose(self, answer: ApiAnswer) -> NoReturn:
@@ -233,12 +235,12 @@ class Server:
         config = self._request("GET", self.url, params={"no_projects": ""})
         if config.status == 404:
             told = f"There is no index {self.index} on {self.root}."
-            raise ClientError("no-such-index", told, next_step="'devpi use -l' shows those there are.")
+            raise ClientError("no-such-index", told, next_step="'devpi use -l' lists the indexes.")
         if config.status == 200 and config.named("type") != INDEX_TYPE:
             told = f"The index {self.index} is of type {config.named('type')}, not of type {INDEX_TYPE}."
             fix = f"'devpi index -c NAME type={INDEX_TYPE} bases=root/pypi' makes one, 'devpi use' chooses it."
             raise ClientError("other-index-type", told, next_step=fix)
-        raise ClientError("not-found", answer.message or "There is no such thing on the server.")
+        raise ClientError("not-found", answer.message or "The server does not have it.")
 
     @staticmethod
     def _states(answer: ApiAnswer) -> tuple[ForkState, ...]:
@@ -299,7 +301,7 @@ def not_logged_in(what: str, index: str) -> ClientError:
 
 
 def _no_devpi_answer() -> ClientError:
-    what = "The server's answer is not what a devpi server says."
+    what = "The answer is not one of a devpi server."
     return ClientError("no-devpi-answer", what, next_step="'devpi use' shows which server is in use.")
 
 

@@ -48,7 +48,7 @@ def _status(args: argparse.Namespace, screen: Screen, run: Callable[[], int]) ->
             screen.fault(f"devpi forks {args.forks_command}: {line}")
         return 1
     except KeyboardInterrupt:
-        screen.fault(f"devpi forks {args.forks_command}: stopped; what the server has begun goes on")
+        screen.fault(f"devpi forks {args.forks_command}: stopped; builds that the server has started continue")
         return 130
     except BrokenPipeError:  # `devpi forks list | head`; nothing may be written at the interpreter's end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -124,7 +124,7 @@ class BuildWatch:
         own = {state.key: state for state in told if state.key in self._states}
         for state in self.states:
             if state.key not in own and any(state.name == other.name for other in told):
-                what = f"{state.label} at {state.commit[:7]} is not pinned any more."
+                what = f"{state.label} at {state.commit[:7]} is no longer pinned."
                 raise ClientError("pin-changed", what, next_step="'devpi forks list' shows what is.")
         for state in own.values():
             if state.state in RUNNING:
@@ -153,5 +153,5 @@ class BuildWatch:
 
 def not_taken(state: ForkState) -> ClientError:
     """What to say when a server has left a request for a build untaken for `PATIENCE`."""
-    what = f"The server does not begin to build {state.label}."
+    what = f"The server does not start to build {state.label}."
     return ClientError("not-taken", what, next_step="Ask its administrator, or try again later.")

@@ -26,7 +26,7 @@ examples:
   devpi-forkbuilder warm --index-url http://localhost:3141/main/forks/+simple/ -r requirements.txt
   devpi-forkbuilder warm --index-url URL -r base.txt -r test.txt --python 3.11 --python 3.12 --manifest cache.json
 
-Run it again after an interrupt: only what is not in the cache is fetched.
+After an interrupt, run it again: only files that are not in the cache are fetched.
 The exit status is 1 when something is missing.
 """
 
@@ -139,7 +139,7 @@ def _tell(outcome: Outcome) -> int:
     size = f"{outcome.size / 1024 / 1024:.1f} MiB"
     count = len(outcome.manifest.files)
     sys.stderr.flush()
-    print(f"{count} files are in the cache: {outcome.fetched} fetched ({size}), {outcome.kept} were there.")
+    print(f"{count} files are in the cache: {outcome.fetched} fetched ({size}), {outcome.kept} already there.")
     if outcome.missing:
         print(f"{len(outcome.missing)} could not be fetched:")
         for one in outcome.missing:

@@ -135,7 +135,9 @@ def _fetched(
         return [fetch for name in unheard if (fetch := mirrors.fetch(name, asked.name)) is not None]
 
     page = PublicPage(context, request, asked, fetch, at_once)
-    return answer(context, context.addresses.of(request.environ), page, page.hold)
+    # uv asks for fifty pages at once: those of public projects must not make forks of the same client wait
+    spare = (context.seats.limit + 1) // 2
+    return answer(context, context.addresses.of(request.environ), page, page.hold, spare=spare)
 
 
 def _honest(context: Context, mirrors: MirrorPages, response: Any, request: Any, asked: PageRequest) -> Any:

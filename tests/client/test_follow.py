@@ -109,7 +109,7 @@ def test_follow__nothing_to_follow(now, text):
 
 
 def test_follow__a_build_that_is_not_asked_for_any_more():
-    with pytest.raises(ClientError, match=r"does not begin to build r==1\.0\.2") as caught:
+    with pytest.raises(ClientError, match=r"does not start to build r==1\.0\.2") as caught:
         follow(Server([(state("building"), b""), (state("wanted"), b"")]))
     assert caught.value.reference == "not-taken"
 
@@ -121,5 +121,5 @@ def test_follow__a_build_that_is_only_wanted_for_a_moment():
 
 
 def test_follow__a_pin_that_moves_away():
-    with pytest.raises(ClientError, match="is not pinned any more"):
+    with pytest.raises(ClientError, match="is no longer pinned"):
         follow(Server([(state("building"), b""), (state("building", commit=B), b"")]))

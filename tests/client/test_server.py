@@ -114,7 +114,7 @@ def test_change_pins__reasons_of_a_refusal_are_told_one_by_one():
 def test_change_pins__what_somebody_else_has_changed_meanwhile_stays():
     refusal = Response(400, {"message": "The 'forks' setting doesn't have value 'x'"})
     session = Session(patch_config=refusal, config=Response(200, CONFIG))
-    with pytest.raises(ClientError, match="Somebody else has changed the pins of me/forks"):
+    with pytest.raises(ClientError, match="The pins of me/forks were changed by another user"):
         server(session).change_pins([Pin.parse(LINE.replace(A, "b" * 40))], [])
 
 
@@ -132,7 +132,7 @@ MISSING = Response(404, {"message": "gone"})
         ({"forks": Response(502)}, "me", "server-answer", "answered 502 Reason. Try again"),
         ({"forks": Response(418, {"message": "tea\npot."})}, "me", "server-answer", "418 Reason: tea pot."),
         ({"forks": Response(302, headers={"location": "https://other"})}, "me", "server-moved", "https://other"),
-        ({"forks": Response(200)}, "me", "no-devpi-answer", "not what a devpi server says"),
+        ({"forks": Response(200)}, "me", "no-devpi-answer", "not one of a devpi server"),
         ({"forks": Response(200, {"result": [{"project": "r"}]})}, "me", "other-version", "same version"),
         ({"forks": Response(403)}, None, "not-logged-in", "devpi login USER"),
         ({"forks": Response(403), "api": Response(200, API)}, "me", "no-permission", "User me has no permission"),

@@ -127,13 +127,13 @@ def test_watch__asks_again_for_what_was_not_taken():
 
 def test_watch__gives_up_when_nothing_is_ever_taken():
     time = Time()
-    with pytest.raises(ClientError, match=r"does not begin to build r==1\.0\.2"):
+    with pytest.raises(ClientError, match=r"does not start to build r==1\.0\.2"):
         BuildWatch(Server(time, [[state()]]), [state()], time.clock).follow(Live())
     assert time.now - 100 < PATIENCE + AGAIN
 
 
 def test_watch__a_pin_that_moves_away_is_not_waited_for():
-    with pytest.raises(ClientError, match=r"r==1\.0\.2 at aaaaaaa is not pinned any more"):
+    with pytest.raises(ClientError, match=r"r==1\.0\.2 at aaaaaaa is no longer pinned"):
         follow([state(now="building")], [[state(now="building", commit=B)]])
 
 

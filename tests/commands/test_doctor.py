@@ -46,7 +46,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, found, _ = doctor(capsys, "--serverdir", str(tmp_path / "not" / "made" / "yet"))
-    assert list(found) == ["git", "uv", "interpreters", "sandbox", "cgroup", "disk", "network"]
+    assert list(found) == ["git", "uv", "interpreters", "sandbox", "cgroup", "disk", "open-files", "network"]
     assert [found[name]["state"] for name in ("git", "uv", "interpreters", "disk")] == ["ok"] * 4
     assert found["git"]["what"].split()[0].count(".") >= 1
     assert not list(tmp_path.iterdir())  # nothing is left of looking
@@ -157,6 +157,11 @@ def test_doctor__ssh_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert SECRET not in printed
     hosts.write_text("git.example.org ssh-ed25519 AAAA\n")
     assert doctor(capsys, "--serverdir", str(tmp_path), *options)[1]["known-hosts"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(("limit", "state"), [(64, "warning"), (4096, "ok"), (None, "ok")])
+def test_check_open_files(limit: int | None, state: str) -> None:
+    assert examination.check_open_files(limit).state.value == state
 
 
 def test_check_disk__full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,23 @@ def test_failure__its_phrase_arrives_at_the_installer(cluster: Cluster, host: Ho
     assert "its frobnicator is missing" in cluster.front.server.get(log).check().text
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_page__validators_come_through(cluster: Cluster, host: Host, encoding: str) -> None:
+    """nginx makes an ETag weak when it compresses; the page is found by it all the same."""
+    fork = host.fork("inline")
+    index = cluster.site.index_of(fork)
+    url = f"{index}/+simple/inline/"
+    cluster.front.file(index, "inline")
+    cluster.site.settle()
+    for replica in cluster.site.replicas:
+        cluster.site.wait_for_files(replica)
+    asking = {**PIP, "Accept-Encoding": encoding}
+    etag = cluster.nginx.get(url, asking).check().headers["etag"]
+    again = cluster.nginx.get(url, {**asking, "If-None-Match": etag})
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["etag"].removeprefix("W/") == etag.removeprefix("W/")
+
+
 def test_cut_off__is_seen_as_that_and_takes_no_replica_away(cluster: Cluster, host: Host) -> None:
     """What a caching devpi must not keep: cut off behind nginx, it is so in front of it."""
     fork = host.fork("inline")

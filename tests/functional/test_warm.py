@@ -148,7 +148,7 @@ def test_warm__again_fetches_nothing_and_writes_the_same(cache: Cache, public: P
     assert (cache.folder / "cache.json").read_bytes() == first
     files = {name: count for name, count in public.sent.items() if name.endswith((".whl", ".gz"))}
     assert files == {name: count for name, count in sent.items() if name in files}
-    assert "0 fetched (0.0 MiB), 4 were there" in again.stdout
+    assert "0 fetched (0.0 MiB), 4 already there" in again.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

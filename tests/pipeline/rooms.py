@@ -178,6 +178,9 @@ def demoted(name: str) -> bool:
     return ROOT and name in ("bwrap-as-user", "landlock")
 
 
+needs_namespaces = pytest.mark.skipif(bool(without_namespaces("bwrap")), reason=without_namespaces("bwrap"))
+
+
 @pytest.fixture(params=ROOMS)
 def room(request: pytest.FixtureRequest) -> Iterator[Room]:
     if reason := missing(request.param):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
 from tests.publicindex import Fault, PublicIndex, public_index
-from tests.server.app import App, HeldBuilder, pin, plug_in
+from tests.server.app import App, pin
+from tests.server.test_mirrors import running_app
 
 WHEEL = "tool-2.0-py3-none-any.whl"
 DEEP = "deep-1.0-py3-none-any.whl"
@@ -28,15 +30,10 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicIndex]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, public: PublicIndex) -> Iterator[App]:
-    folder = tmp_path_factory.mktemp("app")
-    builder = HeldBuilder(folder / "wheels")
-    with pytest.MonkeyPatch.context() as patch:
-        plug_in(patch, builder)
-        app = App(folder, builder, ())
-    mirrored(app, "forks", public.url, mirror_no_project_list=True)
-    yield app
-    app.close()
+def made(tmp_path_factory: pytest.TempPathFactory, app_template: Path, public: PublicIndex) -> Iterator[App]:
+    with running_app(tmp_path_factory.mktemp("health"), app_template) as app:
+        mirrored(app, "forks", public.url, mirror_no_project_list=True)
+        yield app
 
 
 @pytest.fixture

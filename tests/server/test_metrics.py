@@ -35,3 +35,9 @@ def test_metrics__name_the_sandbox(app: App) -> None:
         metrics_of(bounded)
     )
     assert not any("sandbox" in name for name, _, _ in metrics_of(replace(app.context, tier="")))
+
+
+def test_connections__that_say_nothing_are_closed_soon(app: App) -> None:
+    """520 half-sent requests kept everybody out for two minutes."""
+    arguments = app.xom.config.waitress_info["kwargs"]
+    assert (arguments["channel_timeout"], arguments["cleanup_interval"]) == (30, 10)

@@ -52,6 +52,13 @@ def test_seats__of_nobody_in_particular_are_not_counted() -> None:
     assert seats.take() is None
 
 
+def test_seats__some_are_left_to_others() -> None:
+    seats = Seats(4)
+    assert all(seats.take(spare=2) is not None for _ in range(2))
+    assert seats.take(spare=2) is None
+    assert seats.take() is not None
+
+
 def test_seat__is_free_when_the_last_who_shares_it_has_left() -> None:
     seats = Seats(1)
     seat = seats.take("192.0.2.1")

@@ -313,3 +313,14 @@ def test_chained__follows_upstream_when_its_page_expires(scene: Scene, monkeypat
     now = time.time()
     monkeypatch.setattr("devpi_server.mirror.time.time", lambda: now + 200)
     assert b"beta-2.0" in b"".join(scene.page(CHAINED).app_iter)
+
+
+def test_metrics__open_connections(app: App) -> None:
+    with listening(app) as port:
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(3)]
+        said, connection = first_bytes(port, "/+forkbuilder/metrics")
+        with connection:
+            while b"open_connections 4" not in said:
+                said += connection.recv(65536) or pytest.fail(said.decode())
+        for one in silent:
+            one.close()

@@ -78,7 +78,7 @@ class Follower:
             told = (self._state,)
         fresh = next((state for state in told if state.key == self._state.key), None)
         if fresh is None:
-            what = f"{self._state.label} at {self._state.commit[:7]} is not pinned any more."
+            what = f"{self._state.label} at {self._state.commit[:7]} is no longer pinned."
             raise ClientError("pin-changed", what, next_step="'devpi forks list' shows what is.")
         if fresh.started_at is not None and fresh.started_at != self._started:
             self._started = fresh.started_at

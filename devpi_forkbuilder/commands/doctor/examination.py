@@ -21,6 +21,7 @@ from devpi_forkbuilder.pipeline.process.disk_space import check_space
 from devpi_forkbuilder.pipeline.process.environment import search_path
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
 from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
+from devpi_forkbuilder.pipeline.process.open_files import ENOUGH, hard_limit
 from devpi_forkbuilder.pipeline.process.programs import find_git, find_uv
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CONTROLLERS, Survey, survey
 from devpi_forkbuilder.pipeline.sandbox.open_place import closed_part
@@ -44,6 +45,7 @@ def examine(
         judge_groups(survey()),
         *check_secrets(options, path),
         check_disk(options.folder),
+        check_open_files(hard_limit()),
         *check_network(options, with_network_settings(environ), _uv_of(path)),
         *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
     )
@@ -151,6 +153,14 @@ def check_secrets(options: Options, path: str) -> tuple[Finding, ...]:
     if (key or hosts) and shutil.which("ssh", path=path) is None:
         found.append(Finding.failed("ssh", "ssh is not installed on the server.", "Install it (openssh-client)."))
     return tuple(found)
+
+
+def check_open_files(limit: int | None) -> Finding:
+    """How many files a server may open here; None: any number. `up` takes as many as it may."""
+    if limit is None or limit >= ENOUGH:
+        return Finding.ok("open-files", "no limit" if limit is None else f"{limit} allowed")
+    what = f"A process may open {limit} files here: {ENOUGH} are needed for 512 connections and builds."
+    return Finding.warning("open-files", what, "Raise the hard limit: ulimit -Hn, or LimitNOFILE= of the service.")
 
 
 def check_disk(folder: Path) -> Finding:

@@ -194,7 +194,7 @@ def _root(base: str) -> str:
 
 
 def _closed(base: str, status: int) -> Finding:
-    fix = "Open its permission pkg_read to who installs, or ask as somebody who has it."
+    fix = "Give the permission pkg_read to the users that install, or run this as one of them."
     return Finding.warning("index", f"{base} is there, but not for everybody: it answers {status}.", fix)
 
 

@@ -14,6 +14,7 @@ from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
 from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
+from devpi_forkbuilder.pipeline.process.open_files import raise_limit
 
 DEFAULT_DIR = "~/.devpi/forkbuilder"
 DEFAULT_INDEX = "main/forks"
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         startup.check()
         pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
         startup.make()
+        raise_limit()
         status = startup.serve(started, pins)
         print("Stopped.", flush=True)
         return status

@@ -178,7 +178,7 @@ def _unpinned(line: GitLine, resolver: str) -> Fault:
     place, ref = line.place, line.ref or ""
     resolve = f"{resolver} resolves it to a full commit"
     if not ref:
-        problem, fix = "no commit, so whatever the default branch has today", resolve
+        problem, fix = "no commit: the default branch may move", resolve
     elif all(digit in "0123456789abcdefABCDEF" for digit in ref) and 4 <= len(ref) < 64:
         problem, fix = f"{ref!r} is not a full commit id", f"write all 40 (or 64) hex digits; {resolve}"
     else:

@@ -107,7 +107,7 @@ def choose_tier(
     place = _Place(scratch, readable, first_uid)
     finders = _finders(place, search_path)
     taken = _strongest(wanted, place, limits, finders)
-    log.info("builds are confined by %s", f"{taken.tier} ({taken.origin})" if taken.origin else taken.tier)
+    log.info("builds are confined: tier %s", f"{taken.tier} ({taken.origin})" if taken.origin else taken.tier)
     return _bounded(finders[taken.tier], place, limits)
 
 

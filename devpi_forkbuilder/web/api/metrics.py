@@ -6,6 +6,7 @@ from typing import Any
 
 from pyramid.response import Response
 
+from devpi_forkbuilder.devpi.connections import open_connections
 from devpi_forkbuilder.web.context import REGISTRY, Context
 
 Metric = tuple[str, str, float]
@@ -32,5 +33,8 @@ def _type(name: str) -> str:
 
 def metrics_view(request: Any) -> Any:
     """Prometheus' text format, version 0.0.4."""
-    lines = [f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in metrics_of(request.registry[REGISTRY])]
+    found, connections = metrics_of(request.registry[REGISTRY]), open_connections(request)
+    if connections is not None:
+        found.append((PREFIX + "open_connections", "gauge", connections))
+    lines = [f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in found]
     return Response("".join(lines), content_type="text/plain", charset="utf-8")

@@ -65,11 +65,13 @@ def tween_note(handler: Any, registry: Any) -> Any:
 
 
 def _may_be_stored(response: Any) -> None:
-    """devpi forbids to store pages that mirrors add to, as it has no validators. We have: to ask again is enough."""
-    if forbids_storing(response):
-        response.headers["Cache-Control"] = "no-cache"
-        for name in ("Expires", "Last-Modified", "Pragma"):
-            response.headers.pop(name, None)
+    """Have clients keep the page and ask each time whether it is still good.
+
+    devpi says nothing, or forbids to store pages of mirrors that it has not just asked: it has no validators.
+    """
+    response.headers["Cache-Control"] = "no-cache"
+    for name in ("Expires", "Last-Modified", "Pragma"):
+        response.headers.pop(name, None)
 
 
 def _note(context: Context, request: Any, asked: PageRequest, reading: Reading, response: Any) -> None:

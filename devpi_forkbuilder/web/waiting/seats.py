@@ -51,10 +51,13 @@ class Seats:
         """How many one address may have."""
         return max(1, self.limit // 2)
 
-    def take(self, address: str = "") -> Seat | None:
-        """Take a place for a client address; None when there is none. Empty: it is not known who asks."""
+    def take(self, address: str = "", *, spare: int = 0) -> Seat | None:
+        """Take a place for a client address; None when there is none. Empty: it is not known who asks.
+
+        `spare` places are left to others.
+        """
         with self._changed:
-            if self._taken >= self.limit or (address and self._by_address[address] >= self.limit_of_one):
+            if self._taken >= self.limit - spare or (address and self._by_address[address] >= self.limit_of_one):
                 return None
             self._taken += 1
             if address:

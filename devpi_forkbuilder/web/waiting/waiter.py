@@ -30,13 +30,13 @@ class Waiter(Protocol):
         """Return the answer when no seat is free. Nothing was begun."""
 
 
-def answer(context: Context, address: str, waiter: Waiter, seconds: float) -> Any:
-    """Return the answer to a request that waits: within `seconds`, or a stream.
+def answer(context: Context, address: str, waiter: Waiter, seconds: float, *, spare: int = 0) -> Any:
+    """Return the answer to a request that waits: within `seconds`, or a stream. It leaves `spare` seats to others.
 
     The seat is given back with an ordinary answer, and by a stream at its end or when its client has left; what was
     waited for goes on in every case.
     """
-    seat = context.seats.take(address)
+    seat = context.seats.take(address, spare=spare)
     if seat is None:
         return waiter.busy()
     kept = False

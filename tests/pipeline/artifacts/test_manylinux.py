@@ -24,6 +24,7 @@ from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.benches import EPOCH, Follower, order, wheel_builder
 from tests.pipeline.watching import Lines, never
 from tests.repositories import Repositories
+from tests.surroundings import needs_compiler, without_compiler
 
 FOUND = {"overall_tag": "manylinux_2_17_x86_64", "external_libs": {}}
 
@@ -78,6 +79,8 @@ def test_machine_of__wheels_of_one_linux_platform(platforms: list[str], machine:
 @pytest.fixture
 def extension(tmp_path: Path, repositories: Repositories) -> Wheel:
     """A real one, as its build left it."""
+    if reason := without_compiler():
+        pytest.skip(reason)
     kept: list[Path] = []
 
     def keep(_wheel: Wheel, *_: object) -> Path:
@@ -149,6 +152,7 @@ def test_retag__changes_names_and_nothing_else(tmp_path: Path, extension: Wheel)
 
 
 @pytest.mark.network
+@needs_compiler
 def test_build__publishes_the_repaired_wheel(tmp_path: Path, repositories: Repositories):
     pytest.importorskip("auditwheel")
     fork, follower = repositories.make("extension"), Follower()

@@ -16,7 +16,7 @@ from devpi_forkbuilder.errors import MismatchError
 from devpi_forkbuilder.pipeline.artifacts.restamp import date_of, stamp_wheel
 from devpi_forkbuilder.pipeline.artifacts.wheel import read_wheel
 from tests.archives import METADATA, members_of, write_wheel, write_zip
-from tests.surroundings import clean_environment
+from tests.surroundings import clean_environment, needs_compiler
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 UV = Path(sys.executable).with_name("uv")
@@ -169,6 +169,7 @@ def test_stamp_wheel__real_build(tmp_path, into, fork):
 
 
 @pytest.mark.network
+@needs_compiler
 def test_stamp_wheel__compiled_build(tmp_path, into):
     wheel = read_wheel(build("extension", tmp_path / "first"))
     assert not wheel.pure

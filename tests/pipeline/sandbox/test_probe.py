@@ -17,7 +17,7 @@ from devpi_forkbuilder.pipeline.sandbox.open_place import NAME, closed_part, ope
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier, report_tier
 from devpi_forkbuilder.pipeline.sandbox.reaper import carries, threads
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
-from tests.pipeline.rooms import ROOT
+from tests.pipeline.rooms import ROOT, needs_namespaces
 
 NO_NAMESPACE = "bwrap: No permissions to create new namespace"
 
@@ -45,11 +45,13 @@ def stand_in(folder: Path, script: str, version: str = "0.8.0") -> str:
     return str(folder)
 
 
+@needs_namespaces
 def test_choose__strongest_tier_that_works(scratch: Path) -> None:
     assert choose_tier("auto", scratch=scratch / "new").name == "bwrap"
     assert list((scratch / "new").iterdir()) == []
 
 
+@needs_namespaces
 def test_choose__named_tier(scratch: Path) -> None:
     assert choose_tier("bwrap", scratch=scratch).name == "bwrap"
 
