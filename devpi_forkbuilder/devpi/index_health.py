@@ -94,7 +94,7 @@ def index_health(
     with xom.keyfs.read_transaction():
         stage = xom.model.getstage(order.index)
         indexes = list(_indexes(xom, stage))
-        own = {name for base in _forks(stage) for name in settings_of(base).projects}
+        own = _own_projects(stage)
     held, unmet = specifiers(constraints), []
     wanted = RequirementClosure(requirements, environment)
     try:
@@ -134,8 +134,11 @@ def _requires(wheel: bytes) -> list[str]:
         return email.parser.BytesParser().parsebytes(archive.read(names[0])).get_all("Requires-Dist") or []
 
 
-def _forks(stage: Any) -> Iterator[Any]:
-    return (base for base in (stage.sro() if stage is not None else ()) if is_forkbuilder(base))
+def _own_projects(stage: Any) -> set[str]:
+    """Names that are pinned or uploaded here: public indexes are not asked for them, and are not told of them."""
+    local = [base for base in (stage.sro() if stage is not None else ()) if base.ixconfig["type"] != "mirror"]
+    pinned = {name for base in local if is_forkbuilder(base) for name in settings_of(base).projects}
+    return pinned.union(*(base.list_projects_perstage() for base in local))
 
 
 def _indexes(xom: Any, stage: Any) -> Iterator[_Index]:

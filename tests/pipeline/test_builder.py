@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -115,6 +116,8 @@ def test_build__confined_makes_the_same_bytes_as_unconfined(tmp_path, repositori
         sandbox = choose_tier(tier, scratch=tmp_path)
     except InfrastructureError as error:
         pytest.skip(error.what)
+    if not sandbox.reaches(Path(sys.base_prefix)):
+        pytest.skip(f"builds of the tier {tier} cannot pass to {sys.base_prefix}")
     line = repositories.pin_line(repositories.make("pure-setuptools"))
     digests = []
     for name, walls in (("confined", sandbox), ("open", None)):

@@ -24,6 +24,8 @@ OURS = "[forkbuilder]"
 NEAR = 4
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SENTENCE = re.compile(r"(?<=[a-z0-9'\")`])\.(?:\s|$)|[\r\n]")
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""What would begin a tag where somebody shows the phrase as HTML."""
 COMMIT = re.compile(r"\b([0-9a-f]{7})[0-9a-f]{33,57}\b")
 FOLDERS = re.compile(r"[a-z+]+://[^\s']*/(?=[^/\s'])|(?<![\w/])(?:/[^/\s']+)+/(?=[^/\s'])")
 
@@ -52,5 +54,5 @@ def _last_error(log: str) -> str:
 
 def _plain(text: str) -> str:
     """`text` as a part of the phrase: printable ASCII, without what ends the part."""
-    ascii_only = re.sub(r"[^\x20-\x7e]+", " ", ESCAPES.sub("", text))
+    ascii_only = TAG.sub("", re.sub(r"[^\x20-\x7e]+", " ", ESCAPES.sub("", text)))
     return " ".join(ascii_only.replace(";", ",").split()).rstrip(" .:,")

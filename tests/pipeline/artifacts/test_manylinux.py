@@ -90,7 +90,7 @@ def extension(tmp_path: Path, repositories: Repositories) -> Wheel:
 
     line = repositories.pin_line(repositories.make("extension"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("devpi_forkbuilder.pipeline.builder.repair", keep)
+        patch.setattr("devpi_forkbuilder.pipeline.builder.retag_linux_wheel", keep)
         with wheel_builder(tmp_path / "shop").build(order(line), Follower()):
             pass
     return read_wheel(kept[0])

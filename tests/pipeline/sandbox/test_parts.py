@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.process import disk_quota
 from devpi_forkbuilder.pipeline.process.command import Command
 from devpi_forkbuilder.pipeline.process.runner import run
 from devpi_forkbuilder.pipeline.sandbox import ownership, reaper, seccomp, system_calls, uid_pool
@@ -170,25 +171,25 @@ class TestFolderSize:
         (tmp_path / "big").write_bytes(b"x" * 1_000_000)
         with (tmp_path / "sparse").open("wb") as file:
             file.truncate(1 << 40)
-        assert 1_000_000 <= ownership.folder_size(tmp_path, 1 << 30) < 1_100_000
+        assert 1_000_000 <= disk_quota.folder_size(tmp_path, 1 << 30) < 1_100_000
 
     def test_folder_size__many_empty_files_count(self, tmp_path: Path) -> None:
         for number in range(100):
             (tmp_path / str(number)).touch()
-        assert ownership.folder_size(tmp_path, 1 << 30) >= 100 * 4096
+        assert disk_quota.folder_size(tmp_path, 1 << 30) >= 100 * 4096
 
     def test_folder_size__stops_early(self, tmp_path: Path) -> None:
         for number in range(100):
             (tmp_path / str(number)).touch()
-        assert ownership.folder_size(tmp_path, 10 * 4096) <= 12 * 4096
+        assert disk_quota.folder_size(tmp_path, 10 * 4096) <= 12 * 4096
 
     def test_folder_size__links_are_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "loop").symlink_to(tmp_path)
         (tmp_path / "root").symlink_to("/")
-        assert ownership.folder_size(tmp_path, 1 << 30) == 3 * 4096
+        assert disk_quota.folder_size(tmp_path, 1 << 30) == 3 * 4096
 
     def test_folder_size__nothing_there(self, tmp_path: Path) -> None:
-        assert ownership.folder_size(tmp_path / "gone", 1) == 0
+        assert disk_quota.folder_size(tmp_path / "gone", 1) == 0
 
     def test_folder_size__depth_past_the_longest_path(self, tmp_path: Path) -> None:
         here = os.open(tmp_path, os.O_RDONLY)
@@ -198,7 +199,7 @@ class TestFolderSize:
             os.close(here)
             here = below
         os.close(here)
-        assert 60 * 4096 < ownership.folder_size(tmp_path, 1 << 30) < 80 * 4096
+        assert 60 * 4096 < disk_quota.folder_size(tmp_path, 1 << 30) < 80 * 4096
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
@@ -250,8 +251,8 @@ class TestSlots:
 
     def test_take__another_server_has_it(self) -> None:
         script = (
-            "import sys; from devpi_forkbuilder.pipeline.sandbox import slots;"
-            f"slot = slots.take({self.FIRST}, 8); print(slot.uid, flush=True); sys.stdin.read()"
+            "import sys; from devpi_forkbuilder.pipeline.sandbox import uid_pool;"
+            f"slot = uid_pool.take({self.FIRST}, 8); print(slot.uid, flush=True); sys.stdin.read()"
         )
         argv = [sys.executable, "-c", script]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
