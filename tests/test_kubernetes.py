@@ -11,7 +11,7 @@ from devpi_server.config import get_pluginmanager, parseoptions
 
 import devpi_forkbuilder.plugin
 from devpi_forkbuilder.commands.main import parser
-from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
+from devpi_forkbuilder.commands.up.environment import unknown_variables, words_for_up
 from devpi_forkbuilder.commands.up.server_words import CONNECTIONS, THREADS
 from tests.manifests import BASE, EXAMPLE, FOLDER, SECRETS, Resource, Workload, copy, of_kind, render, workloads
 
@@ -147,7 +147,7 @@ def test_replica__knows_its_primary_by_its_service(resources: list[Resource]) ->
 
 def test_arguments__are_those_of_up_and_of_devpi_server(workload: Workload) -> None:
     environment = workload.environment
-    assert not unknown(environment)
+    assert not unknown_variables(environment)
     command, *words = workload.server["args"]
     known, more = parser().parse_known_args([command, *words_for_up(environment), *words])
     assert command == "up"

@@ -93,6 +93,10 @@ ERRORS = {"errors.py": ""}
             "pipeline/git imports devpi_forkbuilder.pipeline.checkout.b.x, a later sub-package",
         ),
         ({"pipeline/git/a.py": "from devpi_forkbuilder.pipeline import builder"}, "a later sub-package"),
+        (
+            {"web/a.py": "class A: ...", "domain/b.py": "def A(): ..."},
+            "A is the name of something in domain/b.py and in",
+        ),
     ],
 )
 def test_broken_rules__finds(sources, expected):

@@ -20,10 +20,10 @@ COMMANDS: dict[str, Callable[[CommandContext], int]] = {
     "pin": pin.pin,
     "unpin": pin.unpin,
     "list": listing.list_pins,
-    "build": build.build,
+    "build": build.build_forks,
     "log": log.show_log,
     "freeze": freeze.freeze,
-    "check": check.check,
+    "check": check.check_files,
 }
 
 

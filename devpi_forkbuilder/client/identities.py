@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from devpi_forkbuilder.client.parallel import in_parallel
-from devpi_forkbuilder.client.resolve_refs import Resolved, unreachable
+from devpi_forkbuilder.client.resolve_refs import Resolved, repository_unreachable
 from devpi_forkbuilder.domain.pins.pins import Fault
 from devpi_forkbuilder.domain.pins.urls import Problem
 from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
@@ -58,7 +58,7 @@ def _read_one(source: Source, read: Read, cancelled: Callable[[], bool]) -> Iden
     try:
         texts = read(url, commit, [f"{prefix}{name}" for name in FILES], cancelled=cancelled)
     except ForkbuilderError as error:
-        return unreachable(url, error)
+        return repository_unreachable(url, error)
     return identity({path.removeprefix(prefix): text for path, text in texts.items()})
 
 

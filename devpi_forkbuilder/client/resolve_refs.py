@@ -65,7 +65,7 @@ def _ask_one(url: str, lines: list[GitLine], ask: Ask, cancelled: Callable[[], b
             everything = ask(url, ("HEAD", "refs/heads/*", "refs/tags/*"), cancelled=cancelled)
             answers = {ref: answer or completed(ref, everything) for ref, answer in answers.items()}
     except ForkbuilderError as error:
-        return {(url, ref): unreachable(url, error) for ref in wanted}
+        return {(url, ref): repository_unreachable(url, error) for ref in wanted}
     return dict(_keyed(url, answers))
 
 
@@ -77,6 +77,6 @@ def _keyed(
             yield (url, ref), answer
 
 
-def unreachable(url: str, error: ForkbuilderError) -> Problem:
+def repository_unreachable(url: str, error: ForkbuilderError) -> Problem:
     """What to say of a repository that could not be asked."""
     return f"{url} gave no answer: {error.what.rstrip('.')}", error.next_step or "look at the URL"

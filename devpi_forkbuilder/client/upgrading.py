@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from devpi_forkbuilder.client.models import Selector, require
 from devpi_forkbuilder.client.parallel import in_parallel
 from devpi_forkbuilder.client.ref_names import PEELED, Refs
-from devpi_forkbuilder.client.resolve_refs import Ask, unreachable
+from devpi_forkbuilder.client.resolve_refs import Ask, repository_unreachable
 from devpi_forkbuilder.domain.pins.pins import Fault, Pin
 from devpi_forkbuilder.domain.pins.urls import Problem
 from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine, LinePlace
@@ -64,7 +64,7 @@ def _upgrade(pin: Pin, ask: Ask, cancelled: Callable[[], bool]) -> GitLine | tup
     try:
         refs = ask(pin.url, (f"{TAGS}*",), cancelled=cancelled)
     except ForkbuilderError as error:
-        return place.faults([unreachable(pin.url, error)])
+        return place.faults([repository_unreachable(pin.url, error)])
     newest = newest_tag(refs, pin.project)
     if newest is None:
         problem: Problem = (f"no tag of {pin.url} is a version", "name the commit or tag: devpi forks pin git+URL@REF")

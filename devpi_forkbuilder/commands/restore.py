@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     """Restore, and print what is next."""
-    from devpi_forkbuilder.devpi.restore import restore  # noqa: PLC0415  (the extra `server` may not be installed)
+    from devpi_forkbuilder.devpi.restore import restore_backup  # noqa: PLC0415  (the extra `server` may not be installed)
 
     if more:
         arguments.usage_error(f"unrecognized arguments: {' '.join(more)}")
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     server_path = store_options.server_path_of(arguments)
     words = secretfiles.storage_words(arguments)
     kept, secret = store_options.kept_folders(arguments), store_options.secret_path_of(arguments)
-    manifest = restore(source, server_path, words, kept, secret)
+    manifest = restore_backup(source, server_path, words, kept, secret)
     print(f"{server_path} is as of {manifest.made_at}, with {manifest.serial + 1} changes.")
     print("Start it as before. Replicas that have more than that have to be made anew; they say so themselves.")
     return 0

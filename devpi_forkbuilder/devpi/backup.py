@@ -16,7 +16,7 @@ from typing import Any
 from devpi_server.fileutil import loads
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.devpi.backup_folder import CHANGES, FILES, SECRET, ChangesWriter, Manifest, copy
+from devpi_forkbuilder.devpi.backup_folder import CHANGES, FILES, SECRET, BackupManifest, ChangesWriter, copy
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 
 ROUNDS = 20
@@ -38,11 +38,11 @@ class Backup:
         self._copied: set[str] = set()
         self._next = 0
         node = xom.config.nodeinfo
-        self._manifest = Manifest(
+        self._manifest = BackupManifest(
             str(node["uuid"]), -1, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), __version__
         )
 
-    def make(self, kept: Mapping[str, Path], secret: Path) -> Manifest:
+    def make(self, kept: Mapping[str, Path], secret: Path) -> BackupManifest:
         """Write everything; `kept` has the folders beside devpi's data, by their names in the backup.
 
         Raises RefusedError and InfrastructureError.

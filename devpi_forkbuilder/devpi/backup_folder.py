@@ -23,7 +23,7 @@ HEAD = struct.Struct(">QQ")
 
 
 @dataclass
-class Manifest:
+class BackupManifest:
     """What a backup holds. `sums` are SHA-256 by path; `missing` names releases whose bytes the server did not have."""
 
     uuid: str
@@ -35,7 +35,7 @@ class Manifest:
     format: int = FORMAT
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
+    def read(cls, folder: Path) -> BackupManifest:
         """Raises RefusedError when there is no whole backup in `folder`."""
         try:
             manifest = cls(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))

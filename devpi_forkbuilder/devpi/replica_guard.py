@@ -38,7 +38,7 @@ class Changelog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HistoryVerdict:
     """What the last look at the primary said: `following`, `unknown`, `unreachable`, `refused` or `diverged`."""
 
     kind: str
@@ -54,7 +54,7 @@ class ReplicaGuard:
         self._clock = clock
         self._good = float("-inf")
         self._fetch: Callable[[int], Any] = lambda _serial: False
-        self.verdict = Verdict("unknown", "The primary was not asked yet.")
+        self.verdict = HistoryVerdict("unknown", "The primary was not asked yet.")
 
     @property
     def diverged(self) -> bool:
@@ -103,20 +103,20 @@ class ReplicaGuard:
         behind = known is None or own < known
         return self.verdict.kind == "following" and behind and thread.replica_metadata_in_sync_at is None
 
-    def _look(self, serial: int) -> Verdict:
+    def _look(self, serial: int) -> HistoryVerdict:
         try:
             status, body = self._primary.change(max(serial, 0))
         except PrimaryUnreachableError as error:
-            return Verdict("unreachable", error.what)
+            return HistoryVerdict("unreachable", error.what)
         if status in {400, 401, 403}:
-            return Verdict("refused", self._refusal(status, body))
+            return HistoryVerdict("refused", self._refusal(status, body))
         if serial >= 0 and status in {202, 404}:
             what = f"The primary at {self._primary.url} has fewer changes than this replica ({serial}): it was restored"
-            return Verdict("diverged", f"{what} from an older backup, or another server was promoted. {ANEW}")
+            return HistoryVerdict("diverged", f"{what} from an older backup, or another server was promoted. {ANEW}")
         if serial >= 0 and status == 200 and not self._same(serial, body):
             what = f"Change {serial} of the primary at {self._primary.url} is not the one that this replica has."
-            return Verdict("diverged", f"{what} {ANEW}")
-        return Verdict("following")
+            return HistoryVerdict("diverged", f"{what} {ANEW}")
+        return HistoryVerdict("following")
 
     def _same(self, serial: int, theirs: bytes) -> bool:
         if not theirs:
@@ -136,7 +136,7 @@ class ReplicaGuard:
             " or is no primary."
         )
 
-    def _tell(self, verdict: Verdict) -> None:
+    def _tell(self, verdict: HistoryVerdict) -> None:
         if verdict != self.verdict and verdict.message:
             log.error("%s", verdict.message)
         self.verdict = verdict

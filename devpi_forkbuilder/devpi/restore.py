@@ -11,7 +11,7 @@ from typing import Any
 from devpi_server.fileutil import loads
 from devpi_server.main import set_state_version
 
-from devpi_forkbuilder.devpi.backup_folder import CHANGES, FILES, SECRET, Manifest, copy, read_changes
+from devpi_forkbuilder.devpi.backup_folder import CHANGES, FILES, SECRET, BackupManifest, copy, read_changes
 from devpi_forkbuilder.devpi.promotion import NODE
 from devpi_forkbuilder.devpi.store_access import open_store
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
@@ -19,14 +19,16 @@ from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 MAKING = "-restoring"
 
 
-def restore(source: Path, server_path: Path, words: Sequence[str], kept: Mapping[str, Path], secret: Path) -> Manifest:
+def restore_backup(
+    source: Path, server_path: Path, words: Sequence[str], kept: Mapping[str, Path], secret: Path
+) -> BackupManifest:
     """Make `server_path` from the backup in `source`; `words` say which storage.
 
     `kept` says where the folders beside devpi's data belong, `secret` where the server's secret does. The
     directory gets its name when it is complete.
     Raises RefusedError and InfrastructureError.
     """
-    manifest = Manifest.read(source)
+    manifest = BackupManifest.read(source)
     if server_path.exists() and any(server_path.iterdir()):
         raise RefusedError("server-there", f"{server_path} is not empty.", next_step="Restore into a new directory.")
     manifest.check(source)
@@ -59,7 +61,7 @@ def _move(making: Path, server_path: Path) -> None:
         making.rename(server_path)
 
 
-def _fill(source: Path, making: Path, manifest: Manifest, words: Sequence[str]) -> None:
+def _fill(source: Path, making: Path, manifest: BackupManifest, words: Sequence[str]) -> None:
     xom = open_store(making, words, {"uuid": manifest.uuid, "role": "primary"})
     set_state_version(xom.config)
     if xom.keyfs.get_current_serial() != -1:

@@ -77,7 +77,7 @@ def applied(order: Order, remedy: Remedy, pythons: Sequence[str]) -> Order | Non
     return replace(order, recipe=replace(order.recipe, constraints=constraints))
 
 
-def settings_of(before: Order, after: Order) -> tuple[str, ...]:
+def remedy_settings(before: Order, after: Order) -> tuple[str, ...]:
     """Return the lines, `SETTING: PROJECT: VALUE`, that make `before` the order `after`."""
     project = before.pin.project
     new = [line for line in after.recipe.constraints if line not in before.recipe.constraints]

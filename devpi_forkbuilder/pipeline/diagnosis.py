@@ -44,7 +44,7 @@ def diagnose(
             say(f"diagnosis: no interpreter here for {remedy.name}" if remedy.newest else f"diagnosis: {remedy.name}")
             continue
         builds += 1
-        say(f"diagnosis: trying {'; '.join(remedies.settings_of(order, changed))}")
+        say(f"diagnosis: trying {'; '.join(remedies.remedy_settings(order, changed))}")
         try:
             attempt(changed)
         except ProjectError as failure:
@@ -53,7 +53,7 @@ def diagnose(
         except (BuildError, MismatchError, LimitsError) as failure:
             say(f"diagnosis: {failure.what}")
         else:
-            return _found(error, remedies.settings_of(order, changed))
+            return _found(error, remedies.remedy_settings(order, changed))
     return _nothing(order, error, tried)
 
 

@@ -83,7 +83,7 @@ class Forward(Protocol):
         """Have the primary's answer to a write made with links to this server."""
 
 
-class Metadata(Protocol):
+class MetadataAnswers(Protocol):
     """Core metadata of wheels that are not here; see `devpi.simple.remote.RemoteMetadata`."""
 
     def find(self, path: str) -> Any | None:
@@ -122,7 +122,7 @@ class Context:
     policy: PinPolicy
     seats: Seats
     waiting: Waiting
-    metadata: Metadata
+    metadata: MetadataAnswers
     addresses: ClientAddresses = field(default_factory=ClientAddresses)
     cached_only: bool = False
     pinned: PinnedBuilds | None = None

@@ -15,7 +15,7 @@ from devpi_forkbuilder.commands.up.environment import (
     UP,
     UP_SWITCHES,
     server_options,
-    unknown,
+    unknown_variables,
     words_for_doctor,
     words_for_up,
 )
@@ -58,7 +58,7 @@ def test_words__options_of_the_server() -> None:
 
 def test_words__every_option_of_the_server_has_a_variable() -> None:
     assert {"FORKBUILDER_SANDBOX", "FORKBUILDER_LIMIT_OPEN_FILES"} <= set(server_options())
-    assert not unknown(dict.fromkeys(server_options(), "1"))
+    assert not unknown_variables(dict.fromkeys(server_options(), "1"))
 
 
 def test_words__empty_variables_say_nothing() -> None:
@@ -68,7 +68,7 @@ def test_words__empty_variables_say_nothing() -> None:
 def test_words__a_kubernetes_service_is_no_port() -> None:
     link = {"FORKBUILDER_PORT": "tcp://10.0.0.1:3141", "FORKBUILDER_SERVICE_HOST": "10.0.0.1"}
     assert words_for_up(link) == []
-    assert unknown({**link, "FORKBUILDER_PORT_3141_TCP": "tcp://10.0.0.1:3141"}) == []
+    assert unknown_variables({**link, "FORKBUILDER_PORT_3141_TCP": "tcp://10.0.0.1:3141"}) == []
 
 
 def test_words__a_switch_that_is_neither_is_refused() -> None:
@@ -82,7 +82,7 @@ def test_words__doctor_knows_the_server_but_no_command_line_of_up() -> None:
 
 
 def test_unknown__is_what_was_misspelt() -> None:
-    assert unknown({"FORKBUILDER_ALOW_URL": "x", "FORKBUILDER_GIT_CREDENTIALS_FILE": "/c", "HOME": "/"}) == [
+    assert unknown_variables({"FORKBUILDER_ALOW_URL": "x", "FORKBUILDER_GIT_CREDENTIALS_FILE": "/c", "HOME": "/"}) == [
         "FORKBUILDER_ALOW_URL"
     ]
 

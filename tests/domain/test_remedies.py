@@ -4,7 +4,7 @@ import pytest
 
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
-from devpi_forkbuilder.domain.remedies import LADDER, REMEDIES, applied, settings_of, suggested, suggested_lines
+from devpi_forkbuilder.domain.remedies import LADDER, REMEDIES, applied, remedy_settings, suggested, suggested_lines
 
 PIN = Pin("old", "https://git.example/old.git", "1" * 40, "1.0")
 ORDER = Order("root/forks", PIN, python="3.13")
@@ -36,7 +36,7 @@ def test_applied__constraints_add_up_and_the_last_of_a_project_is_told() -> None
     twice = applied(once, BY_NAME["use-2to3"], ())
     assert twice is not None
     assert twice.recipe.constraints == ("setuptools<81", "setuptools<58")
-    assert settings_of(ORDER, twice) == ("fork_build_constraints: old: setuptools<58",)
+    assert remedy_settings(ORDER, twice) == ("fork_build_constraints: old: setuptools<58",)
     assert applied(twice, BY_NAME["use-2to3"], ()) is None
 
 
@@ -53,7 +53,7 @@ def test_applied__newest_interpreter_that_fits(pythons: tuple[str, ...], chosen:
     changed = applied(ORDER, BY_NAME["removed-in-3.12"], pythons)
     assert (changed.python if changed else None) == chosen
     if changed:
-        assert settings_of(ORDER, changed) == (f"fork_pythons: old: {chosen}",)
+        assert remedy_settings(ORDER, changed) == (f"fork_pythons: old: {chosen}",)
 
 
 def test_suggested_lines__are_settings() -> None:

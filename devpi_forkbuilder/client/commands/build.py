@@ -13,7 +13,7 @@ TAIL = 15
 """Lines of a failed build's log that are shown."""
 
 
-def build(context: CommandContext) -> int:
+def build_forks(context: CommandContext) -> int:
     """Build what is meant; with `--wait`, the builds' result is ours."""
     args = context.args
     if args.projects and args.all:

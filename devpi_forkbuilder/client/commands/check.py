@@ -14,7 +14,7 @@ from devpi_forkbuilder.domain.requirements_files.gitlines import GitLine
 from devpi_forkbuilder.domain.requirements_files.requirements import Requirements, contradicting, pins_of
 
 
-def check(context: CommandContext) -> int:
+def check_files(context: CommandContext) -> int:
     """Tell all faults and notes; 1 when there are faults."""
     found = read_all(context.args.requirement, context.environ)
     open_lines = [line for line in found.git_lines if line.commit is None or line.nameless]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devpi_forkbuilder.commands.up import pinfiles, roles, secretfiles
-from devpi_forkbuilder.commands.up.environment import unknown, words_for_up
+from devpi_forkbuilder.commands.up.environment import unknown_variables, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.options import add_options
 from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
 
     started = time.time()
     os.environ.update(with_network_settings(os.environ))  # devpi reads the public index in this process
-    for name in unknown(os.environ):
+    for name in unknown_variables(os.environ):
         print(f"{name} is in the environment and means nothing to devpi-forkbuilder.", file=sys.stderr)
     startup = Startup.read(arguments, more)
     try:

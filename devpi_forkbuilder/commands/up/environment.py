@@ -97,7 +97,7 @@ def words_for_doctor(environ: Mapping[str, str]) -> list[str]:
     return [*words, *_of_the_server(environ)]
 
 
-def unknown(environ: Mapping[str, str]) -> list[str]:
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
     known = {*UP, *UP_SWITCHES, *server_options(), REQUIREMENTS, CHECKOUTS, MORE, CREDENTIALS_FILE}
     ours = (name for name in environ if name.startswith(VARIABLE) and not name.startswith(SERVICE_LINKS))

@@ -97,7 +97,7 @@ class Address:
         return 0
 
 
-def check_tools(options: Options) -> None:
+def check_build_tools(options: Options) -> None:
     """Raise ForkbuilderError when nothing could be built here: git, uv or a sandbox is missing, or an option is off."""
     try:
         check_builder(options)

@@ -17,7 +17,7 @@ from devpi_forkbuilder.commands.up.passwords import Passwords
 from devpi_forkbuilder.commands.up.roles import CACHE_EXPIRY, Role, role_of, upstream_url
 from devpi_forkbuilder.commands.up.server_lock import ServerLock
 from devpi_forkbuilder.commands.up.server_words import defaults, server_words
-from devpi_forkbuilder.commands.up.welcome import index_url, root_url, welcome
+from devpi_forkbuilder.commands.up.welcome import root_url, served_index_url, welcome
 from devpi_forkbuilder.commands.up.words import split_words
 from devpi_forkbuilder.devpi import bootstrap
 from devpi_forkbuilder.devpi.command_line import option_names, read_command_line
@@ -83,7 +83,7 @@ class Startup:
         if address is not None:
             address.check()
         if not (self.arguments.replica_of or self.arguments.upstream or options.cached_only):
-            preflight.check_tools(options)
+            preflight.check_build_tools(options)
 
     def make(self) -> None:
         """Make the server directory unless it is there, and what is kept beside devpi's own files.
@@ -130,7 +130,7 @@ class Startup:
         print(welcome(arguments, self.server_path, self.passwords, changes), flush=True)
 
     def _ready(self) -> None:
-        print(f"Ready: {index_url(self.arguments)}", flush=True)
+        print(f"Ready: {served_index_url(self.arguments)}", flush=True)
 
     def _root_password(self) -> str:
         if self.arguments.root_password_file:

@@ -19,14 +19,14 @@ def root_url(arguments: argparse.Namespace) -> str:
     return str(arguments.outside_url or f"http://{host}:{arguments.port}").rstrip("/")
 
 
-def index_url(arguments: argparse.Namespace) -> str:
+def served_index_url(arguments: argparse.Namespace) -> str:
     """The URL for pip and uv."""
     return f"{root_url(arguments)}/{arguments.index}/+simple/"
 
 
 def welcome(arguments: argparse.Namespace, server_path: Path, passwords: Passwords, changes: Sequence[str]) -> str:
     """What to do now, in lines that can be copied."""
-    root, url = root_url(arguments), index_url(arguments)
+    root, url = root_url(arguments), served_index_url(arguments)
     owner = arguments.index.split("/")[0]
     password = "" if arguments.replica_of else f' --password "$(cat {passwords.path(owner)})"'
     changed = "".join(f"  {line}\n" for line in changes)

@@ -61,7 +61,7 @@ class Source:
         return announced or facts is None or facts.size is None
 
 
-class Sources:
+class PageSources:
     """The indexes behind a page, each looked up once. Used within a transaction."""
 
     def __init__(self, view: Any, stage: Any, project: str, catalog: Catalog) -> None:
@@ -119,7 +119,7 @@ def _json(original: Method) -> Method:
         catalog = catalog_of(view.xom)
         if catalog is None:
             return original(view, stage, project, result, *more)
-        sources = Sources(view, stage, project, catalog)
+        sources = PageSources(view, stage, project, catalog)
         enabled = bool(view.xom.config.args.enable_core_metadata)
         # made now: when the body is sent, the transaction is over
         files = [_file(link, sources, catalog, enabled=enabled) for link in result]
@@ -133,7 +133,7 @@ def _html(original: Method) -> Method:
     def page(view: Any, stage: Any, project: str, result: Any, *more: Any) -> Iterable[bytes]:
         catalog = catalog_of(view.xom)
         if catalog is not None:
-            sources = Sources(view, stage, project, catalog)
+            sources = PageSources(view, stage, project, catalog)
             for link in result:
                 source, path = sources.of(link)
                 link.core_metadata = source.announces(link, source.facts(link, _sha256(path), catalog))
@@ -142,7 +142,7 @@ def _html(original: Method) -> Method:
     return page
 
 
-def _file(link: Any, sources: Sources, catalog: Catalog, *, enabled: bool) -> dict[str, Any]:
+def _file(link: Any, sources: PageSources, catalog: Catalog, *, enabled: bool) -> dict[str, Any]:
     source, path = sources.of(link)
     facts = source.facts(link, _sha256(path), catalog)
     return described(

@@ -27,7 +27,7 @@ class RangesRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RemoteFilePart:
     """Bytes of a file from `start` on; the whole file has `length` of them."""
 
     start: int
@@ -35,7 +35,7 @@ class Part:
     content: bytes
 
     @classmethod
-    def parse(cls, header: str, content: bytes) -> Part:
+    def parse(cls, header: str, content: bytes) -> RemoteFilePart:
         """From an answer's Content-Range. Raises ValueError if the content is another."""
         found = RANGE.fullmatch(header.strip())
         if found is None:
@@ -49,7 +49,7 @@ class Part:
 class RangedFile(io.RawIOBase):
     """Reads through `get`, which is given the value of a Range header. What was read once is not fetched again."""
 
-    def __init__(self, get: Callable[[str], Part]) -> None:
+    def __init__(self, get: Callable[[str], RemoteFilePart]) -> None:
         super().__init__()
         self._get = get
         try:
@@ -91,7 +91,7 @@ class RangedFile(io.RawIOBase):
         self._at = end
         return found
 
-    def _holding(self, start: int, end: int) -> Part:
+    def _holding(self, start: int, end: int) -> RemoteFilePart:
         for part in self._parts:
             if part.start <= start and end <= part.start + len(part.content):
                 return part
@@ -108,7 +108,7 @@ class RangedFile(io.RawIOBase):
         return part
 
 
-def read_metadata(file: RangedFile, project: str) -> bytes | None:
+def read_remote_metadata(file: RangedFile, project: str) -> bytes | None:
     """The core metadata in a wheel of a project (normalized name); None if it has none, or more than any.
 
     Raises zipfile.BadZipFile and ValueError for what is no wheel, and what `file` raises.

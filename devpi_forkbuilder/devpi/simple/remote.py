@@ -15,7 +15,13 @@ from typing import Any
 from devpi_common.url import URL
 
 from devpi_forkbuilder.devpi.simple.catalog import Catalog
-from devpi_forkbuilder.devpi.simple.ranged_file import LARGEST, Part, RangedFile, RangesRefusedError, read_metadata
+from devpi_forkbuilder.devpi.simple.ranged_file import (
+    LARGEST,
+    RangedFile,
+    RangesRefusedError,
+    RemoteFilePart,
+    read_remote_metadata,
+)
 from devpi_forkbuilder.domain.simple.file_facts import FileFacts
 from devpi_forkbuilder.errors import InfrastructureError
 
@@ -112,7 +118,7 @@ class RemoteMetadata:
     def _by_ranges(self, wheel: RemoteWheel) -> bytes | None:
         """The metadata in the wheel; None where upstream has no ranges, or the wheel no metadata."""
 
-        def get(wanted: str) -> Part:
+        def get(wanted: str) -> RemoteFilePart:
             headers = {"Range": wanted, "Accept-Encoding": "identity"}
             with ExitStack() as stack:
                 response = wheel.stage.http.stream(
@@ -122,10 +128,10 @@ class RemoteMetadata:
                     _judge(response, wheel.url)
                     raise RangesRefusedError(_length(response) if response.status_code == FOUND else None)
                 content = _at_most(response, wheel.url)
-                return Part.parse(response.headers.get("content-range", ""), content or b"")
+                return RemoteFilePart.parse(response.headers.get("content-range", ""), content or b"")
 
         try:
-            return read_metadata(RangedFile(get), wheel.project)
+            return read_remote_metadata(RangedFile(get), wheel.project)
         except (
             RangesRefusedError,
             zipfile.BadZipFile,

@@ -17,7 +17,7 @@ from devpi_forkbuilder.errors import SourceError
 from devpi_forkbuilder.pipeline.git import fetch_errors, tree
 from devpi_forkbuilder.pipeline.git.archive_store import ArchivedSource, Sources, Tag
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
-from devpi_forkbuilder.pipeline.git.tree import Entry
+from devpi_forkbuilder.pipeline.git.tree import TreeEntry
 from devpi_forkbuilder.pipeline.process.atomic_write import disk, placed
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.environment import EARLIEST
@@ -37,7 +37,7 @@ class Part:
     commit: str
     tree: str
     prefix: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
 
     @property
     def modules(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ def _write(packed: gzip.GzipFile, mirrors: Mirrors, parts: Sequence[Part], top: 
                     archive.addfile(info, io.BytesIO(content) if info.isreg() else None)
 
 
-def _info(name: str, entry: Entry, content: bytes) -> tarfile.TarInfo:
+def _info(name: str, entry: TreeEntry, content: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.mtime = EARLIEST
     if entry.mode == tree.SYMLINK:
@@ -91,7 +91,7 @@ def _info(name: str, entry: Entry, content: bytes) -> tarfile.TarInfo:
     return info
 
 
-def _contents(mirror: Mirror, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+def _contents(mirror: Mirror, entries: Iterable[TreeEntry]) -> Iterator[tuple[TreeEntry, bytes]]:
     files = sorted((entry for entry in entries if entry.mode != tree.GITLINK), key=lambda entry: entry.path)
     for batch in _batches(files):
         limit = sum(entry.size + 200 for entry in batch)
@@ -102,8 +102,8 @@ def _contents(mirror: Mirror, entries: Iterable[Entry]) -> Iterator[tuple[Entry,
             yield entry, content
 
 
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    batch: list[Entry] = []
+def _batches(entries: Iterable[TreeEntry]) -> Iterator[list[TreeEntry]]:
+    batch: list[TreeEntry] = []
     size = 0
     for entry in entries:
         if batch and (len(batch) == MOST or size + entry.size > LARGEST):

@@ -21,7 +21,7 @@ from devpi_forkbuilder.pipeline.checkout.submodules import Submodule
 from devpi_forkbuilder.pipeline.git import fetch_errors, tree
 from devpi_forkbuilder.pipeline.git.bare_repo import COMMON_OPTIONS, init_arguments
 from devpi_forkbuilder.pipeline.git.mirror import Mirror, Mirrors
-from devpi_forkbuilder.pipeline.git.tree import Entry, TreeCount, TreeLimits
+from devpi_forkbuilder.pipeline.git.tree import TreeCount, TreeEntry, TreeLimits
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
@@ -127,7 +127,7 @@ class _Work:
 
     def _copy(
         self, mirror: Mirror, commit: str, into: Path, folder: str | None
-    ) -> tuple[tuple[str, str, int], list[Submodule], list[Entry]]:
+    ) -> tuple[tuple[str, str, int], list[Submodule], list[TreeEntry]]:
         tags = folder is not None and scm_version.wants_history(_build_files(mirror, commit, folder))
         if tags:
             mirror.need(commit, history=True, anywhere=self.anywhere)
@@ -149,7 +149,7 @@ class _Work:
         own, leading = (self._local(root, "tag", option, commit).stdout for option in ("--points-at", "--merged"))
         return not scm_version.versions_of(own) and self.release not in scm_version.versions_of(leading)
 
-    def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[Entry], TreeCount]:
+    def _judge_tree(self, mirror: Mirror, commit: str) -> tuple[list[TreeEntry], TreeCount]:
         limit = self.limits.listing_bytes
         try:
             listing = mirror.ask("ls-tree", "-r", "-z", "-l", "--full-tree", commit, limit=limit)
@@ -165,7 +165,7 @@ class _Work:
         tree.judge_links({entry.path: target or b"/" for entry, target in zip(links, targets, strict=True)})
         return entries, tally
 
-    def _modules(self, mirror: Mirror, commit: str, entries: list[Entry]) -> Iterator[Submodule]:
+    def _modules(self, mirror: Mirror, commit: str, entries: list[TreeEntry]) -> Iterator[Submodule]:
         if not any(entry.mode == tree.GITLINK for entry in entries):
             return
         declared: dict[str, str] = {}

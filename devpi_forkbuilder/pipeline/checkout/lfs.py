@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.errors import LimitsError, SourceError
 from devpi_forkbuilder.pipeline.git.client import Git
-from devpi_forkbuilder.pipeline.git.tree import FILE_MODES, Entry
+from devpi_forkbuilder.pipeline.git.tree import FILE_MODES, TreeEntry
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
@@ -34,7 +34,7 @@ PROGRAM = "git-lfs"
 class Pointer:
     """A file of the checkout that stands for content with this SHA-256 (hex) and size in bytes."""
 
-    entry: Entry
+    entry: TreeEntry
     digest: str
     size: int
 
@@ -49,7 +49,7 @@ class LfsEndpoint:
     store: Path | None
 
 
-def find_pointers(root: Path, entries: Iterable[Entry]) -> list[Pointer]:
+def find_pointers(root: Path, entries: Iterable[TreeEntry]) -> list[Pointer]:
     """The pointers among the files below `root`; none unless the attributes say that there are some."""
     files = [entry for entry in entries if entry.mode in FILE_MODES]
     attributes = [entry for entry in files if entry.path.rpartition(b"/")[2] == b".gitattributes"]
@@ -142,6 +142,6 @@ def _digest(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def _start(root: Path, entry: Entry, size: int) -> bytes:
+def _start(root: Path, entry: TreeEntry, size: int) -> bytes:
     with (root / os.fsdecode(entry.path)).open("rb") as stream:
         return stream.read(size)

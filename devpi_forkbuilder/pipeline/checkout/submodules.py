@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import SourceError
-from devpi_forkbuilder.pipeline.git.tree import GITLINK, Entry, shown_path
+from devpi_forkbuilder.pipeline.git.tree import GITLINK, TreeEntry, shown_path
 
 SCHEMES = {
     "https": ("https", "ssh"),
@@ -42,12 +42,12 @@ def read_declared(output: bytes) -> dict[str, str]:
     return {both["path"]: both["url"] for both in values.values() if {"path", "url"} <= both.keys()}
 
 
-def undeclared(entries: Iterable[Entry], declared: dict[str, str]) -> Iterator[Entry]:
+def undeclared(entries: Iterable[TreeEntry], declared: dict[str, str]) -> Iterator[TreeEntry]:
     """Return the gitlinks that `.gitmodules` gives no URL for: git leaves an empty folder in their place."""
     return (entry for entry in entries if entry.mode == GITLINK and _path(entry) not in declared)
 
 
-def find(entries: Iterable[Entry], declared: dict[str, str], parent: str, scheme: str) -> Iterator[Submodule]:
+def find(entries: Iterable[TreeEntry], declared: dict[str, str], parent: str, scheme: str) -> Iterator[Submodule]:
     """Yield the declared submodules among `entries` of the repository `parent`; `scheme` is that of the pin.
 
     Raises SourceError (`submodule-refused`) for one whose path or URL may not be used.
@@ -91,7 +91,7 @@ def unreadable(parent: str) -> SourceError:
     return SourceError("submodule-refused", what, next_step="Fix .gitmodules in the fork, or remove it.")
 
 
-def _path(entry: Entry) -> str:
+def _path(entry: TreeEntry) -> str:
     return entry.path.decode("utf-8", "surrogateescape")
 
 

@@ -97,7 +97,7 @@ class Interpreters:
         self._downloads = downloads
         self._reaches = reaches
         self._env = {key: environ[key] for key in PLACES if key in environ}
-        self._env |= {"PATH": search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
+        self._env |= {"PATH": interpreter_search_path(environ), "LC_ALL": "C.UTF-8", "UV_NO_CONFIG": "1"}
         if downloads is not None:
             self._env |= {key: environ[key] for key in MIRRORS if key in environ}
             self._env["UV_PYTHON_INSTALL_DIR"] = str(downloads)
@@ -237,7 +237,7 @@ def _macos() -> tuple[int, int]:
     return (numbers[0], numbers[1] if numbers[1:] else 0) if numbers else (0, 0)
 
 
-def search_path(environ: Mapping[str, str]) -> str:
+def interpreter_search_path(environ: Mapping[str, str]) -> str:
     """PATH with each folder of pyenv's launchers replaced by the folders of the interpreters they stand for.
 
     A launcher works only for versions that pyenv has switched on, where the interpreter itself always does.

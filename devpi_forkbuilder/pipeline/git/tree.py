@@ -35,7 +35,7 @@ class TreeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One line of `git ls-tree -r -z -l`: mode, object id, size in bytes (0 for a gitlink), path."""
 
     mode: bytes
@@ -63,16 +63,16 @@ def shown_path(path: bytes) -> str:
     return ascii(path[:100].decode("utf-8", "replace"))
 
 
-def read_listing(listing: bytes) -> Iterator[Entry]:
+def read_listing(listing: bytes) -> Iterator[TreeEntry]:
     """The entries of `git ls-tree -r -z -l`; raises ValueError where it says `BAD` for the size of a lost object."""
     for line in listing.split(b"\0"):
         if line:
             head, _, path = line.partition(b"\t")
             mode, _, object_id, size = head.split()
-            yield Entry(mode, object_id.decode(), int(size) if size != b"-" else 0, path)
+            yield TreeEntry(mode, object_id.decode(), int(size) if size != b"-" else 0, path)
 
 
-def count_entries(entries: Iterable[Entry], before: TreeCount, limits: TreeLimits) -> TreeCount:
+def count_entries(entries: Iterable[TreeEntry], before: TreeCount, limits: TreeLimits) -> TreeCount:
     """`before` with `entries` added.
 
     Raises LimitsError (`too-many-files`, `tree-too-large`, `path-too-long`, `too-many-submodules`) at the first entry

@@ -22,7 +22,7 @@ from devpi_forkbuilder.domain.simple.placeholders import (
 from devpi_forkbuilder.domain.simple.replicas import REASONS, replica_phrase
 from devpi_forkbuilder.web.api.states import log_path, record_for
 from devpi_forkbuilder.web.api.views import ApiError, ForksView
-from devpi_forkbuilder.web.waiting.busy import retry_after
+from devpi_forkbuilder.web.waiting.busy import busy_retry_after
 
 HEADERS = {
     # a fork's output is a stranger's text: no browser may take it for anything else
@@ -66,7 +66,7 @@ class LogsView(ForksView):
         error = record.error if record is not None and stage not in {BUSY, CACHED_ONLY, NO_INTERPRETER} else None
         tail = self.context.builds.tail(record.key, TAIL).decode("utf-8", "replace") if record and error else ""
         cause = short_cause(error.reference, error.message, tail) if error is not None else ""
-        again = retry_after(self.context.builds.stats()) if stage == BUSY else 0
+        again = busy_retry_after(self.context.builds.stats()) if stage == BUSY else 0
         if stage == NO_INTERPRETER:
             said = self._unservable(one, url)
         elif forward is not None and stage in REASONS:

@@ -30,7 +30,7 @@ from devpi_forkbuilder.web.miss.read_ahead import read_ahead
 from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import with_placeholders
 from devpi_forkbuilder.web.paths import PageRequest, as_simple, page_request
-from devpi_forkbuilder.web.waiting.busy import unavailable
+from devpi_forkbuilder.web.waiting.busy import busy_unavailable
 from devpi_forkbuilder.web.waiting.chain import ChainedPage
 from devpi_forkbuilder.web.waiting.hold import HeldPage
 from devpi_forkbuilder.web.waiting.waiter import answer
@@ -90,7 +90,7 @@ def _pinned_page(context: Context, handler: Handler, request: Any, asked: PageRe
         return _finished(handler, request, unservable(look.readable), look)
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
-            return unavailable(context, f"{unbuilt[0].pin.project} is not built.")
+            return busy_unavailable(context, f"{unbuilt[0].pin.project} is not built.")
         placeholders = never_built(unbuilt, offline=is_offline(request.registry)) + unservable(look.readable)
         return _finished(handler, request, placeholders, look)
     misses = [Miss(one, context.builds.ask(one.order)) for one in missing]
@@ -135,7 +135,7 @@ def _missed(
 
     def busy() -> Any:
         if caching_devpi(request):
-            return unavailable(context, "Too many requests wait for builds.")
+            return busy_unavailable(context, "Too many requests wait for builds.")
         return _finished(handler, request, waiting_in_line(misses) + unservable(look.readable), look)
 
     ended = partial(_ended, context, handler, request, asked, misses)
@@ -155,7 +155,7 @@ def _ended(context: Context, handler: Handler, request: Any, asked: PageRequest,
     placeholders = placeholders_of(misses) + unservable(look.readable)
     if placeholders and caching_devpi(request):
         # a devpi that caches this page would keep the failure for half an hour after it was fixed
-        return unavailable(context, f"The build of {misses[0].pinned.pin.project} failed.")
+        return busy_unavailable(context, f"The build of {misses[0].pinned.pin.project} failed.")
     return _finished(handler, request, placeholders, look)
 
 

@@ -20,17 +20,17 @@ NOTE = "forkbuilder_finished"
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedPage:
     """A page that anybody may be given while `facts` hold; `for_everybody`: whatever the client runs."""
 
     facts: Facts
     for_everybody: bool
 
 
-def finished(response: Any) -> Finished | None:
+def finished(response: Any) -> FinishedPage | None:
     """Return the note of a response."""
     found = getattr(response, NOTE, None)
-    return found if isinstance(found, Finished) else None
+    return found if isinstance(found, FinishedPage) else None
 
 
 def rest_on(response: Any, facts: Facts | None) -> None:
@@ -86,4 +86,4 @@ def _note(context: Context, request: Any, asked: PageRequest, reading: Reading, 
         return
     facts = reading.facts()
     if facts is not None:
-        setattr(response, NOTE, Finished(facts.if_only(*conditions), all(one.for_everybody for one in pinned)))
+        setattr(response, NOTE, FinishedPage(facts.if_only(*conditions), all(one.for_everybody for one in pinned)))

@@ -17,17 +17,17 @@ EACH = 5
 LONGEST = 300
 
 
-def retry_after(stats: Mapping[str, int | float]) -> int:
+def busy_retry_after(stats: Mapping[str, int | float]) -> int:
     """Return in how many seconds to ask again, by the figures of the service: EACH for every build in the way."""
     running = stats.get("running", stats.get("conversations", 0))
     waiting = stats.get("queued", 0)
     return int(min(LONGEST, EACH * (1 + math.ceil(waiting / max(1, running)))))
 
 
-def unavailable(context: Context, reason: str) -> Any:
+def busy_unavailable(context: Context, reason: str) -> Any:
     """Return 503, for a caching devpi, which keeps everything else."""
     response = HTTPServiceUnavailable(f"{reason} Ask again.")
-    response.retry_after = retry_after(context.builds.stats())
+    response.retry_after = busy_retry_after(context.builds.stats())
     return response
 
 
@@ -38,8 +38,8 @@ def unknown_page_when_busy(context: Context, request: Any, content_type: str) ->
     a second index. HTML has no such form: a page without its end is a page.
     """
     if content_type != JSON or caching_devpi(request):
-        return unavailable(context, "Too many requests wait for pages of another server.")
-    seconds = retry_after(context.builds.stats())
+        return busy_unavailable(context, "Too many requests wait for pages of another server.")
+    seconds = busy_retry_after(context.builds.stats())
     text = f'{{"meta":{{"api-version":"1.0"}},"error":"This server is busy, ask again in {seconds} seconds.'
     response = Response(text.encode(), content_type=content_type)
     response.retry_after = seconds

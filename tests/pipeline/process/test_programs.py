@@ -12,7 +12,7 @@ import pytest
 from packaging.tags import sys_tags
 
 from devpi_forkbuilder.errors import InfrastructureError
-from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters, search_path
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters, interpreter_search_path
 from devpi_forkbuilder.pipeline.process.programs import Tools
 
 
@@ -91,17 +91,19 @@ def test_interpreter__name(version, implementation, threads, name):
 def test_search_path__launchers_give_way_to_what_they_stand_for(tmp_path):
     for folder in ("shims", "versions/3.9.1/bin", "versions/3.12.1/bin"):
         (tmp_path / folder).mkdir(parents=True)
-    found = search_path({"PATH": f"{tmp_path}/shims:/usr/bin"}).split(":")
+    found = interpreter_search_path({"PATH": f"{tmp_path}/shims:/usr/bin"}).split(":")
     assert found == [f"{tmp_path}/versions/3.9.1/bin", f"{tmp_path}/versions/3.12.1/bin", "/usr/bin"]
 
 
 def test_search_path__a_folder_that_is_only_called_shims_stays(tmp_path):
-    assert search_path({"PATH": f"{tmp_path}/shims"}) == f"{tmp_path}/shims"
+    assert interpreter_search_path({"PATH": f"{tmp_path}/shims"}) == f"{tmp_path}/shims"
 
 
 def test_search_path__pyenv_root(tmp_path):
     (tmp_path / "versions/3.9.1/bin").mkdir(parents=True)
-    assert search_path({"PATH": "/bin", "PYENV_ROOT": str(tmp_path)}) == f"/bin:{tmp_path}/versions/3.9.1/bin"
+    assert (
+        interpreter_search_path({"PATH": "/bin", "PYENV_ROOT": str(tmp_path)}) == f"/bin:{tmp_path}/versions/3.9.1/bin"
+    )
 
 
 def test_own__is_the_base_interpreter(tools):
