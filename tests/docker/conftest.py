@@ -19,6 +19,7 @@ HOST = "http://forks:8000"
 MakeStack = Callable[..., AbstractContextManager[Stack]]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the hook that leaves marked tests out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs an engine, and more time than other tests."""
     for item in items:

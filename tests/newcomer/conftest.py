@@ -24,6 +24,7 @@ SOURCE = "/source.tar"
 UNPACK = f"tar -xf {SOURCE} && git clone -q source.git checkout"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the hook that leaves marked tests out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in Path(item.path).parents:
