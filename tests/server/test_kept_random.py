@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -218,7 +219,11 @@ def test_kept__is_what_would_be_made(world: World) -> None:
     assert compare(world, 200) > 25
 
 
+STEPS = int(os.environ.get("RANDOM_STEPS", "1000"))
+"""Changes of the long run; RANDOM_STEPS=10000 takes a quarter of an hour and more."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_kept__is_what_would_be_made_in_ten_thousand_steps(world: World) -> None:
-    assert compare(world, 10_000) > 1000
+def test_kept__is_what_would_be_made_in_many_steps(world: World) -> None:
+    assert compare(world, STEPS) > STEPS // 10
