@@ -161,3 +161,17 @@ def test_install_command__of_the_distribution(release: dict[str, str], command: 
 def test_with_command__other_faults_keep_their_own_step() -> None:
     error = InfrastructureError("no-sandbox", "bwrap: refused by the kernel.", next_step="Look there.")
     assert preflight._with_command(error) is error
+
+
+ELSEWHERE = "2001:db8::1"
+"""An address for documentation (RFC 3849): no machine has it."""
+
+
+def test_address__of_a_hosts_file_that_names_ipv6_on_a_machine_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    both = [socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0] for host in (ELSEWHERE, "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    assert Address("localhost", port).check() == "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both[:1])
+    with pytest.raises(RefusedError, match="cannot be opened"):
+        Address("localhost", port).check()

@@ -51,8 +51,11 @@ class Address:
         """That of devpi's parsed arguments; None where `--listen` or a socket file stand for host and port."""
         return None if args.listen or args.unix_socket else cls("" if args.host == "*" else args.host, int(args.port))
 
-    def check(self) -> None:
-        """Raise RefusedError (`host-unknown`, `port-taken`, `port-privileged`, `port-unusable`)."""
+    def check(self) -> str:
+        """Return the host to listen on: an IPv4 address where the machine has no IPv6, whatever its hosts file says.
+
+        Raises RefusedError (`host-unknown`, `port-taken`, `port-privileged`, `port-unusable`).
+        """
         if not 0 < self.port < 1 << 16:
             raise RefusedError("port-unusable", f"{self.port} is not a port.", next_step="Write --port 3141, say.")
         try:
@@ -61,10 +64,12 @@ class Address:
         except (OSError, UnicodeError):
             step = "Give an address of this machine with --host, or localhost."
             raise RefusedError("host-unknown", f"There is no host called {self.host}.", next_step=step) from None
-        for family, kind, protocol, _, where in found:
-            self._try(family, kind, protocol, where)
+        usable = [where for family, kind, protocol, _, where in found if self._opens(family, kind, protocol, where)]
+        if not usable:
+            raise self._fault(OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)))
+        return self.host or "*" if len(usable) == len(found) else str(usable[0][0])
 
-    def _try(self, family: int, kind: int, protocol: int, where: Any) -> None:
+    def _opens(self, family: int, kind: int, protocol: int, where: Any) -> bool:
         try:
             with closing(socket.socket(family, kind, protocol)) as one:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,8 +79,9 @@ class Address:
                 one.listen(1)
         except OSError as error:
             if family == socket.AF_INET6 and not isinstance(error, PermissionError) and error.errno != errno.EADDRINUSE:
-                return  # a machine without IPv6 is served over IPv4
+                return False  # a machine without IPv6 is served over IPv4
             raise self._fault(error) from None
+        return True
 
     def _fault(self, error: OSError) -> RefusedError:
         shown = f"Port {self.port} of {self.host or 'this machine'}"

@@ -81,7 +81,7 @@ class Startup:
         self.lock.take(root_url(self.arguments))
         address = preflight.Address.of_server(self.config.args)
         if address is not None:
-            address.check()
+            self.config.args.host = address.check()
         if not (self.arguments.replica_of or self.arguments.upstream or options.cached_only):
             preflight.check_build_tools(options)
 
