@@ -15,6 +15,7 @@ from tests.processes import Running
 SERVED, BUILT, TESTED = 300.0, 300.0, 3000.0
 LONGEST = 120  # characters of a line that people copy
 ASK = "python3 -c \"import urllib.request as r; r.urlopen('http://localhost:3141/main/forks/+forks', timeout=5)\""
+LOGS = "find ~/.devpi /data -path '*.forkbuilder/logs/*' -type f -exec tail -n 40 {} +"
 VERSION = "client/bin/python -c 'import importlib.metadata as m; print(m.version(\"devpi-forkbuilder\"))'"
 
 
@@ -45,7 +46,9 @@ def test_first_command__ends_in_an_installed_fork(bare: MakeBare, kind: str, tmp
         print(f"\nnewcomer, {kind}: {served - started:.0f} s to a served index")
         asked = time.monotonic()
         client = machine.run(INSTALL.replace("pip ", "client/bin/pip ", 1), BUILT, folder=".")
-        assert client.returncode == 0, f"{client.output}\n== up ==\n{log.read_text(errors='replace')[-8000:]}"
+        if client.returncode:
+            print(machine.run(LOGS, 60.0).output)
+        assert client.returncode == 0, f"{client.output}\n== up ==\n{log.read_text(errors='replace')[-3000:]}"
         now = time.monotonic()
         print(f"newcomer, {kind}: {now - started:.0f} s to the first wheel ({now - asked:.0f} s after the request)")
         version = machine.run(VERSION, 60.0, folder=".").check().stdout.strip()

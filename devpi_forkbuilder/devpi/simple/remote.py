@@ -77,7 +77,7 @@ class RemoteMetadata:
         """Its metadata; None when only the whole wheel has it. Raises InfrastructureError when upstream is silent."""
         content = self._catalog.store.metadata(wheel.key)
         if content is None and not self._xom.config.args.offline_mode:
-            content = self._from_primary(wheel) if self._xom.is_replica() else self._from_upstream(wheel)
+            content = self._asked(wheel)
             if content is not None:
                 self._catalog.store.set_metadata(wheel.key, content)
         return content
@@ -86,6 +86,14 @@ class RemoteMetadata:
         page = self._catalog.store.page((index, str(entry.project)))
         kind, _, value = str(entry._hash_spec or "").partition("=")
         return page.of(entry.basename, value if kind == "sha256" else "") if page is not None else None
+
+    def _asked(self, wheel: RemoteWheel) -> bytes | None:
+        if self._xom.is_replica():
+            try:
+                return self._from_primary(wheel)
+            except InfrastructureError as error:
+                log.info("the primary gives no metadata of %s, so upstream is asked: %s", wheel.filename, error.what)
+        return self._from_upstream(wheel)
 
     def _from_primary(self, wheel: RemoteWheel) -> bytes | None:
         url = self._xom.config.primary_url.joinpath(f"{wheel.path}.metadata")

@@ -23,6 +23,12 @@ MEBIBYTE = 1024 * 1024
 
 HIDE_DEEP = NEST + "open('big', 'wb').write(b'x' * int(sys.argv[3]))"
 """A file beyond the longest path."""
+CLOSE = """
+    try:
+        os.chmod(sys.argv[1], 0)
+    except OSError as error:  # the broker of the tier landlock opens whole paths, and refuses one that is too long
+        assert error.errno == 36, error
+"""
 HIDE_CLOSED = """
 import os, sys
 os.mkdir('closed')
@@ -43,7 +49,7 @@ def test_end__of_a_build_that_nests_folders(room: Room) -> None:
 
 def test_end__of_a_build_that_closes_what_it_nests(room: Room) -> None:
     """From the inside out: what is below a closed folder cannot be closed."""
-    close = "import os, sys\nfor _ in range(int(sys.argv[2])):\n    os.chdir('..'); os.chmod(sys.argv[1], 0)"
+    close = "import os, sys\nfor _ in range(int(sys.argv[2])):\n    os.chdir('..')\n" + CLOSE
     with room.box() as box:
         status, text = box.python(NEST + close, "n" * 200, "60")
         assert status == 0, text
