@@ -41,7 +41,7 @@ NOT_MASKED = ("--security-opt", "seccomp=unconfined", "--security-opt", "systemp
         (("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"), "landlock"),
         (("--user", "0:0", "-e", "FORKBUILDER_DIR=/var/lib/forkbuilder"), "uid"),
         (("--cap-drop", "ALL", *NOT_MASKED), "bwrap"),
-        (("--user", "0:0", "--cap-drop", "ALL"), "The sandbox could not be tried"),
+        (("--user", "0:0", "--cap-drop", "ALL"), "landlock"),
     ],
 )
 def test_server__tiers_in_a_container(engine: Engine, server_image: str, words: tuple[str, ...], tier: str) -> None:

@@ -8,11 +8,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from packaging.version import Version
 
 from tests.publicindex import PublicIndex, metadata_of, public_index
 from tests.server.app import App, HeldBuilder, cheap_passwords, plug_in
@@ -235,6 +237,9 @@ def test_mirror__many_clients_read_a_wheel_once(site: Site, public: PublicIndex)
     assert public.sent[wheel.name] == 1
 
 
+@pytest.mark.skipif(
+    Version(version("devpi-server")) < Version("6.20.3"), reason="devpi-server 6.20.2 reads no page for it"
+)
 def test_mirror__metadata_of_a_page_that_nobody_has_read_yet(site: Site, public: PublicIndex) -> None:
     public.ranges = public.suffixes = True
     wheel = public.add_wheel("lib", "1.0")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import calendar
 import hashlib
 import logging
+import re
 import threading
 import time
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +22,6 @@ from devpi_forkbuilder.domain.simple.file_facts import FileFacts
 
 log = logging.getLogger(__name__)
 
-READER: Any = getattr(filestore, "get_core_metadata", None)
-"""What devpi answers `FILE.metadata` with; devpi-server 6.20.2 has no such function, and there no hash is announced."""
 MOST = 50_000
 """Files in memory, about 300 bytes each."""
 WHAT = "build"
@@ -120,8 +120,18 @@ def _metadata_hash(entry: Any) -> str | None:
         return None
     try:
         with entry.file_open_read() as file:
-            content = READER(file, entry.project, entry.version, basename=entry.basename) if READER else None
+            content = _core_metadata(file, entry)
     except Exception:  # noqa: BLE001 - an upload may be anything; a broken wheel must not break its project's page
         log.warning("%s has no readable core metadata", entry.relpath)
         return None
     return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _core_metadata(file: Any, entry: Any) -> bytes | None:
+    """What devpi reads from the wheel. devpi-server 6.20.2 has no function for it: there the only METADATA is taken."""
+    if hasattr(filestore, "get_core_metadata"):
+        found: bytes | None = filestore.get_core_metadata(file, entry.project, entry.version, basename=entry.basename)
+        return found
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+        return archive.read(names[0]) if len(names) == 1 else None
