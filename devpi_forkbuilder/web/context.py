@@ -19,6 +19,7 @@ from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.outlook import Outlook
+from devpi_forkbuilder.service.overview import Overview
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
@@ -51,6 +52,9 @@ class Builds(Protocol):
 
     def outlook(self, record: Record) -> Outlook:
         """The queue position of a build that has not ended, and the seconds until it does."""
+
+    def overview(self) -> Overview:
+        """What runs on which worker, and what waits, in turn."""
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
