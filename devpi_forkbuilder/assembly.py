@@ -277,7 +277,7 @@ def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
-        what = f"{folder} cannot be used: {error.strerror}."
+        what = f"{error.filename or folder} cannot be used: {error.strerror}."
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
