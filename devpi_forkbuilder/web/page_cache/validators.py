@@ -25,8 +25,8 @@ from devpi_forkbuilder.web.paths import INDEX, page_request
 
 LISTS = re.compile(rf"{INDEX}/\+(?:simple|cached)/?")
 DEVPI = "devpi-"
-"""How the User-Agent of a devpi server begins. Told that a list of projects is as it was, a replica or a mirror takes the
-projects that it has fetched for all that there are (devpi-server 6.20, MirrorStage._update_projects)."""
+"""How the User-Agent of a devpi server begins. Told that a list of projects is as it was, a replica or a mirror takes
+the projects that it has fetched for all that there are (devpi-server 6.20, MirrorStage._update_projects)."""
 METADATA = re.compile(rf"{INDEX}/\+f/.+\.metadata")
 REPEATED = ("Cache-Control", "Vary", "X-DEVPI-SERIAL")
 """What a 304 says again besides its ETag, without which uv ignores it (RFC 9110, 15.4.5)."""
