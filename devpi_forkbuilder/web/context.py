@@ -18,6 +18,7 @@ from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.overview import Overview
 from devpi_forkbuilder.service.records import Record
@@ -114,7 +115,8 @@ class Context:
     `metadata` is that of mirrors' wheels; `pinned` builds ahead of clients, where that is done. `forward`, `breaker`
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
-    builds (`memory`, `pids`). `passes` are those of builds that run.
+    builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
+    builds.
     """
 
     keyfs: Any
@@ -139,6 +141,7 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
+    identities: Identities | None = None
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
 
     def stopped(self) -> bool:
