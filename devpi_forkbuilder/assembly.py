@@ -281,7 +281,7 @@ def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
-        what = f"{folder} cannot be used: {error.strerror}."
+        what = f"{error.filename or folder} cannot be used: {error.strerror}."
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
@@ -302,15 +302,20 @@ def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
     routes = PinnedDns(options.policy.names_host, base)
-    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
+    git = Git(
+        folder / "git-home",
+        base,
+        access=access,
+        timeout=options.build_timeout,
+        route=routes.to,
+        follows=options.policy.allows,
+    )
     sources = Sources(folder / "sources")
     wheel_builder = WheelBuilder(
         work=work,
         tools=tools,
         interpreters=interpreters,
-        mirrors=Mirrors(
-            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-        ),
+        mirrors=Mirrors(folder / "mirrors", git, allows=options.policy.allows, sources=sources),
         sources=sources,
         equipment=BuildTools(uv, folder / "uv-cache", sandbox, base, folders),
         index_tokens=index_tokens,
