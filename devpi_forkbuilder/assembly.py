@@ -24,7 +24,6 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.replication import Replication
-from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.domain.pins.orders import OrderKey
@@ -190,7 +189,7 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
 
 def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
-    store = LastSerial(xom.keyfs)
+    store = lookup.store
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
