@@ -15,6 +15,7 @@ from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosu
 from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, choose_targets, client_of_user_agent
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""
@@ -98,10 +99,13 @@ class Lookup:
         stage = self._xom.model.getstage(user, index)
         if stage is None or not is_forkbuilder(stage):
             return None
-        names = settings_of(stage).projects if project is None else (project,)
+        settings = settings_of(stage)
+        names = settings.projects if project is None else (project,)
         client = client_of_user_agent(python, self.server_targets())
         files = self._files.of(stage, names)
-        return tuple(pinned for name in names for pinned in self._of_project(stage, name, client, files[name]))
+        return tuple(
+            pinned for name in names for pinned in self._of_project(stage, name, client, (settings, files[name]))
+        )
 
     def ahead(self, pinned: Pinned) -> tuple[Order, ...]:
         """The orders for the interpreters that a pin with files is built for ahead and has no file for yet."""
@@ -142,12 +146,15 @@ class Lookup:
         return tuple(found.values())
 
     def _of_project(
-        self, stage: Any, project: str, client: Client | None, files: tuple[ReleaseFile, ...] | None = None
+        self,
+        stage: Any,
+        project: str,
+        client: Client | None,
+        known: tuple[IndexSettings, tuple[ReleaseFile, ...]] | None = None,
     ) -> Iterator[Pinned]:
-        settings = settings_of(stage)
+        settings = settings_of(stage) if known is None else known[0]
         pins = settings.pins_of(project)
-        if files is None:
-            files = tuple(built_files(stage, project)) if pins else ()
+        files = known[1] if known is not None else tuple(built_files(stage, project)) if pins else ()
         for pin in pins:
             own = tuple(file for file in files if file.stands_for(pin))
             only = settings.recipe(project).pythons
