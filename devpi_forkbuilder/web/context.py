@@ -22,6 +22,7 @@ from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.tidy.daily import DailyTidy
 from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
@@ -111,6 +112,7 @@ class Context:
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `passes` are those of builds that run.
+    `tidy` makes the passes of `gc`.
     """
 
     keyfs: Any
@@ -136,6 +138,7 @@ class Context:
     tier: str = ""
     bounded: tuple[str, ...] = ()
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
+    tidy: DailyTidy | None = None
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""
