@@ -54,6 +54,7 @@ from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
 from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
 from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.service import RemoteService
@@ -116,6 +117,8 @@ class ServiceThread:
             self._context.pinned.stop()
         if self._context.tidy is not None:
             self._context.tidy.stop()
+        if self._context.identities is not None:
+            self._context.identities.stop()
         self._service.stop()
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
@@ -157,6 +160,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
+    context = replace(context, identities=Identities(builder.identify))
     if isinstance(builder, (WheelBuilder, LateBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
@@ -286,7 +290,7 @@ def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
-        what = f"{folder} cannot be used: {error.strerror}."
+        what = f"{error.filename or folder} cannot be used: {error.strerror}."
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
@@ -307,15 +311,20 @@ def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
     routes = PinnedDns(options.policy.names_host, base)
-    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
+    git = Git(
+        folder / "git-home",
+        base,
+        access=access,
+        timeout=options.build_timeout,
+        route=routes.to,
+        follows=options.policy.allows,
+    )
     sources = Sources(folder / "sources")
     wheel_builder = WheelBuilder(
         work=work,
         tools=tools,
         interpreters=interpreters,
-        mirrors=Mirrors(
-            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-        ),
+        mirrors=Mirrors(folder / "mirrors", git, allows=options.policy.allows, sources=sources),
         sources=sources,
         equipment=BuildTools(uv, folder / "uv-cache", sandbox, base, folders),
         index_tokens=index_tokens,
