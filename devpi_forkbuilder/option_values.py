@@ -53,7 +53,7 @@ def seconds(text: str) -> float:
     return number
 
 
-def duration(text: str) -> float | None:
+def age_option(text: str) -> float | None:
     """Seconds, as a number or with m, h or d behind it; None for `never`. Raises ArgumentTypeError."""
     if text == NEVER:
         return None
@@ -67,7 +67,7 @@ def duration(text: str) -> float | None:
 def gc_age(text: str) -> tuple[TidyKind, float | None]:
     """KIND=AGE. Raises ArgumentTypeError."""
     kind, value = _of_kind(text)
-    return kind, duration(value)
+    return kind, age_option(value)
 
 
 def gc_size(text: str) -> tuple[TidyKind, int | None]:

@@ -13,8 +13,8 @@ from typing import Any
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.domain.tidy import DAY, TidyKind, TidyPlan
 from devpi_forkbuilder.option_values import (
+    age_option,
     count_option,
-    duration,
     gc_age,
     gc_size,
     network,
@@ -205,7 +205,7 @@ def _add_tidying(add: Callable[..., None]) -> None:
     )
     add(
         "gc-interval",
-        type=duration,
+        type=age_option,
         default=DAY,
         metavar="AGE",
         help="time between two passes of the server; 0: none, only `devpi-forkbuilder gc`; default: 1d",

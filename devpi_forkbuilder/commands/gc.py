@@ -17,7 +17,7 @@ from devpi_forkbuilder.commands.up.environment import UP, words_for_doctor
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.domain.tidy import KeepLimits, TidyKind, TidyPlan, TidyReport
 from devpi_forkbuilder.errors import RefusedError
-from devpi_forkbuilder.option_values import duration, size
+from devpi_forkbuilder.option_values import age_option, size
 from devpi_forkbuilder.options import Options, add_options
 
 STORAGE = ("FORKBUILDER_STORAGE", "FORKBUILDER_STORAGE_PASSWORD_FILE")
@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--free", type=size, metavar="SIZE", help="as --forkbuilder-gc-free, for this run")
     parser.add_argument(
         "--superseded",
-        type=duration,
+        type=age_option,
         metavar="AGE",
         help="also remove releases of commits that are no longer pinned, built longer ago; lock files may name them",
     )
