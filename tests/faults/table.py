@@ -73,6 +73,11 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
             "nothing partial is seen; it is tried again when there is room",
             "test_disk_full__nothing_is_seen_and_the_build_is_tried_again",
         ),
+        Fault(
+            "`up` starts on a full disk, or on one without inodes",
+            "what is built is served, builds say why they wait, and go on when there is room",
+            "test_start__on_a_full_disk",
+        ),
         Fault("the disk is full while a fork is built", "the server's fault, not the fork's", "test_build__full_disk"),
         Fault(
             "the disk is full while a fork is fetched", "the server's fault, and tried again", "test_fetch__full_disk"
