@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.requests import caching_devpi
+from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
 from devpi_forkbuilder.web.pages import JSON
 
@@ -35,13 +36,24 @@ def unknown_page_when_busy(context: Context, request: Any, content_type: str) ->
     """Return the answer for a page of which nothing is known here.
 
     JSON that stops in the middle ends pip and uv with an error (measured), where a 5xx makes pip take a namesake from
-    a second index. HTML has no such form: a page without its end is a page.
+    a second index. HTML has no such form, for a page without its end is a page: its answer is cut off, which ends pip
+    22.0 and 23.2 (measured). That cannot be told in HTTP/1.0, nor by a devpi that may keep what it gets.
     """
-    if content_type != JSON or caching_devpi(request):
+    if caching_devpi(request) or (content_type != JSON and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"):
         return busy_unavailable(context, "Too many requests wait for pages of another server.")
     seconds = busy_retry_after(context.builds.stats())
-    text = f'{{"meta":{{"api-version":"1.0"}},"error":"This server is busy, ask again in {seconds} seconds.'
-    response = Response(text.encode(), content_type=content_type)
+    if content_type == JSON:
+        text = f'{{"meta":{{"api-version":"1.0"}},"error":"This server is busy, ask again in {seconds} seconds.'
+        response = Response(text.encode(), content_type=content_type)
+    else:
+        response = Response(app_iter=_cut_off(), content_type=content_type)
     response.retry_after = seconds
     response.cache_control = "no-store"
     return response
+
+
+def _cut_off() -> Iterator[bytes]:
+    """Begin a body and raise InfrastructureError: the server closes the connection before the last chunk."""
+    yield b"\n"
+    what = "All seats for requests that wait are taken: a page of another server is cut off."
+    raise InfrastructureError("busy", what, next_step="Give the server more --threads, or ask again.")
