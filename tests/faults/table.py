@@ -112,6 +112,11 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
             "test_index_faults__infrastructure_named_and_healed",
         ),
         Fault(
+            "upstream of a cache hangs, cuts its pages, or sends what is none",
+            "no page, never 500, 404 or an empty one: installers end with an error",
+            "test_chained__upstream_misbehaves",
+        ),
+        Fault(
             "a mirror's upstream is silent",
             "the page ends with an error, not with an empty list",
             "test_mirror__silent_upstream_is_a_bad_gateway",
