@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
+from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.connections import limit_idle_connections
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
@@ -16,6 +16,7 @@ from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
+from devpi_forkbuilder.equipment import make_builder
 from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.browser import WEB
