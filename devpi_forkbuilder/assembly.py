@@ -27,6 +27,7 @@ from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.domain.pins.orders import OrderKey
+from devpi_forkbuilder.farm.builder import FarmBuilder
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.git.archive_store import Sources
@@ -132,7 +133,9 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     context = _context(xom, options, service, lookup, *probes)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
-    if isinstance(builder, (WheelBuilder, LateBuilder)):
+    if isinstance(builder, FarmBuilder):
+        context = replace(context, farm=builder.desk)
+    if isinstance(builder, (WheelBuilder, LateBuilder, FarmBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
 
@@ -144,6 +147,8 @@ def unable(builder: Builder) -> str:
 
 def tier_of(builder: Builder) -> str:
     """How `builder` confines builds, as shown in the status."""
+    if isinstance(builder, FarmBuilder):
+        return "farm"
     return builder.equipment.sandbox.name if isinstance(builder, WheelBuilder) else "unavailable"
 
 

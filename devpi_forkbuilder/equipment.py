@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.farm.builder import FarmBuilder
+from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.options import Options
-from devpi_forkbuilder.pipeline.build_source import BuildSource, GitSource
+from devpi_forkbuilder.pipeline.build_source import BuildSource, GitSource, NoSource
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
-from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
+from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter, own_platform
 from devpi_forkbuilder.pipeline.git.archive_store import Sources
 from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
@@ -26,7 +31,8 @@ from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
 from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
-from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.private import private_folder
+from devpi_forkbuilder.pipeline.process.programs import Tools, find_uv
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
 from devpi_forkbuilder.pipeline.protocols import Builder, Sandbox
 from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
@@ -35,6 +41,8 @@ from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS, SPARE = 3, 600.0
+"""How often a worker may build, with what it tries to find the reason of a failure, and seconds to send files."""
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 
@@ -53,8 +61,56 @@ def make_builder(options: Options) -> Builder:
 def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
     """Raises ForkbuilderError for what is missing."""
     with usable(options.folder):
-        tools = Tools.find(search_path())
+        tools = Tools.find(program_path())
         return equipped(options, tools, lambda: git_source(options, tools), index_tokens)
+
+
+def make_farm(options: Options, own_url: str) -> Builder:
+    """What has workers on other machines build; where git or the extra `farm` is missing, a builder that says so."""
+    try:
+        with usable(options.folder):
+            return _farm_builder(options, own_url)
+    except ModuleNotFoundError as error:
+        what = f"--forkbuilder-farm needs the Python package {error.name}."
+        step = "Install it: pip install 'devpi-forkbuilder[farm]'"
+        return _unable(InfrastructureError("program-missing", what, next_step=step))
+    except ForkbuilderError as reason:
+        return _unable(reason)
+
+
+def _unable(reason: ForkbuilderError) -> Unable:
+    log.error("No fork can be built: %s", reason)
+    return Unable(reason)
+
+
+def _farm_builder(options: Options, own_url: str) -> FarmBuilder:
+    """Raises ForkbuilderError, ModuleNotFoundError and OSError for what is missing."""
+    from devpi_forkbuilder.farm.engine import Engine  # noqa: PLC0415  (the extra `farm`; takes a while to import)
+
+    tools = Tools.find(program_path())
+    work = private_folder(options.folder / "farm")
+    limit = ATTEMPTS * options.build_timeout + SPARE
+    desk = WorkDesk(secrets.token_bytes(32), limit)
+    own = own_interpreter()
+    builder = FarmBuilder(
+        work=work,
+        source=git_source(options, tools),
+        queue=(engine := Engine(options.farm, desk.heard)),
+        desk=desk,
+        own_url=own_url,
+        own=ServerTargets((own.name,), own_platform(own)),
+        limit=limit,
+    )
+    builder.sweep()
+    engine.start()
+    atexit.register(engine.stop)
+    return builder
+
+
+def make_worker_builder(options: Options) -> WheelBuilder:
+    """The pipeline on a machine that builds for another. Raises ForkbuilderError for what is missing."""
+    with usable(options.folder):
+        return equipped(options, Tools(find_uv(program_path())), NoSource, IndexTokens())
 
 
 @contextmanager
@@ -69,7 +125,7 @@ def usable(folder: Path) -> Iterator[None]:
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
-def search_path() -> str:
+def program_path() -> str:
     """Where the server's own programs are looked for, as in PATH."""
     return os.environ.get("PATH", os.defpath)
 

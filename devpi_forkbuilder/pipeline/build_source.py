@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.results import Built
-from devpi_forkbuilder.errors import ForkbuilderError, MismatchError
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, MismatchError
 from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
 from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
 from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
@@ -45,6 +46,30 @@ class BuildSource(Protocol):
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove what a process that crashed has left; what was removed."""
+
+
+class NoSource:
+    """The source of a builder that is given another one for each order."""
+
+    provenance: Mapping[str, str] = MappingProxyType({})
+
+    def place(self, order: Order, into: Path, progress: BuildProgress) -> Checkout:  # noqa: ARG002  (BuildSource)
+        """Raise InfrastructureError: there is none."""
+        raise InfrastructureError("no-source", "This builder has no source of its own.")
+
+    def variables(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  (BuildSource)
+        """None."""
+        return ()
+
+    def judge_version(self, order: Order, source: Checkout, version: str) -> None:
+        """Any will do."""
+
+    def keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
+        """Nothing is kept."""
+
+    def sweep(self) -> tuple[Path, ...]:
+        """Nothing is left."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

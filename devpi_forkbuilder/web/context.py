@@ -16,6 +16,7 @@ from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.outlook import Outlook
@@ -110,7 +111,8 @@ class Context:
     `metadata` is that of mirrors' wheels; `pinned` builds ahead of clients, where that is done. `forward`, `breaker`
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
-    builds (`memory`, `pids`). `passes` are those of builds that run.
+    builds (`memory`, `pids`). `index_tokens` are the logins of
+    builds that run, `farm` the desk for builders on other machines.
     """
 
     keyfs: Any
@@ -136,6 +138,7 @@ class Context:
     tier: str = ""
     bounded: tuple[str, ...] = ()
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
+    farm: WorkDesk | None = None
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""
