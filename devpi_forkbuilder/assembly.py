@@ -37,6 +37,7 @@ from devpi_forkbuilder.pipeline.process.private import closed, private_file, pri
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.service import RemoteService
@@ -93,6 +94,8 @@ class ServiceThread:
         held = self._context.seats.taken > 0
         if self._context.pinned is not None:
             self._context.pinned.stop()
+        if self._context.identities is not None:
+            self._context.identities.stop()
         self._service.stop()
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
@@ -133,6 +136,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     context = _context(xom, options, service, lookup, *probes)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
+    context = replace(context, identities=Identities(builder.identify))
     if isinstance(builder, FarmBuilder):
         context = replace(context, farm=builder.desk)
     if isinstance(builder, (WheelBuilder, LateBuilder, FarmBuilder)):

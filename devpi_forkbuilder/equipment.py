@@ -121,7 +121,7 @@ def usable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
-        what = f"{folder} cannot be used: {error.strerror}."
+        what = f"{error.filename or folder} cannot be used: {error.strerror}."
         raise InfrastructureError("folder-unusable", what, retryable=False) from error
 
 
@@ -166,11 +166,16 @@ def git_source(options: Options, tools: Tools) -> GitSource:
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     _tell(access)
     routes = PinnedDns(options.policy.names_host, base)
-    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
-    sources = Sources(folder / "sources")
-    mirrors = Mirrors(
-        folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
+    git = Git(
+        folder / "git-home",
+        base,
+        access=access,
+        timeout=options.build_timeout,
+        route=routes.to,
+        follows=options.policy.allows,
     )
+    sources = Sources(folder / "sources")
+    mirrors = Mirrors(folder / "mirrors", git, allows=options.policy.allows, sources=sources)
     return GitSource(mirrors, sources, tools.git.version if tools.git is not None else "")
 
 

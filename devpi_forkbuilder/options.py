@@ -21,8 +21,6 @@ LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size
 DISK_FLOOR = 256 * 2**20
 FARM_BUILDS = 64
 """Builds that are out at once where others build: each is a thread that waits."""
-FARM_DSN = "FORKBUILDER_FARM"
-"""The environment variable for --forkbuilder-farm, which may hold a password."""
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -206,7 +204,7 @@ class Options:
         def option(name: str) -> Any:
             return getattr(args, "forkbuilder_" + name)
 
-        farm = option("farm") or environ.get(FARM_DSN, "")
+        farm = option("farm") or ""
         users = frozenset(option("allow_user") or ["root"])
         return cls(
             folder=Path(option("dir") or server_path / _folder_name(args)).expanduser().absolute(),

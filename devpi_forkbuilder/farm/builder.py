@@ -15,6 +15,7 @@ from pathlib import Path
 from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, client_of_user_agent
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import InfrastructureError, LimitsError, MismatchError
@@ -25,10 +26,10 @@ from devpi_forkbuilder.farm.parcel import Parcel, Sent
 from devpi_forkbuilder.farm.recheck import as_refused, built_of, recheck
 from devpi_forkbuilder.farm.supervision import FarmQueue, QueuedWork, Supervision
 from devpi_forkbuilder.pipeline.build_source import BuildSource
-from devpi_forkbuilder.pipeline.builder import disk_faults
+from devpi_forkbuilder.pipeline.builder import disk_watched
 from devpi_forkbuilder.pipeline.checkout.checkout import Checkout
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
-from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, LowestSpace, check_space
+from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, check_space
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
@@ -79,17 +80,24 @@ class FarmBuilder:
     def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         """See `Builder.build`."""
         with contextlib.ExitStack() as stack:
-            space = LowestSpace(self._work, progress.cancelled)
-            with disk_faults(self._work, space):
+            with disk_watched(self._work, progress) as watched:
                 folder = stack.enter_context(work_folder(self._work, owner_of(os.getpid())))
                 progress.enter(State.FETCHING)
                 check_space(folder.root, FLOOR)
-                source = self._source.place(order, folder.source, progress)
+                source = self._source.place(order, folder.source, watched)
                 progress.commit_time(source.commit_time)
-                built = self._built(order, progress, folder, source)
+                built = self._built(order, watched, folder, source)
                 self._source.judge_version(order, source, built.provenance["built_version"])
             yield built
             self._source.keep(order, source, built, progress)
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:  # noqa: ARG002  (Builder)
+        """Raise InfrastructureError (`identity-needs-builder`): no code of projects runs on this server."""
+        raise InfrastructureError(
+            "identity-needs-builder",
+            "The name of a project that no file of it says is computed by its own code, which does not run here.",
+            next_step="Write the name, as #egg=NAME.",
+        )
 
     def _built(self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout) -> Built:
         target = self._target(order)

@@ -13,6 +13,7 @@ from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order, Versions
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
@@ -111,15 +112,25 @@ class WheelBuilder:
     def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         """See `Builder.build`."""
         with contextlib.ExitStack() as stack:
-            space = LowestSpace(self.work, progress.cancelled)
-            with disk_faults(self.work, space):
+            with disk_watched(self.work, progress) as watched:
                 folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
-                source, built = self._make(order, SpaceWatch(progress, space), folder)
+                source, built = self._make(order, watched, folder)
             yield built
             # clients have their files by now: the archive takes as long again for a large tree
             self.source.keep(order, source, built, progress)
 
-    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        """See `Builder.identify`."""
+        with disk_watched(self.work, progress) as watched, work_folder(self.work, owner_of(os.getpid())) as folder:
+            interpreter, source = self._fetch(order, watched, folder)
+            found = pep517.computed_identity(*self._prepared(order, watched, folder, source, interpreter))
+            if found is None:
+                left = self._build(order, watched, folder, source, interpreter)
+                wheel = _read_collected(folder, left)
+                found = Identity(wheel.project, str(wheel.version))
+            return found
+
+    def _fetch(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Interpreter, Checkout]:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
@@ -127,6 +138,10 @@ class WheelBuilder:
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
+        return interpreter, source
+
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
+        interpreter, source = self._fetch(order, progress, folder)
         try:
             left = self._build(order, progress, folder, source, interpreter)
         except ProjectError as error:
@@ -145,6 +160,12 @@ class WheelBuilder:
     def _build(
         self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
     ) -> Left:
+        return pep517.build(*self._prepared(order, progress, folder, source, interpreter))
+
+    def _prepared(
+        self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
+    ) -> tuple[BuildEnv, BuildOutputs]:
+        """Where the project's code will run, and what is wanted of it."""
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
         told = self.source.variables(order, source, watch := TransferWatch(progress.log, progress.cancelled))
         if order.recipe.network:
@@ -162,7 +183,7 @@ class WheelBuilder:
             sdist=order.versions is Versions.PLAIN,
             login=partial(self.index_tokens.issue, order.index),
         )
-        return pep517.build(build_env, wanted)
+        return build_env, wanted
 
     def _attempt(self, progress: BuildProgress, folder: WorkFolder, order: Order) -> None:
         """Build and check `order` in what an earlier build has used, and keep nothing of it."""
@@ -195,13 +216,14 @@ class WheelBuilder:
 
 
 @contextlib.contextmanager
-def disk_faults(work: Path, space: LowestSpace) -> Iterator[None]:
-    """Blame the disk of the folder `work` for what fails in the block when it is full or broken.
+def disk_watched(work: Path, progress: BuildProgress) -> Iterator[SpaceWatch]:
+    """`progress` that looks at the disk of the folder `work` too; failures that come from a full one say so.
 
-    Raises InfrastructureError (`disk-full`, `disk-failed`) instead of what its faults look like.
+    Raises InfrastructureError (`disk-full`, `disk-failed`) instead of what the faults of a disk look like.
     """
+    space = LowestSpace(work, progress.cancelled)
     try:
-        yield
+        yield SpaceWatch(progress, space)
     except (BuildError, MismatchError, LimitsError) as error:
         if found := space.scarce():
             raise out_of_space(found, error.what) from error
@@ -228,8 +250,7 @@ def _checked(
 ) -> Built:
     """What the build left, copied out of its reach, judged, and given its tags and its version."""
     pin = order.pin
-    collected = folder.fresh(folder.root / "collected")
-    wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
+    wheel = _read_collected(folder, left)
     agree(wheel, pin)
     path = fix(wheel)
     if order.versions is Versions.STAMPED:
@@ -238,6 +259,12 @@ def _checked(
     artefacts = (artefact_of(path, pin), *_sdists(order, progress, folder, source, left))
     known = {**provenance, "url": pin.url, "built_version": str(wheel.version)}
     return Built(artefacts, source.commit_time, known)
+
+
+def _read_collected(folder: WorkFolder, left: Left) -> Wheel:
+    """The wheel that the build left, copied out of its reach and judged."""
+    collected = folder.fresh(folder.root / "collected")
+    return read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
 
 
 def _sdists(

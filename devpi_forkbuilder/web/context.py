@@ -19,6 +19,7 @@ from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
@@ -111,8 +112,8 @@ class Context:
     `metadata` is that of mirrors' wheels; `pinned` builds ahead of clients, where that is done. `forward`, `breaker`
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
-    builds (`memory`, `pids`). `index_tokens` are the logins of
-    builds that run, `farm` the desk for builders on other machines.
+    builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
+    builds, `farm` the desk for builders on other machines.
     """
 
     keyfs: Any
@@ -137,6 +138,7 @@ class Context:
     source: Callable[[str, str], Path | None] = lambda _url, _commit: None
     tier: str = ""
     bounded: tuple[str, ...] = ()
+    identities: Identities | None = None
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
     farm: WorkDesk | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.web.api.identity import identity_view
 from devpi_forkbuilder.web.api.logs import LogsView
 from devpi_forkbuilder.web.api.metrics import metrics_view
 from devpi_forkbuilder.web.api.source import SourceView
@@ -22,6 +23,7 @@ READING = ("GET", "HEAD")
 VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = (
     ("forks", FORKS, ForksView, "states", READING),
     ("forks/", FORKS + "/", ForksView, "states", READING),
+    ("forks-identity", FORKS + "/+identity", identity_view, None, "POST"),
     ("forks-project", PROJECT, ForksView, "states", READING),
     ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
     ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),

@@ -23,11 +23,12 @@ from webob import Request
 import devpi_forkbuilder.plugin
 from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.protocols import BuildProgress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
 from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
@@ -55,8 +56,18 @@ class HeldBuilder:
         self.gate.set()
         self.failure: ForkbuilderError | None = None
         self.orders: list[Order] = []
+        self.identified: list[Order] = []
         self.tags: Callable[[Order], str] = lambda _order: PURE
         self.source: Callable[[Order], bytes | None] = lambda _order: None
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        self.identified.append(order)
+        while not self.gate.wait(0.02):
+            if progress.cancelled():
+                raise CancelledError
+        if self.failure is not None:
+            raise self.failure
+        return Identity("Called-This", "1.0")
 
     def server_targets(self) -> ServerTargets:
         return ServerTargets(

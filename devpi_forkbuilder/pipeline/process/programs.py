@@ -11,6 +11,7 @@ import uv
 from devpi_forkbuilder import __version__
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.environment import absolute_folders
 from devpi_forkbuilder.pipeline.process.runner import run
 
 TIMEOUT = 30.0
@@ -80,7 +81,7 @@ def uv_program(path: str) -> Path:
 
 
 def _which(name: str, path: str) -> Path:
-    found = shutil.which(name, path=path)
+    found = shutil.which(name, path=absolute_folders(path))
     if found is None:
         raise InfrastructureError("program-missing", f"{name} is not installed on the server.", next_step="Install it.")
     return Path(found)

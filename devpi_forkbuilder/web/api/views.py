@@ -34,9 +34,9 @@ class ApiError(Exception):
         self.status = status
 
 
-def json_answer(status: int, *, result: Any = None, message: str | None = None) -> Any:
+def json_answer(status: int, *, result: Any = None, message: str | None = None, kind: str = TYPE) -> Any:
     """A JSON response wrapped as devpi wraps its own: `type` and `result`, or `message`."""
-    body: dict[str, Any] = {} if result is None else {"type": TYPE, "result": result}
+    body: dict[str, Any] = {} if result is None else {"type": kind, "result": result}
     if message is not None:
         body["message"] = message
     text = json.dumps(body, indent=2) + "\n"
