@@ -93,17 +93,12 @@ class FarmBuilder:
 
     def identify(self, order: Order, progress: BuildProgress) -> Identity:  # noqa: ARG002  (Builder)
         """Raise InfrastructureError (`identity-needs-builder`): no code of projects runs on this server."""
-        raise InfrastructureError(
-            "identity-needs-builder",
-            "The name of a project that no file of it says is computed by its own code, which does not run here.",
-            next_step="Write the name, as #egg=NAME.",
-        )
+        raise no_identity()
 
     def _built(self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout) -> Built:
         target = self._target(order)
         parcel = self._parcel(order, progress, folder, source)
-        name = target.interpreter if target is not None else order.python
-        sent = self._sent(replace(order, python=name), parcel, progress)
+        sent = self._sent(order, parcel, progress)
         progress.enter(State.CHECKING)
         version = sent.facts.get("built_version", "")
         files = tuple(sent.folder / file for file in sent.files)
@@ -120,11 +115,10 @@ class FarmBuilder:
             "built_version": version,
             "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",
             "worker": sent.worker,
+            "interpreter": parcel.python,
             "plugin": __version__,
             **self._source.provenance,
         }
-        if name:
-            own["interpreter"] = name
         return built_of(artefacts, source.commit_time, own, sent.facts)
 
     def _target(self, order: Order) -> Client | None:
@@ -173,3 +167,12 @@ class FarmBuilder:
             finally:
                 supervision.end()
             return sent
+
+
+def no_identity() -> InfrastructureError:
+    """The failure of a name that only a project's own code could say."""
+    return InfrastructureError(
+        "identity-needs-builder",
+        "The name of a project that no file of it says is computed by its own code, which does not run here.",
+        next_step="Write the name, as #egg=NAME.",
+    )

@@ -17,6 +17,7 @@ from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.farm.order_document import Announcement, failure_in
 from devpi_forkbuilder.farm.parcel import LOG_LIMIT, MOST_FILES, SHA256, Attempt, Parcel, Sent
 from devpi_forkbuilder.farm.recheck import refused
@@ -35,13 +36,14 @@ ENTERED = frozenset({State.BUILDING})
 
 @dataclass(slots=True)
 class _Open:
-    """A parcel that somebody waits for. `sent` is its result."""
+    """A parcel that somebody waits for. `sent` is its result, `failure` what a worker says instead."""
 
     parcel: Parcel
     order: Order
     progress: BuildProgress
     tokens: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     sent: Sent | None = None
+    failure: ForkbuilderError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,11 @@ class WorkDesk:
             entry.tokens.close()
 
     def result(self, parcel: Parcel) -> Sent | None:
-        """What was sent for `parcel`, when a worker says that it is done."""
-        return self._open[parcel.number].sent
+        """What was sent for `parcel`, when a worker says that it is done. Raises the failure that it tells instead."""
+        entry = self._open[parcel.number]
+        if entry.failure is not None:
+            raise entry.failure
+        return entry.sent
 
     def heard(self, announcement: Announcement) -> None:
         """A worker says of itself that it is there."""
@@ -183,13 +188,13 @@ class WorkDesk:
 
     def needs(self, text: str, requirements: tuple[str, ...]) -> None:
         """The build will install `requirements`; refused (409) when pins among them have to be built first."""
-        self._act(text, lambda entry, _attempt: entry.progress.needs(requirements, entry.order.python))
+        self._act(text, lambda entry, _attempt: entry.progress.needs(requirements, entry.parcel.python))
 
     def health(self, text: str, requirements: tuple[str, ...], constraints: tuple[str, ...]) -> dict[str, Any]:
         """What the indexes say of `requirements`, which could not be installed."""
 
         def ask(entry: _Open, _attempt: Attempt) -> dict[str, Any]:
-            found = entry.progress.index_health(requirements, constraints, entry.order.python)
+            found = entry.progress.index_health(requirements, constraints, entry.parcel.python)
             return {"fault": found.fault, "unmet": list(found.unmet)}
 
         return cast("dict[str, Any]", self._act(text, ask))
@@ -238,8 +243,8 @@ class WorkDesk:
                 error = failure_in(document)
             except ValueError as odd:
                 raise WorkRefusedError(422, str(odd)) from None
+            entry.failure = error
             self.revoke(entry.parcel)
-            raise error
 
         self._act(text, end)
 
@@ -262,7 +267,7 @@ class WorkDesk:
 
     def _begin(self, entry: _Open, worker: str) -> dict[str, Any]:
         parcel, now = entry.parcel, self._clock()
-        if parcel.over or entry.sent is not None:
+        if parcel.over or entry.sent is not None or entry.failure is not None:
             raise WorkRefusedError(409, "The order of this ticket has ended.")
         if (before := parcel.current) is not None:
             entry.progress.log.say(f"{worker} takes over from {before.worker}, which has it no more")

@@ -73,6 +73,11 @@ class Parcel:
         self._over = threading.Event()
 
     @property
+    def python(self) -> str:
+        """The interpreter that builds it."""
+        return str(self.document["python"])
+
+    @property
     def over(self) -> bool:
         """Whether nobody waits for it any more."""
         return self._over.is_set()
