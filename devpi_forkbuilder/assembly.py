@@ -26,6 +26,7 @@ from devpi_forkbuilder.devpi.replication import Replication
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
+from devpi_forkbuilder.devpi.tidy.shelves import daily_tidy
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.farm.builder import FarmBuilder
 from devpi_forkbuilder.options import Options
@@ -85,6 +86,8 @@ class ServiceThread:
             resume(self._context, self._service.start())
             if self._context.pinned is not None:
                 self._context.pinned.start()
+            if self._context.tidy is not None:
+                self._context.tidy.start()
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -94,6 +97,8 @@ class ServiceThread:
         held = self._context.seats.taken > 0
         if self._context.pinned is not None:
             self._context.pinned.stop()
+        if self._context.tidy is not None:
+            self._context.tidy.stop()
         if self._context.identities is not None:
             self._context.identities.stop()
         self._service.stop()
@@ -133,7 +138,8 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         claim=ClusterLocks(xom),
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
-    context = _context(xom, options, service, lookup, *probes)
+    works = (builder.work,) if isinstance(builder, WheelBuilder) else ()
+    context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
     context = replace(context, identities=Identities(builder.identify))
@@ -174,7 +180,9 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     return replace(context, forward=primary, breaker=breaker, fetch=replication.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+def _context(
+    xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe, works: tuple[Path, ...] = ()
+) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
     store = LastSerial(xom.keyfs)
     seats = Seats(seats_of(xom.config.args))
@@ -194,6 +202,7 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
+        tidy=daily_tidy(xom, options.folder, options.tidy, options.gc_interval, works),
     )
 
 

@@ -9,7 +9,7 @@ from functools import cache
 
 PACKAGE = "devpi_forkbuilder"
 RANKS = {
-    **dict.fromkeys(("plugin", "assembly", "equipment", "options", "commands"), 6),
+    **dict.fromkeys(("plugin", "assembly", "equipment", "options", "option_values", "commands"), 6),
     "web": 5,
     "devpi": 4,
     "service": 3,
