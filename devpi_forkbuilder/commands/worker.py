@@ -18,7 +18,8 @@ from devpi_forkbuilder import __version__
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.farm.tickets import NAME
-from devpi_forkbuilder.options import Options, add_options, positive_option
+from devpi_forkbuilder.option_values import positive_option
+from devpi_forkbuilder.options import Options, add_options
 
 DEFAULT_DIR = "devpi-forkbuilder-worker"
 QUEUE = "FORKBUILDER_QUEUE"
