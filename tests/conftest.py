@@ -14,6 +14,7 @@ from tests import fault_page
 from tests.clients import OLDEST_PIP, Pip, Uv, pip_environment, python_for_oldest_pip
 from tests.devpi import DevpiServer, initialise
 from tests.gitserver import GitServer
+from tests.preloaded import end_all
 from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
 from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
@@ -80,6 +81,7 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def no_process_left() -> Iterator[None]:
     """When the tests have run, none of the processes that they started runs on."""
     yield
+    end_all()
     deadline = time.monotonic() + GRACE
     while (remaining := left_over()) and time.monotonic() < deadline:
         time.sleep(0.05)  # the processes are not our children: there is nothing to wait on

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from devpi_forkbuilder.devpi.storage import repair_sqlite
+from tests.preloaded import preloaded
 from tests.processes import Running, remember_descendants
 from tests.surroundings import clean_environment, remember_interpreters
 
@@ -36,6 +37,11 @@ CHEAPLY = f"""\
 import devpi_server.auth
 from passlib.context import CryptContext
 devpi_server.auth.pwd_context = CryptContext(schemes=["argon2"], **{CHEAP_PASSWORDS})
+"""
+IMPORTS = """\
+import devpi_server.config
+import passlib.context
+devpi_server.config.get_pluginmanager()
 """
 SERVE = f"""\
 {CHEAPLY}
@@ -152,7 +158,9 @@ class DevpiServer:
         """Start, and return when `/+api` answers."""
         assert self._running is None, "the server runs already"
         with self.log.open("ab") as log:
-            self._running = Running(self._command(), self._surroundings(), self.folder, log)
+            self._running = Running(
+                self._command(), self._surroundings(), self.folder, log, preloaded=preloaded(IMPORTS)
+            )
         self._wait_until_up(time.monotonic() + START)
         return self
 
@@ -305,7 +313,8 @@ def initialise(serverdir: Path, *options: str) -> Path:
     """`devpi-init` with root's password `ROOT_PASSWORD`, and a secret in it, so that logins outlive a restart."""
     serverdir.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", INIT, "--serverdir", str(serverdir), "--root-passwd", ROOT_PASSWORD, *options]
-    running = Running(command, clean_environment(serverdir.parent), serverdir.parent, None)
+    surroundings = clean_environment(serverdir.parent)
+    running = Running(command, surroundings, serverdir.parent, None, preloaded=preloaded(IMPORTS))
     running.wait(START).check()
     serverdir.chmod(0o700)  # devpi refuses a secret in a folder that others may write
     secret = serverdir / "secret"

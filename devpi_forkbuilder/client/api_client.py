@@ -143,6 +143,12 @@ class Server:
         answer = self._request("POST", f"{self.url}/+forks/{quote(project)}/build", body=given)
         return self._states(self._judged(answer, "build on"))
 
+    def identity(self, url: str, commit: str, subdirectory: str | None) -> Mapping[str, Any]:
+        """What the server knows of a project's name, which it begins to compute: `state` as the API has it."""
+        body = {"url": url, "commit": commit, **({"subdirectory": subdirectory} if subdirectory else {})}
+        answer = self._judged(self._request("POST", f"{self.url}/+forks/+identity", body=body), "compute names on")
+        return {name: answer.named(name) for name in ("state", "project", "version", "error")}
+
     def log(self, state: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> ApiAnswer:
         """A pin's build log from byte `start`; the status may be 200, 206, 404 (no log) or 416 (nothing more).
 

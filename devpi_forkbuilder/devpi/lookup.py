@@ -72,6 +72,10 @@ class Lookup:
         self._own_url = own_url.rstrip("/")
         self.server_targets = server_targets
 
+    def order_of(self, stage: Any, pin: Pin) -> Order:
+        """The order that would build `pin` on `stage`, pinned there or not, for this server's own interpreter."""
+        return settings_of(stage).order(stage.name, pin, **self._urls(stage))
+
     def of_page(self, user: str, index: str, project: str, client: Client | None = None) -> tuple[Pinned, ...]:
         """The pins behind the simple page of `project` (normalized), in resolution order through all bases."""
         stage = self._xom.model.getstage(user, index)

@@ -282,6 +282,20 @@ def test_pin__names_come_from_the_repository(live: Live, index: str, shell: Shel
     assert [state["project"] for state in live.states(index, "")] == ["Called-This"]
 
 
+def test_pin__a_name_that_no_file_says_is_computed_by_the_server(live: Live, index: str, shell: Shell) -> None:
+    fork = live.host.fork("inline")
+    url = live.host.git.repository_url(fork.name)
+    result = shell.forks("pin", f"git+{url}@{fork.commit}", "--yes").check()
+    assert re.search(rf"^new +inline +{fork.commit[:7]} ", result.stdout, re.MULTILINE)
+    assert "no project name: inline, computed by the build back end at commit" in result.stderr
+    assert [state["project"] for state in live.states(index, "")] == ["inline"]
+    failing = live.host.fork("fails")
+    refused = shell.forks("pin", f"git+{live.host.git.repository_url(failing.name)}@{failing.commit}", "--yes")
+    assert refused.returncode == 1
+    assert "it cannot be computed: The fork's build ended with status" in refused.stderr
+    assert "write NAME @ git+" in refused.stderr
+
+
 def test_pin__upgrade_moves_to_the_newest_tag(live: Live, index: str, shell: Shell) -> None:
     fork = live.host.fork("same-version-two-commits", tag="v1.0.2")
     live.pin(index, live.host.pin(fork, commit=fork.commits[0]))

@@ -138,6 +138,18 @@ def test_up__serves_and_says_what_to_do(up: Up, file: Path, fork: Repository, uv
         assert re.search(rf"inline 1\.0\.2 .*{state}", told), told
 
 
+def test_up__a_name_that_no_file_says_is_computed_before_it_serves(up: Up, host: Host, tmp_path: Path) -> None:
+    fork = host.fork("inline")
+    path = tmp_path / "github.txt"
+    path.write_text(f"git+{host.git.repository_url(fork.name)}@{fork.commit}\n")
+    said = up.start("-r", str(path), "--resolve", "--write")
+    assert f"{path}:1: inline -> {fork.commit}" in said
+    assert "#egg=inline" in up.get("main/forks")["result"]["forks"][0]  # type: ignore[index]  # devpi's JSON
+    assert path.read_text().startswith("inline @ git+")
+    assert not list(tmp_path.glob("**/.forkbuilder-*")), "what was needed for it is gone"
+    assert up.stop().returncode == 0
+
+
 def test_up__pins_the_head_of_a_checkout_and_says_when_it_answers_and_has_stopped(
     up: Up, fork: Repository, uv: Uv, tmp_path: Path
 ) -> None:

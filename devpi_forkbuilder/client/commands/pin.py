@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from devpi_forkbuilder.client.api_client import Server, require_login
 from devpi_forkbuilder.client.commands import build
+from devpi_forkbuilder.client.computed_names import computed_by
 from devpi_forkbuilder.client.context import CommandContext, fault_json, notes_json
 from devpi_forkbuilder.client.models import ClientError, ForkState, Selector, require
 from devpi_forkbuilder.client.requested import Requested, ask_git_hosts, asker
@@ -27,7 +28,7 @@ def pin(context: CommandContext) -> int:
     stored = server.pins()
     if args.upgrade:
         found = together([found, upgrades(stored, args.upgrade, asker(context.environ))])
-    request = ask_git_hosts(found, context.environ)
+    request = ask_git_hosts(found, context.environ, computed_by(server, context.clock))
     plan = pin_diff(stored, request.pins)
     _show(context, request, plan)
     if args.check:

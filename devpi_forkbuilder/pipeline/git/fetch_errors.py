@@ -119,7 +119,7 @@ def _by_status(url: str, status: int) -> SourceError:
     if status in {404, 410}:
         return missing_repository(url)
     if status < 400:
-        step = "Pin the URL that it redirects to: redirects are not followed, so that a host cannot send us elsewhere."
+        step = "Pin the URL that it redirects to: a redirect is followed only to a repository on the same host."
         return SourceError("redirect-refused", f"{url} redirects to another URL ({status}).", next_step=step)
     if status == 407:
         return unreachable(url, "cannot be reached: the proxy wants a login (407)")
