@@ -31,6 +31,8 @@ TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
 LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
 DISK_FLOOR = 256 * 2**20
+FARM_BUILDS = 64
+"""Builds that are out at once where others build: each is a thread that waits."""
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -59,6 +61,12 @@ def add_options(parser: Any) -> None:
         metavar="SIZE",
         help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
     )
+    add(
+        "farm",
+        metavar="DSN",
+        help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
+        "forks are then built by `devpi-forkbuilder worker`",
+    )
     add("cached-only", action="store_true", help="never build; a pin that is not built has a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are still built, or passed to the primary")
 
@@ -69,8 +77,8 @@ def _add_times(add: Callable[..., None]) -> None:
         "workers",
         type=positive_option,
         metavar="NUM",
-        default=os.cpu_count() or 1,
-        help="builds at once; default: CPUs",
+        help=f"builds at once; default: CPUs, and {FARM_BUILDS} with --forkbuilder-farm, whose workers have limits of "
+        "their own",
     )
     add(
         "read-ahead",
@@ -229,6 +237,7 @@ class Options:
     known_hosts: Path | None
     sandbox: str
     cached_only: bool
+    farm: str = ""
     python_downloads: bool = False
     disk_floor: int = DISK_FLOOR
     first_uid: int = FIRST
@@ -245,10 +254,11 @@ class Options:
         def option(name: str) -> Any:
             return getattr(args, "forkbuilder_" + name)
 
+        farm = option("farm") or ""
         users = frozenset(option("allow_user") or ["root"])
         return cls(
             folder=Path(option("dir") or server_path / _folder_name(args)).expanduser().absolute(),
-            workers=option("workers"),
+            workers=option("workers") or (FARM_BUILDS if farm else os.cpu_count() or 1),
             read_ahead=option("read_ahead"),
             hold=option("hold"),
             wait=option("wait"),
@@ -260,6 +270,7 @@ class Options:
             known_hosts=_path(option("known_hosts")),
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
+            farm=farm,
             python_downloads=option("python_downloads"),
             disk_floor=option("disk_floor"),
             first_uid=option("first_uid"),

@@ -17,6 +17,7 @@ from devpi_forkbuilder.devpi.server_facts import ServerFacts
 from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import BuildFigures
@@ -123,8 +124,8 @@ class Context:
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
-    builds. `tidy` makes the passes of `gc`. `traffic` counts requests; `facts` are figures
-    of disks and replicas.
+    builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`. `traffic` counts
+    requests; `facts` are figures of disks and replicas.
     """
 
     keyfs: Any
@@ -151,6 +152,7 @@ class Context:
     bounded: tuple[str, ...] = ()
     identities: Identities | None = None
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
+    farm: WorkDesk | None = None
     tidy: DailyTidy | None = None
     traffic: Traffic = field(default_factory=Traffic)
     facts: Callable[[], ServerFacts] = ServerFacts
