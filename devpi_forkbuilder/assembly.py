@@ -73,7 +73,7 @@ PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
 TIDYING = 5.0
 """Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
-"""Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
+"""Open connections that waitress allows by default (its argument `connection_limit`)."""
 
 
 class Service(Protocol):
@@ -83,7 +83,7 @@ class Service(Protocol):
         """Begin; the keys of what an earlier end left undone."""
 
     def stop(self) -> None:
-        """End; whoever waits is let go."""
+        """End; waiting requests are released."""
 
 
 class ServiceThread:

@@ -149,7 +149,7 @@ class WheelBuilder:
             if error.errno in FULL:
                 raise out_of_space(space_of(self.work), f"{error.strerror}.") from error
             what = f"A file of the build could not be read or written: {error.strerror}."
-            raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+            raise InfrastructureError("disk-failed", what, next_step="Check the server's disk.") from error
 
     def _fetch(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Interpreter, Checkout]:
         interpreter = self.interpreters.find(order.python)
@@ -189,10 +189,10 @@ class WheelBuilder:
     ) -> tuple[BuildEnv, BuildOutputs]:
         """Where the project's code will run, and what is wanted of it."""
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        told = self._told(order, source, watch := TransferWatch(progress.log, progress.cancelled))
+        variables = self._pretended(order, source, watch := TransferWatch(progress.log, progress.cancelled))
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
-        extra = (*told, *order.recipe.env)
+        extra = (*variables, *order.recipe.env)
         circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
         build_env = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = BuildOutputs(
@@ -215,12 +215,12 @@ class WheelBuilder:
         left = self._build(order, progress, folder, source, self.interpreters.find(order.python))
         _checked(order, progress, folder, source, left, {}, partial(self._repaired, progress, folder, source))
 
-    def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
+    def _pretended(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
         """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
         version = order.pin.version or self._known_version(order, source)
         if not source.untagged or version is None:
             return ()
-        watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
+        watch.log.say(f"no tag of this commit names its version: the back end gets {version}")
         place_tags(self.mirrors.git, source.root, pretend_tags(source.project, version), watch)
         return pretend_version(order.pin, version)
 

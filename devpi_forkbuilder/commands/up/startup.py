@@ -109,7 +109,7 @@ class Startup:
         self.checkouts.keep(self.folder)
 
     def serve(self, started: float, pins: Sequence[Pin]) -> int:
-        """Pin the checkouts and `pins`, and serve until the process is told to stop; devpi's exit status."""
+        """Pin the checkouts and `pins`, and serve until the process is stopped; devpi's exit status."""
         prepare = partial(self._prepare, (*self.checkouts.pins, *pins))
         return bootstrap.serve(self.config, started, prepare, self._ready)
 
