@@ -22,7 +22,7 @@ REPLACED = {
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\bWhose: ": "Cause:",
     r"\b(?:be|was|were) had\b": "fetched, available",
-    r"\w\((?:s|es)\)": "a singular and a plural",
+    r"[a-z]{2}\((?:s|es)\) ": "a singular and a plural",
     r"\b1 (?:faults|pins|files|lines|builds)\b(?! \d)": "1 fault, 1 pin",
     r"(?<!here )\b(?:is|are) no (?!longer|more\b|matter|use\b|good\b|way\b|harm\b|room\b|need\b)\w": "is not a",
     r"\b[Ss]ee to (?:the|its|that|a|your)\b": "check",

@@ -72,6 +72,11 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
             "nothing partial is seen; it is tried again when there is room",
             "test_disk_full__nothing_is_seen_and_the_build_is_tried_again",
         ),
+        Fault(
+            "the disk is filled by caches and leftovers",
+            "`gc` makes room beside the running server, and everything is served as before",
+            "test_gc__brings_a_full_disk_back_and_loses_nothing",
+        ),
         Fault("the disk is full while a fork is built", "the server's fault, not the fork's", "test_build__full_disk"),
         Fault(
             "the disk is full while a fork is fetched", "the server's fault, and tried again", "test_fetch__full_disk"
