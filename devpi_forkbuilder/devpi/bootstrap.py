@@ -54,6 +54,7 @@ def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Ca
     `ready` is called, in a thread of its own, once the server answers.
     `started` (seconds since the epoch): older temporary files are a crash's and are removed.
     """
+    storage.write_node_when_changed(config)
     with CommandRunner() as runner:
         configure_logging(config.args)
         if config.args.storage == "sqlite":

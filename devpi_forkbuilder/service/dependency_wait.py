@@ -63,6 +63,11 @@ class DependencyWait:
             self._parked = [one for one in self._parked if one not in ended]
         return [(one.queued_build, _reason(one.flights or ())) for one in ended]
 
+    def waiting(self) -> list[tuple[QueuedBuild, tuple[OrderKey, ...]]]:
+        """Everything that is parked, with what it needs."""
+        with self._lock:
+            return [(one.queued_build, one.needed) for one in self._parked]
+
     def _way(self, needed: tuple[OrderKey, ...], goal: OrderKey, path: tuple[OrderKey, ...]) -> tuple[OrderKey, ...]:
         """How one comes from `needed` to `goal`; empty when one does not. What is parked has no cycle in it."""
         for key in needed:

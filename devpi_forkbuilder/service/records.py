@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,22 @@ class Records:
                 f"The build records in {self._path} cannot be used: {error}.",
                 next_step="See to the disk's space and permissions; a damaged file may be moved away.",
             ) from error
+
+
+def logs_in_use(path: Path) -> frozenset[str] | None:
+    """The log files of builds that run, as another process sees them in the file `path`; None when it cannot be read.
+
+    Reads only: a damaged file is its server's to set aside.
+    """
+    if not path.exists():
+        return frozenset()
+    ended = (*ENDED, State.WANTED.value)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT log FROM records WHERE log != '' AND state NOT IN (?, ?, ?)", ended)
+            return frozenset(row[0] for row in rows)
+    except sqlite3.Error:
+        return None
 
 
 def _row(record: Record) -> tuple[object, ...]:

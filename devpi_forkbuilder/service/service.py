@@ -18,6 +18,7 @@ from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuil
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
+from devpi_forkbuilder.service.overview import Overview, RunningBuild, WaitingBuild
 from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
@@ -58,6 +59,7 @@ class ForkService:
         self._counts = Counters()
         self._stopping = threading.Event()
         self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
+        self._at_work: dict[str, Flight] = {}
         self._read_ahead = read_ahead
         self._board = FlightRegistry(records, self.changes)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
@@ -136,6 +138,16 @@ class ForkService:
         if record.state.ended or record.state is State.WANTED:
             return NOTHING
         return self._forecast.outlook(record, self._backlog.position(record.key.group), self._clock.now())
+
+    def overview(self) -> Overview:
+        """What runs on which worker, and what waits, in turn."""
+        running = tuple(RunningBuild(name, flight.record) for name, flight in sorted(self._at_work.copy().items()))
+        queue = [
+            WaitingBuild(flight.record, place, spare, held)
+            for place, ((_, flight), spare, held) in enumerate(self._backlog.waiting(), 1)
+        ]
+        parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
+        return Overview(len(self._workers), running, (*queue, *parked))
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
@@ -233,9 +245,12 @@ class ForkService:
     def _work(self) -> None:
         while (taken := self._backlog.take()) is not None:
             group, (order, flight) = taken
+            worker = threading.current_thread().name
+            self._at_work[worker] = flight
             try:
                 ahead = self._runner.run(order, flight)
             finally:
+                self._at_work.pop(worker, None)
                 self._backlog.release(group)
             for other in ahead:
                 self.ask(other)

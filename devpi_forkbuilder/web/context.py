@@ -16,13 +16,16 @@ from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.outlook import Outlook
+from devpi_forkbuilder.service.overview import Overview
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.tidy.daily import DailyTidy
 from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
@@ -52,6 +55,9 @@ class Builds(Protocol):
 
     def outlook(self, record: Record) -> Outlook:
         """The queue position of a build that has not ended, and the seconds until it does."""
+
+    def overview(self) -> Overview:
+        """What runs on which worker, and what waits, in turn."""
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
@@ -112,7 +118,7 @@ class Context:
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
-    builds.
+    builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`.
     """
 
     keyfs: Any
@@ -139,6 +145,8 @@ class Context:
     bounded: tuple[str, ...] = ()
     identities: Identities | None = None
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
+    farm: WorkDesk | None = None
+    tidy: DailyTidy | None = None
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import Uv
-from tests.devpi import COMMAND, IMPORTS, DevpiServer, free_port, send
+from tests.devpi import COMMAND, IMPORTS, Answer, DevpiServer, free_port, send
 from tests.live import Host
 from tests.preloaded import preloaded
 from tests.processes import Result, Running, remember_descendants
@@ -90,12 +91,21 @@ class Up:
         answer = send(_request(f"{self.url}/{path}"), 30).check()
         return answer.json if "json" in answer.headers["content-type"] else answer.text
 
+    def request(self, method: str, path: str, content: object = None) -> Answer:
+        """One request as the owner of the index, with the password that `up` has made; any status is an answer."""
+        password = (self.serverdir / ".forkbuilder" / "passwords" / "main").read_text()
+        login = send(_request(f"{self.url}/+login", "POST", {"user": "main", "password": password}), 30).check()
+        token = base64.b64encode(f"main:{login.result['password']}".encode()).decode()
+        return send(_request(f"{self.url}/{path}", method, content, **{"X-Devpi-Auth": token}), 60)
+
     def serial(self) -> str:
         return send(_request(f"{self.url}/+api"), 30).check().headers["x-devpi-serial"]
 
 
-def _request(url: str) -> urllib.request.Request:
-    return urllib.request.Request(url, headers={"Accept": "application/json"})
+def _request(url: str, method: str = "GET", content: object = None, **headers: str) -> urllib.request.Request:
+    data = None if content is None else json.dumps(content).encode()
+    given = {"Accept": "application/json", "Content-Type": "application/json", **headers}
+    return urllib.request.Request(url, data, given, method=method)
 
 
 @pytest.fixture

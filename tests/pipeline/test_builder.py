@@ -281,7 +281,7 @@ def test_sweep__removes_those_of_the_dead_and_keeps_those_of_the_living(tmp_path
 
 def test_sweep__traces_of_git_commands_of_a_killed_server(tmp_path):
     shop = wheel_builder(tmp_path)
-    home = shop.mirrors.git.home
+    home = shop.source.mirrors.git.home
     own = f"trace-{owner_of(os.getpid())}-x"
     for name in ("trace-old", "trace-4194304.12345-abc", own):
         (home / name).mkdir(parents=True)

@@ -16,6 +16,7 @@ from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
+from devpi_forkbuilder.service.overview import Overview
 from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
@@ -100,6 +101,10 @@ class RemoteService:
     def outlook(self, record: Record) -> Outlook:  # noqa: ARG002  (the web layer's protocol)
         """Nothing: the queue is the primary's."""
         return NOTHING
+
+    def overview(self) -> Overview:
+        """Nothing: builds are the primary's."""
+        return Overview()
 
     def log_path(self, key: OrderKey) -> Path | None:  # noqa: ARG002  (the web layer's protocol)
         """None: logs are on the primary."""
