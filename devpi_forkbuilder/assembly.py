@@ -56,7 +56,7 @@ LAST_BYTES = 0.2
 PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
 """Folders of --forkbuilder-dir that no build and no other user has to enter."""
 CONNECTIONS = 100
-"""Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
+"""Open connections that waitress allows by default (its argument `connection_limit`)."""
 
 
 class Service(Protocol):
@@ -66,7 +66,7 @@ class Service(Protocol):
         """Begin; the keys of what an earlier end left undone."""
 
     def stop(self) -> None:
-        """End; whoever waits is let go."""
+        """End; waiting requests are released."""
 
 
 class ServiceThread:

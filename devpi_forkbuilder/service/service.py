@@ -173,7 +173,7 @@ class ForkService:
 
     def stop(self, timeout: float = 10) -> None:
         """End it: runs are cancelled, they and what is queued are `wanted` again, their waiters and those of `changes`
-        are let go. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
+        are released. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
         """
         self._stopping.set()
         self._backlog.close()
@@ -226,10 +226,10 @@ class ForkService:
         return flight
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
-        told = explained(error)
-        if told is not error:
+        reported = explained(error)
+        if reported is not error:
             report_exception(error, f"taking an order for {key.project}")
-        return self._failed(Record(key, State.WANTED), told)
+        return self._failed(Record(key, State.WANTED), reported)
 
     def _failed(self, record: Record, error: ForkbuilderError) -> Flight:
         now = self._clock.now()

@@ -63,7 +63,7 @@ class Worker:
                 run = Run(order, flight, self._board, self._clock, self._stopping, self._publisher)
                 try:
                     return self._fly(order, run, stack)
-                except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder is no reason to end a worker
+                except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder must not end a worker
                     self._fell(run, error, stack)
         except BaseException as error:  # noqa: BLE001 - what goes wrong on the way down must not leave waiters hanging
             report_exception(error, f"ending the run of {flight.key.project}")
@@ -150,18 +150,18 @@ class Worker:
             report_exception(error, f"cleaning up after {run.flight.key.project}")
 
     def _failed(self, run: Run, error: BaseException, stack: ExitStack) -> None:
-        told = explained(error)
-        if told is not error:
+        reported = explained(error)
+        if reported is not error:
             report_exception(error, f"building {run.flight.key.project} at {run.flight.key.commit}")
         stage = run.record.state
-        run.log.say(f"Failed while {stage.value}: {printable_line(told.what)}")
-        run.log.say(f"Whose: {told.whose}.")
-        run.log.say(f"Next step: {printable_line(told.next_step) or 'see the lines above.'}")
+        run.log.say(f"Failed while {stage.value}: {printable_line(reported.what)}")
+        run.log.say(f"Cause: {reported.whose}.")
+        run.log.say(f"Next step: {printable_line(reported.next_step) or 'see the lines above.'}")
         # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
         stack.close()
-        again = retry_at(told, run.record.attempts, self._clock.now())
-        self._count(run, counters.FAILED[told.kind])
-        run.failed(failure_of(told, stage), again)
+        again = retry_at(reported, run.record.attempts, self._clock.now())
+        self._count(run, counters.FAILED[reported.kind])
+        run.failed(failure_of(reported, stage), again)
 
     def _count(self, run: Run, name: str) -> None:
         if not run.flight.done:

@@ -44,7 +44,7 @@ def _gone(processes: tuple[Process, ...]) -> list[str]:
     while (left := [one for one in table() if (one.pid, one.command) in known and one.state not in "ZX"]) and (
         time.monotonic() < deadline
     ):
-        time.sleep(0.05)  # they are no children of ours
+        time.sleep(0.05)  # they are not children of ours
     return [process.command for process in left]
 
 
