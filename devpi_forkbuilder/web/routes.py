@@ -71,6 +71,10 @@ TWEENS = (
         "before everything: it answers when the rest cannot, and keeps a replica that has diverged from serving",
     ),
     Tween(
+        "devpi_forkbuilder.web.tweens.work.tween_work",
+        "before everything that looks at changes or opens a transaction: files of builders come in over minutes",
+    ),
+    Tween(
         "devpi_forkbuilder.web.tweens.forward.tween_forward",
         "first: what the primary answers to a view of builds is not touched on a replica",
     ),

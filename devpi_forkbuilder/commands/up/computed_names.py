@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from devpi_forkbuilder.assembly import make_builder
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.requirements_files.fragments import UNNAMED
 from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
+from devpi_forkbuilder.equipment import make_builder
 from devpi_forkbuilder.errors import RefusedError
+from devpi_forkbuilder.farm.builder import no_identity
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.process.disk_space import existing
 from devpi_forkbuilder.pipeline.protocols import Builder
@@ -33,6 +34,8 @@ class NamesInSandbox:
 
     def __call__(self, url: str, commit: str, subdirectory: str | None, *, cancelled: Callable[[], bool]) -> Identity:
         """Return the name and version. Raises ForkbuilderError and CancelledError."""
+        if self._options.farm:
+            raise no_identity()
         fault = self._options.policy.url_fault(url)
         if fault is not None:
             raise RefusedError("pins-refused", f"{fault}.")

@@ -42,15 +42,16 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What builds are made with."""
+    """What builds are made with; a builder on another machine has no git."""
 
     uv: Tool
-    git: Tool
+    git: Tool | None = None
 
     @property
     def identity(self) -> str:
         """Names and versions in one line; a remembered failure may be tried again when it changes."""
-        return f"devpi-forkbuilder {__version__}, uv {self.uv.version}, git {self.git.version}"
+        programs = (f"{tool.name} {tool.version}" for tool in (self.uv, self.git) if tool is not None)
+        return ", ".join((f"devpi-forkbuilder {__version__}", *programs))
 
     @classmethod
     def find(cls, path: str) -> Tools:

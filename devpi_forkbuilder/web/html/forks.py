@@ -97,7 +97,7 @@ class ForksPage(ForksView):
         ]
 
     def may_build(self) -> bool:
-        """Whether to offer builds: to who may, and to who has not logged in yet. The server builds, too."""
+        """Whether to offer builds: to users who may start them, and without a login. The server builds, too."""
         xom, stage = self.request.registry["xom"], self.request.context.stage
         if self.context.cached_only or getattr(xom.config.args, "forkbuilder_read_only", False):
             return False
@@ -132,7 +132,7 @@ class ForksPage(ForksView):
         return found
 
     def _denied(self) -> Any | None:
-        """The answer to who may not read: the browser asks for a login."""
+        """The answer to users who may not read: the browser asks for a login."""
         if self.request.has_permission(READ, self.request.context.stage):
             return None
         return forbidden(self.request)
