@@ -38,6 +38,7 @@ from devpi_forkbuilder.pipeline.process.private import closed, private_file, pri
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.history import BuildHistory
 from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
@@ -106,6 +107,8 @@ class ServiceThread:
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
         self._context.store.close()
+        self._context.history.add_pages(self._context.traffic.take_hours())
+        self._context.history.close()
         self._over.set()
 
 
@@ -126,7 +129,9 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.server_targets)
+    history = BuildHistory(options.folder / "history.sqlite")
     service = ForkService(
+        ended=history.add_build,
         builder=builder,
         publisher=Releases(xom, builder.server_targets, lookup.needs),
         records=Records(options.folder / "records.sqlite"),
@@ -141,7 +146,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
     works = (builder.work,) if isinstance(builder, WheelBuilder) else ()
     context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
-    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned, history=history)
     context = replace(context, identities=Identities(builder.identify))
     if isinstance(builder, FarmBuilder):
         context = replace(context, farm=builder.desk)

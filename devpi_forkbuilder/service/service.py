@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import BuildFigures, Counters
 from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
+from devpi_forkbuilder.service.history import EndedBuild
 from devpi_forkbuilder.service.logs import Logs, tail
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
 from devpi_forkbuilder.service.overview import Overview, RunningBuild, WaitingBuild
@@ -50,6 +51,7 @@ class ForkService:
         queue_limit: int = 1000,
         read_ahead: int = 0,
         claim: Claim = unclaimed,
+        ended: Callable[[EndedBuild], None] = lambda _build: None,
     ) -> None:
         self.changes = Changes()
         self._builder = builder
@@ -60,6 +62,7 @@ class ForkService:
         self._stopping = threading.Event()
         self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
         self._at_work: dict[str, Flight] = {}
+        self._ended = ended
         self._read_ahead = read_ahead
         self._board = FlightRegistry(records, self.changes)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
@@ -150,6 +153,15 @@ class ForkService:
         ]
         parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
         return Overview(len(self._workers), running, (*queue, *parked))
+
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The failures that are remembered, the latest first. Raises InfrastructureError."""
+        return self._records.failures(limit)
+
+    def _tell_ended(self, record: Record) -> None:
+        if record.state.ended and record.seconds and record.finished_at is not None:
+            built = record.state is State.BUILT
+            self._ended(EndedBuild(record.finished_at, sum(record.seconds.values()), built))
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
@@ -264,6 +276,7 @@ class ForkService:
                 ahead = self._runner.run(order, flight)
             finally:
                 self._at_work.pop(worker, None)
+                self._tell_ended(flight.record)
                 self._backlog.release(group)
             for other in ahead:
                 self.ask(other)
