@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.tidy import DAY
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
@@ -205,10 +206,10 @@ class ForkService:
         since = [flight.record.queued_at for flight in self._board.live() if flight.record.state is State.QUEUED]
         age = max((now - at for at in since if at is not None), default=0.0)
         try:
-            last = self._records.last_built()
+            last, failing = self._records.last_built(), self._records.failed_since(now - DAY)
         except InfrastructureError:
-            last = None
-        return self._counts.figures(max(0.0, age), last)
+            last, failing = None, 0
+        return replace(self._counts.figures(max(0.0, age), last), failing=failing)
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
