@@ -26,6 +26,7 @@ from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.tracing import traced
 from devpi_forkbuilder.service.worker import Worker
 
 
@@ -123,7 +124,8 @@ class ForkService:
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
         for new in admitted:
-            self._announce(new.record)
+            with traced(new.trace):
+                self._announce(new.record)
         if not admitted and not flight.done and not ahead:
             self._counts.join()
         return flight
@@ -262,7 +264,8 @@ class ForkService:
             worker = threading.current_thread().name
             self._at_work[worker] = flight
             try:
-                ahead = self._runner.run(order, flight)
+                with traced(flight.trace):
+                    ahead = self._runner.run(order, flight)
             finally:
                 self._at_work.pop(worker, None)
                 self._backlog.release(group)
