@@ -11,6 +11,7 @@ from tests.clients import Pip, Uv
 from tests.functional.conftest import MakeLive
 from tests.live import Live, stamped
 from tests.repositories import Repository
+from tests.surroundings import needs_compiler
 
 PUBLIC = ("--request-timeout", "30")
 PURE = ("-py3-none-any.whl", "-py2.py3-none-any.whl")
@@ -77,7 +78,16 @@ def test_stamped__two_servers_make_the_same_wheels_with_real_back_ends(public: L
 
 @pytest.mark.network
 @pytest.mark.functional
-@pytest.mark.parametrize("case", ["version-from-tags", "setup-py-reads-requirements", "extension", "flit", "poetry"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "version-from-tags",
+        "setup-py-reads-requirements",
+        pytest.param("extension", marks=needs_compiler),
+        "flit",
+        "poetry",
+    ],
+)
 def test_real_back_ends__build_and_install(public: Live, uv: Uv, case: str, tmp_path: Path) -> None:
     fork = public.host.fork(case)
     index = public.index_of(fork, bases=("root/pypi",))
