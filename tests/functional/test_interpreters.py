@@ -106,6 +106,7 @@ def knowing(clients: Sequence[Interpreter], unknown: Interpreter, home: Path) ->
 each_installer = pytest.mark.parametrize("installer", [pytest.param("pip", marks=pytest.mark.installers), "uv"])
 
 
+@pytest.mark.slow
 @needs_compiler
 @each_installer
 def test_extension__three_interpreters_ask_at_once_and_a_fourth_that_the_server_lacks(
@@ -184,6 +185,7 @@ def test_extension__plain_gives_the_source_to_an_interpreter_that_the_server_lac
     assert names[1] == "extension-1.0.2.tar.gz"
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_extension__each_interpreter_of_this_machine(live: Live, uv: Uv, tmp_path: Path) -> None:
     fork = live.host.fork("extension")
@@ -224,7 +226,9 @@ def test_extension__for_pypy(live: Live, uv: Uv, installer: str, tmp_path: Path)
 
 
 @needs_compiler
-@pytest.mark.parametrize(("project", "files"), [("cythonized", CYTHON), ("with-cffi", CFFI)])
+@pytest.mark.parametrize(
+    ("project", "files"), [("cythonized", CYTHON), pytest.param("with-cffi", CFFI, marks=pytest.mark.slow)]
+)
 def test_extension__of_other_kinds(live: Live, uv: Uv, project: str, files: dict[str, Content], tmp_path: Path) -> None:
     fork = fork_of(live.host, project, files)
     index = live.index_of(fork)
@@ -251,6 +255,7 @@ def rust() -> tuple[str, ...]:
     return "--forkbuilder-tools", str(sysroot)
 
 
+@pytest.mark.slow
 def test_extension__in_rust_with_the_operators_tools(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
     live = own(*rust())
     index = live.index_of(fork_of(live.host, "rusty", RUST))

@@ -53,6 +53,7 @@ def test_plain__wheel_and_source_distribution_are_installable(
         assert (tmp_path / place / f"{stem}-1.0.2.dist-info").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.functional
 def test_plain__two_servers_make_the_same_files(public: Live, other: Live) -> None:
@@ -66,6 +67,7 @@ def _hashes(live: Live, index: str, forks: list[Repository]) -> dict[str, str]:
     return {name: file["hashes"]["sha256"] for fork in forks for name, file in live.files(index, fork.project).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.functional
 def test_stamped__two_servers_make_the_same_wheels_with_real_back_ends(public: Live, other: Live) -> None:

@@ -81,6 +81,7 @@ def test_hold__a_failure_ends_as_a_whole_page_with_the_primarys_placeholder(site
     assert "/failed/building/" in file["url"]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_hold__a_build_that_takes_longer_than_installers_wait_in_silence(
     site: Site, host: Host, pip_new: Pip, uv: Uv
