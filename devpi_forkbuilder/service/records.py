@@ -179,6 +179,13 @@ class Records:
         with self._told(), self._lock:
             return frozenset(row[0] for row in self._connection.execute("SELECT log FROM records WHERE log != ''"))
 
+    def last_built(self) -> float | None:
+        """When the last build that succeeded ended, in seconds since the epoch."""
+        with self._told(), self._lock:
+            query = "SELECT max(finished_at) FROM records WHERE state=?"
+            found: float | None = self._connection.execute(query, (State.BUILT.value,)).fetchone()[0]
+            return found
+
     def forget(self, index: str) -> None:
         """Remove all records of `index`: it was deleted."""
         self._execute("DELETE FROM records WHERE idx=?", (index,))

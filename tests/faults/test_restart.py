@@ -151,7 +151,7 @@ def test_sigterm__of_what_failed_nothing_is_forgotten(own: MakeLive) -> None:
     live.server.restart()
     assert live.state(index, "fails") == failed
     live.page(index, "fails").check()
-    assert live.metric("failed_build_total") == 0  # remembered, and not built again
+    assert live.metric("failed_total") == 0  # remembered, and not built again
     assert "its frobnicator is missing" in live.log(index, fork)
 
 

@@ -14,6 +14,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.counters import BuildFigures
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.overview import Overview
@@ -142,6 +143,10 @@ class RemoteService:
             "conversations_failed_total": self._failed,
             "primary_given_up": int(self._breaker.open),
         }
+
+    def figures(self) -> BuildFigures:
+        """None: the builds are the primary's."""
+        return BuildFigures()
 
     def _admitted(self, order: Order) -> Flight:
         """A flight for `order`, queued, or done. The lock is held."""
