@@ -169,4 +169,4 @@ def _chained(mirror: Any) -> bool:
 def _silent(mirror: str, project: str, cause: str) -> InfrastructureError:
     log.warning("the page of %s could not be fetched from %s: %s", project, mirror, cause)
     what = f"The page of {project} did not come from what {mirror} mirrors."
-    return InfrastructureError("upstream-silent", what, next_step="See to the upstream server, and ask again.")
+    return InfrastructureError("upstream-silent", what, next_step="Check the upstream server, and ask again.")

@@ -83,5 +83,5 @@ def sweep(server_path: Path, before: float) -> int:
                 path.unlink()
                 removed += 1
     if removed:
-        log.warning("%d temporary file(s) of an interrupted transaction were removed.", removed)
+        log.warning("Temporary files of an interrupted transaction were removed: %d", removed)
     return removed

@@ -229,8 +229,8 @@ class WorkDesk:
         def end(entry: _Open, attempt: Attempt) -> None:
             if not attempt.files or not isinstance(facts, dict):
                 raise WorkRefusedError(422, "Nothing was sent.")
-            told = {str(name): str(value) for name, value in facts.items()}
-            entry.sent = Sent(attempt.worker, attempt.folder, tuple(sorted(attempt.files)), told)
+            reported = {str(name): str(value) for name, value in facts.items()}
+            entry.sent = Sent(attempt.worker, attempt.folder, tuple(sorted(attempt.files)), reported)
             self.revoke(entry.parcel)
 
         self._act(text, end)

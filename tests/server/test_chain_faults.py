@@ -1,4 +1,4 @@
-"""Upstream of a chained page hangs, cuts, or sends what is no page: never a 500, never a 404, never an empty page."""
+"""Upstream of a chained page hangs, cuts, or sends other content: never a 500, never a 404, never an empty page."""
 
 from __future__ import annotations
 

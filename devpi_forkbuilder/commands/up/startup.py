@@ -87,7 +87,7 @@ class Startup:
             self._check_build_tools(options)
 
     def _check_build_tools(self, options: Options) -> None:
-        """Raise ForkbuilderError when nothing can be built here; for a full disk that is no reason not to serve."""
+        """Raise ForkbuilderError when nothing can be built here; for a full disk that is not a reason not to serve."""
         try:
             preflight.check_build_tools(options)
         except ForkbuilderError as error:
@@ -119,7 +119,7 @@ class Startup:
         self.checkouts.keep(self.folder)
 
     def serve(self, started: float, pins: Sequence[Pin]) -> int:
-        """Pin the checkouts and `pins`, and serve until the process is told to stop; devpi's exit status."""
+        """Pin the checkouts and `pins`, and serve until the process is stopped; devpi's exit status."""
         prepare = partial(self._prepare, (*self.checkouts.pins, *pins))
         return bootstrap.serve(self.config, started, prepare, self._ready)
 

@@ -71,7 +71,7 @@ def listen() -> None:
 
 
 async def _read(original: Any, stage: Any, *more: Any, **named: Any) -> None:
-    """devpi's own reading; an answer that is no simple page is the upstream server's fault, not a 500 of this one.
+    """devpi's own reading; an answer that is not a simple page is the upstream server's fault, not a 500 of this one.
 
     Raises UpstreamError for it, as for a status that says so.
     """
@@ -82,7 +82,7 @@ async def _read(original: Any, stage: Any, *more: Any, **named: Any) -> None:
             raise
         raise stage.UpstreamError("304 status without anything to be the same as") from error
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        raise stage.UpstreamError(f"the answer of {stage.mirror_url_without_auth} is no simple page") from error
+        raise stage.UpstreamError(f"the answer of {stage.mirror_url_without_auth} is not a simple page") from error
 
 
 def learn(catalog: Any, page: tuple[str, str], answer: tuple[str, str, str]) -> None:

@@ -36,7 +36,7 @@ class BuildOutputs:
     """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
 
     `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
-    cannot be installed (see `Supplies`). `needs` is told each set of requirements before it is installed, and raises
+    cannot be installed (see `Supplies`). `needs` is given each set of requirements before it is installed, and raises
     when that has to wait.
     """
 

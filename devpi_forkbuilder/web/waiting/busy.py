@@ -39,11 +39,11 @@ def unknown_page_when_busy(context: Context, request: Any, content_type: str) ->
 
 
 def unknown_page(context: Context, request: Any, content_type: str, reason: str) -> Any:
-    """Return an answer that is no page, for a project of which nothing is known here; `reason` is a sentence.
+    """Return an answer that is not a page, for a project of which nothing is known here; `reason` is a sentence.
 
     JSON that stops in the middle ends pip and uv with an error (measured), where a 5xx makes pip take a namesake from
     a second index. HTML has no such form, for a page without its end is a page: its answer is cut off, which ends pip
-    22.0 and 23.2 (measured). That cannot be told in HTTP/1.0, nor by a devpi that may keep what it gets.
+    22.0 and 23.2 (measured). That cannot be said in HTTP/1.0, nor by a devpi that may keep what it gets.
     """
     if caching_devpi(request) or (content_type != JSON and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"):
         return busy_unavailable(context, reason)

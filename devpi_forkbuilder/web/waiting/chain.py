@@ -1,7 +1,7 @@
 """Pages of an index that mirrors another devpi's index: upstream may be building, and its page then takes its time.
 
 devpi's own page waits without a byte, which installers give up on after 15 or 30 seconds; and whoever asks for the same
-page meanwhile is told 404 when it has come, from a transaction older than the page. So such pages are made one at a
+page meanwhile gets 404 when it has come, from a transaction older than the page. So such pages are made one at a
 time for each project, each in a transaction of its own, and the requests for them are held with newlines.
 """
 
@@ -149,7 +149,7 @@ class ChainedPage(WaitingPage):
         if response is not None and response.status_int == 404:
             return bare_page(self.content_type, self._key[2])
         raise InfrastructureError(
-            "upstream-silent", self._silence, next_step="See to the upstream server, and ask again."
+            "upstream-silent", self._silence, next_step="Check the upstream server, and ask again."
         )
 
     @property
