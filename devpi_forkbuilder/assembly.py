@@ -23,7 +23,6 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.replication import Replication
-from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.server_facts import server_facts
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
@@ -185,7 +184,7 @@ def _context(
     xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe, works: tuple[Path, ...] = ()
 ) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
-    store = LastSerial(xom.keyfs)
+    store = lookup.store
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
