@@ -28,6 +28,9 @@ from devpi_forkbuilder.pipeline.protocols import BuildProgress
 
 FORGOTTEN = 90.0
 """Seconds after which a worker that was not heard of is none."""
+ALIVE = 15.0
+"""Seconds since the last word of a worker, which speaks three times as often, in which nobody takes its order: the engine
+may queue an order again only because a database was away."""
 OFFER_LIFE = 10 * 365 * 24 * 3600
 """Seconds that an offer is good for; it ends with its order, however long that waits."""
 ENTERED = frozenset({State.BUILDING})
@@ -270,6 +273,8 @@ class WorkDesk:
         if parcel.over or entry.sent is not None or entry.failure is not None:
             raise WorkRefusedError(409, "The order of this ticket has ended.")
         if (before := parcel.current) is not None:
+            if now - before.seen < ALIVE:
+                raise WorkRefusedError(409, f"{before.worker} builds this order.")
             entry.progress.log.say(f"{worker} takes over from {before.worker}, which has it no more")
             self.revoke(parcel)
             entry.progress.enter(State.QUEUED)

@@ -12,6 +12,7 @@ from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError
 from devpi_forkbuilder.farm import desk
+from devpi_forkbuilder.farm.desk import ALIVE
 from devpi_forkbuilder.farm.supervision import MOST_ATTEMPTS, SILENCE
 from devpi_forkbuilder.farm.tickets import Ticket, TicketKey, WorkRefusedError
 from devpi_forkbuilder.pipeline.protocols import CancelledError, NeedsPinsError
@@ -64,6 +65,8 @@ def test_ticket__ends_with_its_attempt(site: Site, tmp_path: Path) -> None:
     offer = site.shelf.works[1].arguments["offer"]
     (tmp_path / "late").mkdir()
     site.send(late, write_wheel(tmp_path / "late", version=STAMPED))
+    assert refusal(site.desk.take, offer, announcement("second")) == 409  # the first one lives
+    site.clock.now += ALIVE + 1
     ticket = site.taken("second", offer)
     wheel = write_wheel(tmp_path, version=STAMPED)
     for call, *more in (
