@@ -29,8 +29,8 @@ from devpi_forkbuilder.pipeline.protocols import BuildProgress
 FORGOTTEN = 90.0
 """Seconds after which a worker that was not heard of is none."""
 ALIVE = 15.0
-"""Seconds since the last word of a worker, which speaks three times as often, in which nobody takes its order: the engine
-may queue an order again only because a database was away."""
+"""Seconds since the last word of a worker, which speaks three times as often, in which nobody takes its order: the
+engine may queue an order again only because a database was away."""
 OFFER_LIFE = 10 * 365 * 24 * 3600
 """Seconds that an offer is good for; it ends with its order, however long that waits."""
 ENTERED = frozenset({State.BUILDING})
