@@ -35,6 +35,9 @@ def test_worker__that_stops_hands_its_build_back(farm: Farm) -> None:
     farm.live.wait_for(index, fork.project, "building")
     second = farm.worker("second", "--builds", "1")
     second.wait_for("builds for Python")
+    assert farm.live.state(index, fork.project)["worker"] == "first"
+    assert farm.live.metric("farm_building") == 1
+    assert farm.live.metric("farm_workers") >= 1
     assert first.stop().returncode == 0
     assert farm.live.wait_for(index, fork.project, timeout=90)["state"] == "built"
     assert "the worker first stops: another one builds it" in farm.live.log(index, fork)

@@ -24,7 +24,8 @@ def metrics_of(context: Context) -> list[Metric]:
     tier = [(f"{PREFIX}sandbox_{context.tier}", "gauge", 1.0)] if context.tier else []
     groups = [(f"{PREFIX}cgroup_{name}", "gauge", 1.0) for name in context.bounded]
     equal = [] if context.guard is None else [(f"{PREFIX}replica_diverged", "gauge", float(context.guard.diverged))]
-    return [*found, *equal, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
+    farm = [] if context.farm is None else [(PREFIX + name, "gauge", n) for name, n in context.farm.figures().items()]
+    return [*found, *equal, *farm, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
 
 
 def _type(name: str) -> str:
