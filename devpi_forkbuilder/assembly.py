@@ -23,7 +23,7 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.replication import Replication
-from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.server_facts import server_facts
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.devpi.tidy.shelves import daily_tidy
@@ -56,7 +56,7 @@ LAST_BYTES = 0.2
 PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
 """Folders of --forkbuilder-dir that no build and no other user has to enter."""
 CONNECTIONS = 100
-"""Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
+"""Open connections that waitress allows by default (its argument `connection_limit`)."""
 
 
 class Service(Protocol):
@@ -66,7 +66,7 @@ class Service(Protocol):
         """Begin; the keys of what an earlier end left undone."""
 
     def stop(self) -> None:
-        """End; whoever waits is let go."""
+        """End; waiting requests are released."""
 
 
 class ServiceThread:
@@ -184,7 +184,7 @@ def _context(
     xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe, works: tuple[Path, ...] = ()
 ) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
-    store = LastSerial(xom.keyfs)
+    store = lookup.store
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
@@ -202,6 +202,7 @@ def _context(
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
+        facts=partial(server_facts, xom, options.folder),
         tidy=daily_tidy(xom, options.folder, options.tidy, options.gc_interval, works),
     )
 

@@ -52,14 +52,14 @@ def add_options(parser: Any) -> None:
     add(
         "python-downloads",
         action="store_true",
-        help="uv may download interpreters that clients ask for and this machine lacks",
+        help="let uv download interpreters that clients ask for and this machine lacks",
     )
     add(
         "disk-floor",
         type=size,
         default=DISK_FLOOR,
         metavar="SIZE",
-        help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
+        help=f"free disk space below which the server is not ready; default: {DISK_FLOOR // 2**20}M",
     )
     add(
         "farm",
@@ -67,7 +67,7 @@ def add_options(parser: Any) -> None:
         help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
         "forks are then built by `devpi-forkbuilder worker`",
     )
-    add("cached-only", action="store_true", help="never build; a pin that is not built has a placeholder that says so")
+    add("cached-only", action="store_true", help="never build; pins without a file get a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are still built, or passed to the primary")
 
 
@@ -87,13 +87,7 @@ def _add_times(add: Callable[..., None]) -> None:
         default=os.cpu_count() or 1,
         help="number of following pins to build speculatively on idle workers (0 disables); default: CPUs",
     )
-    add(
-        "hold",
-        type=seconds,
-        default=3.0,
-        metavar="SECONDS",
-        help="seconds before newlines are sent to a waiting client; default: 3",
-    )
+    _seconds(add, "hold", 3.0, "seconds until newlines are sent to a waiting client")
     add(
         "trusted-proxy",
         type=network,
@@ -103,15 +97,14 @@ def _add_times(add: Callable[..., None]) -> None:
         help="address or network of a proxy whose X-Forwarded-For or X-Real-IP names the client (repeatable); one "
         "client may hold half of the seats at most",
     )
-    add("wait", type=seconds, default=900.0, metavar="SECONDS", help="longest time a request is held; default: 900")
-    add("build-timeout", type=seconds, default=1800.0, metavar="SECONDS", help="longest build; default: 1800")
-    add(
-        "silence-timeout",
-        type=seconds,
-        default=600.0,
-        metavar="SECONDS",
-        help="longest silent time of a build; default: 600",
-    )
+    _seconds(add, "wait", 900.0, "seconds that a request is held at most")
+    _seconds(add, "build-timeout", 1800.0, "seconds that a build may take")
+    _seconds(add, "silence-timeout", 600.0, "seconds that a build may print nothing")
+
+
+def _seconds(add: Callable[..., None], name: str, default: float, text: str) -> None:
+    """An option that is a number of seconds."""
+    add(name, type=seconds, default=default, metavar="SECONDS", help=f"{text}; default: {default:g}")
 
 
 def _add_trust(add: Callable[..., None]) -> None:
@@ -130,7 +123,7 @@ def _add_trust(add: Callable[..., None]) -> None:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="fetch from URLs that begin with PREFIX besides what is allowed otherwise (repeatable)",
+        help="also fetch from URLs that begin with PREFIX (repeatable)",
     )
     add(
         "credentials",
@@ -154,9 +147,9 @@ def _add_trust(add: Callable[..., None]) -> None:
         type=positive_option,
         default=FIRST,
         metavar="NUM",
-        help=f"first of the {COUNT} user ids that builds of a server that runs as root get; default: {FIRST}",
+        help=f"first of the {COUNT} user ids for builds, where the server runs as root; default: {FIRST}",
     )
-    add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
+    add("sandbox", choices=TIERS, default="auto", help="sandbox for builds; auto: the strongest that works here")
     add(
         "allow-user",
         action="append",
@@ -171,16 +164,16 @@ def _add_limits(add: Callable[..., None]) -> None:
     default = ResourceLimits()
     for name, value, what in (
         ("memory", default.memory, "address space of each process of a build"),
-        ("total-memory", default.total_memory, "memory in use of a whole build, where the server has a cgroup"),
+        ("total-memory", default.total_memory, "memory of a whole build, where the server has a cgroup"),
         ("file-size", default.file_size, "size of each file that a build writes"),
         ("folder", default.folder, "size of a build's work folder"),
     ):
-        told = f"largest {what}, in bytes or with K, M or G; default: {value // 2**30}G"
-        add(f"limit-{name}", type=size, default=value, metavar="SIZE", help=told)
+        text = f"largest {what}, in bytes or with K, M or G; default: {value // 2**30}G"
+        add(f"limit-{name}", type=size, default=value, metavar="SIZE", help=text)
     for name, value, what in (
-        ("cpu", default.cpu, "most seconds of processor time of each process of a build"),
-        ("processes", default.processes, "most processes and threads of a build"),
-        ("open-files", default.open_files, "most open files of each process of a build"),
+        ("cpu", default.cpu, "processor time of each process of a build, in seconds"),
+        ("processes", default.processes, "number of processes and threads of a build"),
+        ("open-files", default.open_files, "number of open files of each process of a build"),
     ):
         add(f"limit-{name}", type=positive_option, default=value, metavar="NUM", help=f"{what}; default: {value}")
 

@@ -61,7 +61,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     if not config.pluginmanager.has_plugin(WEB):
         pyramid_config.include("devpi_forkbuilder.web.browser")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped, context.traffic))
     limit_idle_connections(config)
     listen()
     install()

@@ -24,7 +24,7 @@ from typing import Any
 from devpi_forkbuilder.devpi.storage import repair_sqlite
 from tests.preloaded import preloaded
 from tests.processes import Running, remember_descendants
-from tests.surroundings import clean_environment, remember_interpreters
+from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
 
 ROOT_PASSWORD = "of-root"
 START = 60.0  # seconds until a server that does not answer is given up
@@ -38,11 +38,16 @@ import devpi_server.auth
 from passlib.context import CryptContext
 devpi_server.auth.pwd_context = CryptContext(schemes=["argon2"], **{CHEAP_PASSWORDS})
 """
+COMMAND = "import sys; from devpi_forkbuilder.commands.main import main; sys.exit(main())"
+"""What `devpi-forkbuilder` does, whatever folder the environment's scripts are in."""
 IMPORTS = """\
+import devpi_forkbuilder.commands.up.startup
+import devpi_forkbuilder.commands.warm
 import devpi_server.config
 import passlib.context
 devpi_server.config.get_pluginmanager()
 """
+"""What a server or a command of ours imports when it starts."""
 SERVE = f"""\
 {CHEAPLY}
 from devpi_server.main import main
@@ -102,7 +107,7 @@ class DevpiServer:
 
     `template` is a directory made by `initialise`; copying it takes milliseconds where `devpi-init` takes seconds.
     `primary` makes this server its replica, `beside` another process on the directory of a server that runs already.
-    `options` are handed to devpi-server.
+    `options` are handed to devpi-server. It knows the machine's usual interpreters, or `every_python` that is on PATH.
     """
 
     program: tuple[str, ...] = ("-c", SERVE)
@@ -117,6 +122,7 @@ class DevpiServer:
         primary: DevpiServer | None = None,
         beside: DevpiServer | None = None,
         environment: Mapping[str, str] | None = None,
+        every_python: bool = False,
     ) -> None:
         self.folder = folder
         self.serverdir = folder / "server" if beside is None else beside.serverdir
@@ -127,6 +133,8 @@ class DevpiServer:
         self._mirror = mirror
         self._primary = primary
         self._environment = dict(environment or {})
+        if not every_python:
+            self._environment.setdefault("PATH", few_interpreters(os.environ["PATH"]))
         self._running: Running | None = None
         self.template = template
         self._prepare(template)
@@ -257,8 +265,7 @@ class DevpiServer:
 
     def _prepare(self, template: Path | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / ".cache").exists():
-            remember_interpreters(self.folder)
+        remember_interpreters(self.folder)
         if self.serverdir.exists():
             return  # somebody serves it already
         if self._primary is not None:

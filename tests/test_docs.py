@@ -225,7 +225,7 @@ def test_repository__names_no_registry_and_no_machine() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     names = [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
     if not names:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     found = []
     for name in names:
         found += violations(name, (ROOT / name).read_text(encoding="utf-8", errors="replace"))

@@ -103,7 +103,7 @@ def _pass(arguments: argparse.Namespace, server_path: Path) -> TidyReport:
 
 
 def plan_of(plan: TidyPlan, arguments: argparse.Namespace) -> TidyPlan:
-    """The server's plan, with what this run is told beside it."""
+    """The server's plan, with the options of this run."""
     if arguments.free:
         plan = replace(plan, free=arguments.free)
     if arguments.superseded is not None:

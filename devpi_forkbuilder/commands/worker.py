@@ -68,7 +68,9 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     if not dsn:
         arguments.usage_error(f"--queue or ${QUEUE} is needed")
     if not NAME.fullmatch(name):
-        arguments.usage_error(f"{name!r} is no name for a worker: give it one with --name, of letters, digits, . _ -")
+        arguments.usage_error(
+            f"{name!r} is not a name for a worker: give it one with --name, of letters, digits, . _ -"
+        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     options = Options.read(arguments, Path(arguments.dir).expanduser().absolute())

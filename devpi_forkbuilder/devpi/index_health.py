@@ -135,7 +135,7 @@ def _requires(wheel: bytes) -> list[str]:
 
 
 def _own_projects(stage: Any) -> set[str]:
-    """Names that are pinned or uploaded here: public indexes are not asked for them, and are not told of them."""
+    """Names that are pinned or uploaded here: public indexes are not asked for them, and do not learn of them."""
     local = [base for base in (stage.sro() if stage is not None else ()) if base.ixconfig["type"] != "mirror"]
     pinned = {name for base in local if is_forkbuilder(base) for name in settings_of(base).projects}
     return pinned.union(*(base.list_projects_perstage() for base in local))

@@ -14,7 +14,7 @@ MIRROR = "mirror"
 
 
 def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
-    """Return under which conditions the mirrors behind a page would be read as now; None: they cannot be told.
+    """Return under which conditions the mirrors behind a page would be read as now; None: they are not known.
 
     Needs a transaction. `project` is a normalized name.
     """

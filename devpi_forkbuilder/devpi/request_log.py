@@ -25,5 +25,5 @@ def log_request(method: str, path: str, status: str, serial: int, length: int, c
 def server_headers(xom: Any) -> list[tuple[str, str]]:
     """Return the headers with which devpi says what it is."""
     uuid, primary = xom.config.nodeinfo.make_uuid_headers()
-    told = {"X-DEVPI-UUID": uuid, "X-DEVPI-MASTER-UUID": primary, "X-DEVPI-PRIMARY-UUID": primary}
-    return [*meta_headers.items(), *((name, str(value)) for name, value in told.items())]
+    identities = {"X-DEVPI-UUID": uuid, "X-DEVPI-MASTER-UUID": primary, "X-DEVPI-PRIMARY-UUID": primary}
+    return [*meta_headers.items(), *((name, str(value)) for name, value in identities.items())]

@@ -66,6 +66,15 @@ class KnownWorker:
     seen: float
 
 
+@dataclass(frozen=True, slots=True)
+class FarmFigures:
+    """Workers, orders that they build, and the seconds that each other order has waited, by its queue."""
+
+    workers: int
+    building: int
+    waits: Mapping[str, tuple[float, ...]]
+
+
 class WorkDesk:
     """Knows what is out, and judges every ticket. `limit` is the longest that one attempt may take, in seconds."""
 
@@ -135,22 +144,17 @@ class WorkDesk:
         """
         return farm_targets(own, self.workers())
 
-    def figures(self) -> Mapping[str, float]:
-        """Figures for metrics: workers and builds; orders that wait and the longest wait, in all and by queue."""
+    def figures(self) -> FarmFigures:
+        """How much is out now."""
         with self._lock:
             entries = list(self._open.values())
-        found = {"farm_workers": float(len(self.workers()))}
-        found["farm_building"] = float(sum(entry.parcel.current is not None for entry in entries))
-        waits: dict[str, list[float]] = {}
+        workers = self.workers()
+        waits: dict[str, list[float]] = {queue: [] for worker in workers for queue in worker.queues}
         for entry in entries:
             if entry.parcel.current is None:
-                queue = entry.parcel.queue_name.replace("-", "_").replace(".", "_").removeprefix("forkbuilder_")
-                waits.setdefault(queue, []).append(self._clock() - entry.since)
-        longest = [max(seconds) for seconds in waits.values()]
-        found |= {"farm_waiting": float(sum(map(len, waits.values()))), "farm_wait_seconds": max(longest, default=0.0)}
-        for queue, seconds in sorted(waits.items()):
-            found |= {f"farm_waiting_{queue}": float(len(seconds)), f"farm_wait_seconds_{queue}": max(seconds)}
-        return found
+                waits.setdefault(entry.parcel.queue_name, []).append(self._clock() - entry.since)
+        building = sum(entry.parcel.current is not None for entry in entries)
+        return FarmFigures(len(workers), building, {queue: tuple(found) for queue, found in sorted(waits.items())})
 
     def take(self, text: str, document: object) -> dict[str, Any]:
         """Give the order of an offer to the worker that `document` announces; whoever had it has it no more."""
@@ -254,8 +258,8 @@ class WorkDesk:
         def end(entry: _Open, attempt: Attempt) -> None:
             if not attempt.files or not isinstance(facts, dict):
                 raise WorkRefusedError(422, "Nothing was sent.")
-            told = {str(name): str(value) for name, value in facts.items()}
-            entry.sent = Sent(attempt.worker, attempt.folder, tuple(sorted(attempt.files)), told)
+            reported = {str(name): str(value) for name, value in facts.items()}
+            entry.sent = Sent(attempt.worker, attempt.folder, tuple(sorted(attempt.files)), reported)
             self.revoke(entry.parcel)
 
         self._act(text, end)

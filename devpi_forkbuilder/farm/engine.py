@@ -256,12 +256,12 @@ async def _work(app: procrastinate.App, announcement: Announcement, stopping: th
 
 async def _announce(app: procrastinate.App, announcement: Announcement) -> None:
     """Tell the primary of this worker, now and then."""
-    told = app.configure_task(
+    task = app.configure_task(
         ANNOUNCE, queue=ANNOUNCEMENTS, queueing_lock=f"announce-{announcement.name}", allow_unknown=True
     )
     while True:
         with contextlib.suppress(exceptions.ConnectorException):  # one that waits still is as good
-            await told.defer_async(worker=announcement.document())
+            await task.defer_async(worker=announcement.document())
         await asyncio.sleep(ANNOUNCING)
 
 

@@ -68,7 +68,7 @@ class Announcement:
         if not isinstance(document, dict):
             raise ValueError("an announcement is an object")
         name, release = str(document.get("name")), str(document.get("release"))[:40]
-        platform = Client.told(str(document.get("platform")))
+        platform = Client.parse(str(document.get("platform")))
         pythons = document.get("pythons")
         if platform is None or not NAME.fullmatch(name) or not isinstance(pythons, list) or len(pythons) > MOST_LINES:
             raise ValueError("the name, the platform or the interpreters of an announcement cannot be read")

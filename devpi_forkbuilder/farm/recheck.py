@@ -65,8 +65,8 @@ def built_of(
     artefacts: tuple[Artefact, ...], commit_time: int, own: Mapping[str, str], claimed: Mapping[str, str]
 ) -> Built:
     """The result: `own` is what the primary knows, `claimed` what the worker says, of which it has the last word."""
-    told = {name: _plain(claimed[name]) for name in FACTS if name in claimed}
-    return Built(artefacts, commit_time, {**told, **own})
+    claims = {name: _plain(claimed[name]) for name in FACTS if name in claimed}
+    return Built(artefacts, commit_time, {**claims, **own})
 
 
 def as_refused(worker: str, error: ForkbuilderError) -> InfrastructureError:

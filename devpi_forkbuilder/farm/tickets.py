@@ -56,7 +56,7 @@ class TicketKey:
         """The ticket in `text`. Raises WorkRefusedError: 403 for what was not signed here, 409 when it has expired."""
         parts = FORM.fullmatch(text)
         if parts is None or not hmac.compare_digest(self._digest(text.rpartition("~")[0]), parts[5]):
-            raise WorkRefusedError(403, "This is no ticket of this server's.")
+            raise WorkRefusedError(403, "This is not a ticket of this server's.")
         ticket = Ticket(parts[1], int(parts[2]), parts[3], int(parts[4]))
         if now > ticket.expires:
             raise WorkRefusedError(409, "This ticket has expired.")

@@ -73,7 +73,7 @@ class ShippedSource(NoSource):
         return Checkout(into, project, str(self.facts["commit"]), str(self.facts["tree"]), seconds, untagged)
 
     def variables(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  (BuildSource)
-        """What the primary found that the back end has to be told."""
+        """What the primary found that the back end has to know."""
         return tuple((str(key), str(value)) for key, value in self.facts["variables"])
 
 

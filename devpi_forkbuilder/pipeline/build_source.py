@@ -95,7 +95,7 @@ class GitSource:
         version = order.pin.version or self._known_version(order, source)
         if not source.untagged or version is None:
             return ()
-        watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
+        watch.log.say(f"no tag of this commit names its version: the back end gets {version}")
         place_tags(self.mirrors.git, source.root, pretend_tags(source.project, version), watch)
         return pretend_version(order.pin, version)
 

@@ -167,10 +167,10 @@ class WheelBuilder:
     ) -> tuple[BuildEnv, BuildOutputs]:
         """Where the project's code will run, and what is wanted of it."""
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        told = self.source.variables(order, source, watch := TransferWatch(progress.log, progress.cancelled))
+        variables = self.source.variables(order, source, watch := TransferWatch(progress.log, progress.cancelled))
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
-        extra = (*told, *order.recipe.env)
+        extra = (*variables, *order.recipe.env)
         circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
         build_env = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = BuildOutputs(
@@ -232,7 +232,7 @@ def disk_watched(work: Path, progress: BuildProgress) -> Iterator[SpaceWatch]:
         if error.errno in FULL:
             raise out_of_space(space_of(work), f"{error.strerror}.") from error
         what = f"A file of the build could not be read or written: {error.strerror}."
-        raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+        raise InfrastructureError("disk-failed", what, next_step="Check the server's disk.") from error
 
 
 def _called(interpreter: Interpreter) -> str:

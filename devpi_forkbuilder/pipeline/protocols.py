@@ -62,7 +62,7 @@ class Builder(Protocol):
         """The files of `order`, which live until the context ends.
 
         Enters the states `fetching`, `building` and `checking`. Raises ForkbuilderError for every failure that
-        can be told to a user, CancelledError when `progress.cancelled()` became true, and what `progress.needs`
+        can be reported to a user, CancelledError when `progress.cancelled()` became true, and what `progress.needs`
         raises.
         """
 

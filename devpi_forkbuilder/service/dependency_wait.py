@@ -1,6 +1,6 @@
 """Orders that wait for other orders: what their build requires is pinned and has to be built first.
 
-A parked order holds no worker, so one worker is enough for any chain. What would wait for itself is told at once.
+A parked order holds no worker, so one worker is enough for any chain. What would wait for itself fails at once.
 """
 
 from __future__ import annotations

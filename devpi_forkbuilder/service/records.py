@@ -1,6 +1,6 @@
 """What is known of each order's latest run, kept in one SQLite file that outlives the server.
 
-Losing the file loses no release: what is built is told by the index itself.
+Losing the file loses no release: what is built is stored in the index itself.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Records:
         return connection
 
     def _set_aside(self, error: Exception) -> None:
-        """The file is damaged. What is built is told by the index, so the server goes on without what was in it."""
+        """The file is damaged. What is built is stored in the index, so the server goes on without what was in it."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{os.urandom(4).hex()}")
         logger.warning("The build records in %s are damaged (%s): they are set aside as %s.", self._path, error, aside)
         try:
@@ -140,7 +140,7 @@ class Records:
     def _do_without(self, error: Exception) -> None:
         logger.error(
             "The build records in %s cannot be used: %s. What is built is served; failures are forgotten when the "
-            "server stops. See to the disk's space and permissions, and restart.",
+            "server stops. Check the disk's space and permissions, and restart.",
             self._path,
             error,
         )
@@ -178,6 +178,13 @@ class Records:
         """The log files that records name."""
         with self._told(), self._lock:
             return frozenset(row[0] for row in self._connection.execute("SELECT log FROM records WHERE log != ''"))
+
+    def last_built(self) -> float | None:
+        """When the last build that succeeded ended, in seconds since the epoch."""
+        with self._told(), self._lock:
+            query = "SELECT max(finished_at) FROM records WHERE state=?"
+            found: float | None = self._connection.execute(query, (State.BUILT.value,)).fetchone()[0]
+            return found
 
     def forget(self, index: str) -> None:
         """Remove all records of `index`: it was deleted."""
@@ -222,7 +229,7 @@ class Records:
             raise InfrastructureError(
                 "records-unusable",
                 f"The build records in {self._path} cannot be used: {error}.",
-                next_step="See to the disk's space and permissions; a damaged file may be moved away.",
+                next_step="Check the disk's space and permissions; a damaged file may be moved away.",
             ) from error
 
 

@@ -13,7 +13,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.counters import Counters
+from devpi_forkbuilder.service.counters import BuildFigures, Counters
 from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
@@ -124,6 +124,8 @@ class ForkService:
             return self._turned_away(order.key, error)
         for new in admitted:
             self._announce(new.record)
+        if not admitted and not flight.done and not ahead:
+            self._counts.join()
         return flight
 
     def record(self, key: OrderKey) -> Record | None:
@@ -174,7 +176,7 @@ class ForkService:
 
     def stop(self, timeout: float = 10) -> None:
         """End it: runs are cancelled, they and what is queued are `wanted` again, their waiters and those of `changes`
-        are let go. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
+        are released. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
         """
         self._stopping.set()
         self._backlog.close()
@@ -197,6 +199,17 @@ class ForkService:
         queued, running = self._backlog.sizes()
         lost = {"records_in_memory": int(self._records.lost)}
         return {"queued": queued, "running": running, **lost, **self._counts.numbers()}
+
+    def figures(self) -> BuildFigures:
+        """Figures with labels, for metrics."""
+        now = self._clock.now()
+        since = [flight.record.queued_at for flight in self._board.live() if flight.record.state is State.QUEUED]
+        age = max((now - at for at in since if at is not None), default=0.0)
+        try:
+            last = self._records.last_built()
+        except InfrastructureError:
+            last = None
+        return self._counts.figures(max(0.0, age), last)
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
@@ -227,10 +240,10 @@ class ForkService:
         return flight
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
-        told = explained(error)
-        if told is not error:
+        reported = explained(error)
+        if reported is not error:
             report_exception(error, f"taking an order for {key.project}")
-        return self._failed(Record(key, State.WANTED), told)
+        return self._failed(Record(key, State.WANTED), reported)
 
     def _failed(self, record: Record, error: ForkbuilderError) -> Flight:
         now = self._clock.now()

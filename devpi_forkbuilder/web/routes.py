@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pyramid.events import BeforeRender
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
@@ -13,7 +14,7 @@ from devpi_forkbuilder.web.api.logs import LogsView
 from devpi_forkbuilder.web.api.metrics import metrics_view
 from devpi_forkbuilder.web.api.source import SourceView
 from devpi_forkbuilder.web.api.views import ApiError, ForksView, api_error
-from devpi_forkbuilder.web.devpiweb import released_only
+from devpi_forkbuilder.web.devpiweb import lead_to_forks, released_only
 from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.html.assets import asset_view
 from devpi_forkbuilder.web.html.build import BuildPage
@@ -124,6 +125,7 @@ def includeme(config: Any) -> None:
     # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_view_deriver(released_only)
+    config.add_subscriber(lead_to_forks, BeforeRender)
     config.add_exception_view(api_error, context=ApiError)
     add_tweens(config)
 

@@ -123,7 +123,10 @@ def test_pin__refs_that_are_not_there_or_not_clear(live: Live, index: str, shell
     assert "argument:1: 'v1.0.2' is refs/tags/v1.0.2 and refs/heads/v1.0.2, which differ" in result.stderr
     assert "argument:2: the repository has no branch or tag 'v1.0.22'" in result.stderr
     assert "did you mean 'v1.0.2'?" in result.stderr
-    assert "argument:3: 'abcdef1' is neither a branch or tag nor the begin of one's commit" in result.stderr
+    assert (
+        "argument:3: 'abcdef1' is neither a branch nor a tag, nor the beginning of a commit that one has"
+        in result.stderr
+    )
 
 
 def test_pin__what_the_server_refuses_is_told_line_by_line(live: Live, index: str, shell: Shell) -> None:

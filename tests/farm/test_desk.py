@@ -353,11 +353,12 @@ def test_workers__are_known_for_a_while(site: Site) -> None:
     assert site.desk.workers() == ()
 
 
+QUEUE = "forkbuilder-linux-x86_64-glibc-py3.11"
 ARM = "3.12 linux aarch64 glibc 2.36"
 
 
 def test_targets__of_workers_on_other_platforms(site: Site, tmp_path: Path) -> None:
-    arm = Client.told(ARM)
+    arm = Client.parse(ARM)
     assert arm is not None
     assert site.builder.server_targets().python_for(arm) is None
     site.desk.heard(Announcement.read(announcement("arm", platform=ARM, pythons=["3.12"])))
@@ -378,7 +379,7 @@ def test_targets__of_workers_on_other_platforms(site: Site, tmp_path: Path) -> N
 
 
 def test_choice__a_client_of_another_platform_is_served_beside_the_servers_own() -> None:
-    arm, home = Client.told(ARM), Client.told("3.12 linux x86_64 glibc 2.36")
+    arm, home = Client.parse(ARM), Client.parse("3.12 linux x86_64 glibc 2.36")
     targets = ServerTargets(("3.12",), home, (ServerTargets(("3.12",), arm),))
     assert choose_targets(arm, targets, (), {"3.12"}) == TargetChoice(ARM)
     assert choose_targets(arm, targets, (), {ARM}) == TargetChoice(ARM, served=False)
@@ -391,8 +392,7 @@ def test_figures__say_what_waits_where(site: Site) -> None:
     site.shelf.offer()
     site.clock.now += 7
     figures = site.desk.figures()
-    assert figures["farm_waiting"] == figures["farm_waiting_linux_x86_64_glibc_py3_11"] == 1
-    assert figures["farm_wait_seconds"] == figures["farm_wait_seconds_linux_x86_64_glibc_py3_11"] == 7
+    assert (figures.workers, figures.building, figures.waits) == (0, 0, {QUEUE: (7.0,)})
     site.taken(offer=site.shelf.works[1].arguments["offer"])
     figures = site.desk.figures()
-    assert (figures["farm_waiting"], figures["farm_building"], figures["farm_workers"]) == (0, 1, 1)
+    assert (figures.workers, figures.building, figures.waits) == (1, 1, {QUEUE: ()})

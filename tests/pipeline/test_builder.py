@@ -253,7 +253,7 @@ def test_build__version_from_a_tag_that_is_missing_is_the_pins(tmp_path, reposit
     follower = Follower()
     with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
         assert built.provenance["built_version"] == "3.1"
-    assert "the back end is told 3.1" in follower.log.text
+    assert "the back end gets 3.1" in follower.log.text
 
 
 def test_told_version__names_the_project():

@@ -131,7 +131,7 @@ def _asked(context: CommandContext, question: str) -> bool:
 
 
 def _states(server: Server, plan: PinDiff) -> list[ForkState]:
-    """The states of what was asked for, as the index has it: `1.0` is no change of a stored `1.0.0`."""
+    """The states of what was asked for, as the index has it: `1.0` is not a change of a stored `1.0.0`."""
     pins = [move.before if move.change is Change.UNCHANGED and move.before else move.after for move in plan.moves]
     wanted = {(pin.name, pin.version, pin.commit) for pin in pins}
     return [state for state in server.states() if state.key in wanted]
@@ -154,7 +154,7 @@ def _json(
         ],
         "faults": [fault_json(fault) for fault in request.faults],
         "notes": notes_json(request.lines),
-        "states": [dict(state.told) for state in states],
+        "states": [dict(state.raw) for state in states],
     }
 
 

@@ -17,7 +17,7 @@ VARIABLE = "DEVPISERVER_REQUEST_TIMEOUT"
 
 
 def upstream_of(document: Any) -> str | None:
-    """The upstream index that this answer to `GET USER/NAME` names (without user info), or None: it is no cache."""
+    """The upstream index that this answer to `GET USER/NAME` names (without user info), or None: it is not a cache."""
     config = document.get("result") if isinstance(document, dict) else None
     if not isinstance(config, dict) or config.get("type") != "mirror":
         return None

@@ -22,7 +22,7 @@ OFFLINE, RECENT, GONE = "offline mode", "just used", "not upstream any more"
 
 
 class MirroredShelf:
-    """The cached files of all mirrors of a server that is no replica."""
+    """The cached files of all mirrors of a server that is not a replica."""
 
     kind = TidyKind.MIRRORED
 

@@ -20,7 +20,7 @@ METADATA_HOOK = "prepare_metadata_for_build_wheel"
 
 def load(backend: str, folders: "list[str]") -> object:
     """The back end object. With `backend-path` it may not come from elsewhere (PEP 517, "In-tree build backends")."""
-    sys.path[0:1] = folders  # in place of this file's folder, which is no business of the project
+    sys.path[0:1] = folders  # in place of this file's folder, which does not concern the project
     module_name, _, attributes = backend.partition(":")
     module = importlib.import_module(module_name)
     origin = Path(getattr(module, "__file__", None) or "/").resolve()

@@ -166,7 +166,7 @@ class Interpreters:
         with self._fetching:
             if run(command, log=silence, cancelled=silence.cancelled).returncode:
                 what = f"Python {name} could not be fetched."
-                step = "Install it on the server, or look whether uv's releases can be reached from there."
+                step = "Install it on the server, or check whether uv's releases can be reached from there."
                 raise InfrastructureError("interpreter-download-failed", what, next_step=step)
 
     def _look(self) -> tuple[Interpreter, ...]:

@@ -90,7 +90,7 @@ def quoted(words: bytes) -> str:
 
 def missing_repository(url: str) -> SourceError:
     """No repository under this URL."""
-    step = "Check the URL; a private repository may also look missing to who has no credentials for it."
+    step = "Check the URL; a private repository may also look missing to clients without credentials for it."
     return SourceError("repository-missing", f"There is no git repository at {url}.", next_step=step)
 
 
@@ -148,7 +148,7 @@ def _silent(url: str) -> SourceError:
 
 def _unknown_host_key(url: str) -> SourceError:
     step = "Add the host's key to the file that --forkbuilder-known-hosts names (ssh-keyscan prints it)."
-    return SourceError("host-key-unknown", f"The ssh key of {host(url)} is not a known one.", next_step=step)
+    return SourceError("host-key-unknown", f"The ssh key of {host(url)} is unknown.", next_step=step)
 
 
 def _no_login(url: str) -> SourceError:

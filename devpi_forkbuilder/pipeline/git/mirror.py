@@ -92,7 +92,7 @@ class Mirrors:
                 yield Mirror(folder, url, self, watch)
         except OSError as error:
             what = f"The folder for git mirrors cannot be used: {error.strerror}."
-            raise InfrastructureError("mirror-folder", what, next_step="Look at the server's disk.") from error
+            raise InfrastructureError("mirror-folder", what, next_step="Check the server's disk.") from error
 
     def count(self) -> None:
         """One more network fetch."""

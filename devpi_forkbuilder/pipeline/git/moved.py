@@ -1,4 +1,4 @@
-"""Repositories that were renamed: where a host sends git, and whether git is let go there.
+"""Repositories that were renamed: where a host sends git, and whether git may follow.
 
 Code hosts answer the old URL of a renamed repository or organization with a redirect to the new one, which git follows
 for its first request (git-config(1), `http.followRedirects`). Here git follows none by itself, for a redirect can lead

@@ -218,7 +218,7 @@ def _depth(pid: int) -> int:
 
 
 def _namespace() -> str:
-    """The number of this process's process namespace (pid_namespaces(7)); empty when it is not told."""
+    """The number of this process's process namespace (pid_namespaces(7)); empty when it is not known."""
     try:
         return str((PROC / "self" / "ns" / "pid").stat().st_ino)
     except OSError:

@@ -89,7 +89,7 @@ class DailyTidy:
         if last is None:
             return True
         past = self._clock.now() - last.started
-        # a clock that was set back is no reason to wait for years
+        # a clock that was set back is not a reason to wait for years
         return past < 0 or past >= self._interval or (past >= min(HASTE, self._interval) and self._short())
 
     def pass_if_due(self) -> TidyReport | None:

@@ -96,7 +96,7 @@ class TidyPass:
         self._reports.setdefault(shelf.kind, KindReport(shelf.kind))
         try:
             work(shelf)
-        except Exception as error:  # noqa: BLE001 - a kind that cannot be tidied is no reason to leave the others
+        except Exception as error:  # noqa: BLE001 - a kind that cannot be tidied is not a reason to leave the others
             if not isinstance(error, (ForkbuilderError, OSError)):
                 report_exception(error, f"tidying {shelf.kind.value}")
             what = str(error) if isinstance(error, OSError) else explained(error).what

@@ -158,7 +158,7 @@ def _python(value: object) -> str:
     """An interpreter's name, `str` of a client, or empty. Raises ApiError."""
     if not value:
         return ""
-    if not isinstance(value, str) or not (is_interpreter(value) or Client.told(value)):
+    if not isinstance(value, str) or not (is_interpreter(value) or Client.parse(value)):
         raise ApiError(400, "python is an interpreter such as '3.12', or a target: '3.12 linux x86_64 glibc 2.36'.")
     return value
 

@@ -91,7 +91,7 @@ def _document(request: Any) -> Any:
     try:
         return json.loads(_text(request))
     except (ValueError, RecursionError):
-        raise WorkRefusedError(422, "The body is no JSON.") from None
+        raise WorkRefusedError(422, "The body is not a JSON.") from None
 
 
 def _lines(request: Any, *names: str) -> tuple[tuple[str, ...], ...]:

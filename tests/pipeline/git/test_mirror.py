@@ -86,7 +86,7 @@ def test_fetch__older_commit_of_the_same_repository(
     url = git_server.repository_url(fork.name)
     first = mirrors.fetch(pin(url, fork.commits[0]), log, never)
     assert mirrors.fetch(pin(url, fork.commits[1]), log, never) == first
-    assert mirrors.fetches == 3  # one for the commits alone: the first one is no branch's newest
+    assert mirrors.fetches == 3  # one for the commits alone: the first one is not a branch's newest
 
 
 def test_fetch__host_that_refuses_ids_is_fetched_whole(
