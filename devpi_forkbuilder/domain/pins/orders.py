@@ -49,6 +49,12 @@ class OrderKey:
     python: str
 
     @property
+    def id(self) -> str:
+        """A short name of this work, the same on every server: 12 hex digits."""
+        parts = (self.index, self.project, self.commit, self.version, self.subdirectory, self.python)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+    @property
     def group(self) -> OrderKey:
         """The key without the interpreter: the first build of a group may turn out to serve all of it."""
         return OrderKey(self.index, self.project, self.commit, self.version, self.subdirectory, "")
