@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure, environment_of
@@ -149,5 +150,5 @@ class Lookup:
         asked for what this one does not have.
         """
         url = f"{self._own_url}/{stage.name}/{CACHED}/"
-        leads_out = any(base.ixconfig["type"] == "mirror" for base in stage.sro())
+        leads_out = any(is_mirror(base) for base in stage.sro())
         return {"requirements_url": url} if leads_out else {"pins_url": url}

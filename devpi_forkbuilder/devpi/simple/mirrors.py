@@ -10,13 +10,9 @@ import functools
 import logging
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import MirrorStage
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.domain.simple.file_facts import read_facts
-
-try:
-    from devpi_server.mirror import MirrorStage
-except ImportError:  # devpi-server 7
-    from devpi_server.model.remote import RemoteStage as MirrorStage
 
 log = logging.getLogger(__name__)
 
