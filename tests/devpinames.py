@@ -13,6 +13,7 @@ TYPES = {"mirror": MIRROR, "stage": PRIVATE}
 SETTINGS = {
     f"mirror_{name}": mirror_setting(name) for name in ("url", "no_project_list", "use_external_urls", "cache_expiry")
 }
+NOT_OF_REMOTES = frozenset({"bases", "mirror_provides_core_metadata"})
 GONE = frozenset({"--enable-core-metadata"})
 SIX_ONLY = pytest.mark.skipif(SEVEN, reason="holds for devpi-server 6 alone (docs/explanation/decisions)")
 CLOCK = "devpi_server.model.remote.time.time" if SEVEN else "devpi_server.mirror.time.time"
@@ -30,6 +31,8 @@ def settings_of_devpi(content: Any) -> Any:
         changed = {SETTINGS.get(key, key): value for key, value in content.items()}
         if isinstance(changed.get("type"), str):
             changed["type"] = TYPES.get(changed["type"], changed["type"])
+        if SEVEN and changed.get("type") == MIRROR:
+            changed = {key: value for key, value in changed.items() if key not in NOT_OF_REMOTES}
         whitelist = changed.pop("mirror_whitelist", None) if SEVEN else None
         return {**changed, "project_inheritance_rules": ["allow all"]} if whitelist else changed
     if isinstance(content, list):
