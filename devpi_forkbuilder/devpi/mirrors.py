@@ -18,7 +18,7 @@ from devpi_server.replica import H_REPLICA_UUID
 
 from devpi_forkbuilder.devpi.batched_postgres import batch
 from devpi_forkbuilder.devpi.mirror_files import has_page
-from devpi_forkbuilder.devpi.names import SEVEN, UpstreamError, UpstreamNotFoundError, is_mirror, upstream_url
+from devpi_forkbuilder.devpi.names import SEVEN, UpstreamError, UpstreamNotFoundError, is_mirror, mirrored_url
 from devpi_forkbuilder.errors import InfrastructureError
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def _heard(mirror: Any, project: str) -> bool:
 
 
 def _chained(mirror: Any) -> bool:
-    return "/+simple" in upstream_url(mirror)
+    return "/+simple" in mirrored_url(mirror)
 
 
 def _silent(mirror: str, project: str, cause: str) -> InfrastructureError:

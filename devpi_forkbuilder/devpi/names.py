@@ -42,7 +42,7 @@ __all__ = [
     "is_mirror",
     "lets_mirrors_in",
     "mirror_setting",
-    "upstream_url",
+    "mirrored_url",
 ]
 
 MIRROR, PRIVATE = ("remote", "local") if SEVEN else ("mirror", "stage")
@@ -61,7 +61,7 @@ def mirror_setting(name: str) -> str:
     return f"mirror_{name}"
 
 
-def upstream_url(stage: Any) -> str:
+def mirrored_url(stage: Any) -> str:
     """Return the URL of the index whose files a mirror has, as it is set; empty when it is not."""
     return str(stage.ixconfig.get(mirror_setting("url"), ""))
 

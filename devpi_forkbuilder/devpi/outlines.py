@@ -8,7 +8,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from devpi_forkbuilder.devpi.names import MIRROR, PRIVATE, is_mirror, upstream_url
+from devpi_forkbuilder.devpi.names import MIRROR, PRIVATE, is_mirror, mirrored_url
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE, is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.store_facts import Facts, Reading, Remembered
@@ -71,7 +71,7 @@ class Outlines:
                 return None
             bases = list(stage.sro())
             settings = tuple(settings_of(base) for base in bases if is_forkbuilder(base))
-            chained = any("/+simple" in upstream_url(base) for base in bases if is_mirror(base))
+            chained = any("/+simple" in mirrored_url(base) for base in bases if is_mirror(base))
             # without knowledge of what was read an outline is good for this request only
             facts = reading.facts() or Facts(tx.at_serial, conditions=(lambda: False,))
             return Outline(facts, settings, chained, any(is_mirror(base) for base in bases))
