@@ -81,7 +81,7 @@ def cold_miss(folder: Path) -> list[str]:
         with DevpiServer(folder / "server", *host.allowed, **options) as server:
             live = Live(server, host)
             warm, fork = host.fork("inline"), host.fork("inline")
-            live.file(live.index_of(warm), warm.project)  # what a server does once is no part of the way
+            live.file(live.index_of(warm), warm.project)  # what a server does once is not a part of the way
             index = live.index_of(fork)
             os.kill(server.pid, signal.SIGUSR1)
             live.file(index, fork.project)

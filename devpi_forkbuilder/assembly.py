@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable
@@ -24,35 +23,22 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.replication import Replication
-from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.server_facts import server_facts
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
+from devpi_forkbuilder.devpi.tidy.shelves import daily_tidy
 from devpi_forkbuilder.domain.pins.orders import OrderKey
-from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.farm.builder import FarmBuilder
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
-from devpi_forkbuilder.pipeline.frontend.build_env import BuildTools
-from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
-from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters, own_interpreter
 from devpi_forkbuilder.pipeline.git.archive_store import Sources
-from devpi_forkbuilder.pipeline.git.client import Git
-from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
-from devpi_forkbuilder.pipeline.git.mirror import Mirrors
-from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedDns
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder, Unable
 from devpi_forkbuilder.pipeline.process.build_log import BuildLog
-from devpi_forkbuilder.pipeline.process.disk_space import FULL, existing, out_of_space, space_of
-from devpi_forkbuilder.pipeline.process.extra_tools import ToolFolders
-from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.private import closed, private_file, private_folder
-from devpi_forkbuilder.pipeline.process.programs import Tools
-from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits
-from devpi_forkbuilder.pipeline.protocols import Builder, Sandbox
+from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
-from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy, work_place
-from devpi_forkbuilder.pipeline.sandbox.probe import choose_tier
-from devpi_forkbuilder.pipeline.sandbox.reaper import end_abandoned
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.records import Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.service import RemoteService
@@ -69,10 +55,8 @@ LAST_ANSWERS = 5.0
 LAST_BYTES = 0.2
 PRIVATE = ("logs", "mirrors", "sources", "uv-cache", "git-home")
 """Folders of --forkbuilder-dir that no build and no other user has to enter."""
-TIDYING = 5.0
-"""Seconds that a start waits for the end of what a killed server's builds have left; then that goes on beside it."""
 CONNECTIONS = 100
-"""Open connections that waitress allows unless it is told otherwise (its argument `connection_limit`)."""
+"""Open connections that waitress allows by default (its argument `connection_limit`)."""
 
 
 class Service(Protocol):
@@ -82,7 +66,7 @@ class Service(Protocol):
         """Begin; the keys of what an earlier end left undone."""
 
     def stop(self) -> None:
-        """End; whoever waits is let go."""
+        """End; waiting requests are released."""
 
 
 class ServiceThread:
@@ -102,6 +86,8 @@ class ServiceThread:
             resume(self._context, self._service.start())
             if self._context.pinned is not None:
                 self._context.pinned.start()
+            if self._context.tidy is not None:
+                self._context.tidy.start()
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -111,6 +97,10 @@ class ServiceThread:
         held = self._context.seats.taken > 0
         if self._context.pinned is not None:
             self._context.pinned.stop()
+        if self._context.tidy is not None:
+            self._context.tidy.stop()
+        if self._context.identities is not None:
+            self._context.identities.stop()
         self._service.stop()
         if held and self._context.seats.wait_until_empty(LAST_ANSWERS):
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
@@ -148,10 +138,14 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         claim=ClusterLocks(xom),
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
-    context = _context(xom, options, service, lookup, *probes)
+    works = (builder.work,) if isinstance(builder, WheelBuilder) else ()
+    context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
-    if isinstance(builder, (WheelBuilder, LateBuilder)):
+    context = replace(context, identities=Identities(builder.identify))
+    if isinstance(builder, FarmBuilder):
+        context = replace(context, farm=builder.desk)
+    if isinstance(builder, (WheelBuilder, LateBuilder, FarmBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
 
@@ -163,6 +157,8 @@ def unable(builder: Builder) -> str:
 
 def tier_of(builder: Builder) -> str:
     """How `builder` confines builds, as shown in the status."""
+    if isinstance(builder, FarmBuilder):
+        return "farm"
     return builder.equipment.sandbox.name if isinstance(builder, WheelBuilder) else "unavailable"
 
 
@@ -184,9 +180,11 @@ def assemble_replica(xom: Any, options: Options) -> tuple[Context, RemoteService
     return replace(context, forward=primary, breaker=breaker, fetch=replication.fetch, guard=guard), service
 
 
-def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe) -> Context:
+def _context(
+    xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe, works: tuple[Path, ...] = ()
+) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
-    store = LastSerial(xom.keyfs)
+    store = lookup.store
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
@@ -204,6 +202,8 @@ def _context(xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
+        facts=partial(server_facts, xom, options.folder),
+        tidy=daily_tidy(xom, options.folder, options.tidy, options.gc_interval, works),
     )
 
 
@@ -214,16 +214,6 @@ def seats_of(args: Any) -> int:
     """
     connections = args.connection_limit or CONNECTIONS
     return max(1, int(min(args.threads, connections)) // 2)
-
-
-def _tell(access: CredentialFiles) -> None:
-    """Say in the log what is wrong with the files of `access`. Each fetch looks again: they can be fixed meanwhile."""
-    try:
-        access.check()
-        for number in access.odd_lines():
-            log.warning("Line %d of %s is not a credential: it is left out.", number, access.credentials_file)
-    except (ForkbuilderError, OSError) as fault:
-        log.error("No fork can be fetched: %s", fault)
 
 
 def close_folders(folder: Path) -> None:
@@ -239,80 +229,3 @@ def close_folders(folder: Path) -> None:
             closed(more)
     except OSError as error:
         log.warning("%s cannot be closed to other users: %s", folder, error.strerror)
-
-
-def _tidy(wheel_builder: WheelBuilder) -> None:
-    """Remove what builds of a killed server have left. In a thread, since a start must not depend on it."""
-    try:
-        end_abandoned()
-    except ForkbuilderError as fault:
-        log.warning("%s", fault)
-    wheel_builder.sweep()
-
-
-def _within_reach(sandbox: Sandbox, work: Path, uv: Path, pythons: Path) -> tuple[Path, Path, Path]:
-    """The folders for builds and for downloaded interpreters, and uv, where builds of `sandbox` get to them."""
-    if sandbox.scratch is None:
-        return work, uv, pythons
-    work = work_place(sandbox.scratch, work)
-    return work, open_copy(uv, work), pythons if sandbox.reaches(pythons) else work / pythons.name
-
-
-def make_builder(options: Options) -> Builder:
-    """The pipeline on this machine; where something that builds need is missing, a builder that says what."""
-    try:
-        return _wheel_builder(options, IndexTokens())
-    except ForkbuilderError as reason:
-        log.error("No fork can be built: %s", reason)
-        if reason.retryable:
-            return LateBuilder(partial(_wheel_builder, options), reason)
-        return Unable(reason)
-
-
-def _wheel_builder(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
-    """Raises ForkbuilderError for what is missing."""
-    folder = options.folder
-    try:
-        return _equipped(options, index_tokens)
-    except OSError as error:
-        if error.errno in FULL:
-            raise out_of_space(space_of(existing(folder)), f"{folder} cannot be used.") from error
-        what = f"{folder} cannot be used: {error.strerror}."
-        raise InfrastructureError("folder-unusable", what, retryable=False) from error
-
-
-def _equipped(options: Options, index_tokens: IndexTokens) -> WheelBuilder:
-    folder = options.folder
-    base = with_network_settings(os.environ)
-    tools = Tools.find(os.environ.get("PATH", os.defpath))
-    work = folder / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    folders = ToolFolders.judged(options.tools)
-    readable = (own_interpreter().prefix, *folders.folders)
-    sandbox = choose_tier(
-        options.sandbox, scratch=work, readable=readable, limits=options.limits, first_uid=options.first_uid
-    )
-    work, uv, pythons = _within_reach(sandbox, work, tools.uv.path, folder / "pythons")
-    downloads = pythons if options.python_downloads else None
-    interpreters = Interpreters(tools.uv.path, os.environ, downloads, sandbox.reaches)
-    access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
-    _tell(access)
-    routes = PinnedDns(options.policy.names_host, base)
-    git = Git(folder / "git-home", base, access=access, timeout=options.build_timeout, route=routes.to)
-    sources = Sources(folder / "sources")
-    wheel_builder = WheelBuilder(
-        work=work,
-        tools=tools,
-        interpreters=interpreters,
-        mirrors=Mirrors(
-            folder / "mirrors", git, allows=lambda url: options.policy.url_fault(url) is None, sources=sources
-        ),
-        sources=sources,
-        equipment=BuildTools(uv, folder / "uv-cache", sandbox, base, folders),
-        index_tokens=index_tokens,
-        limits=BuildLimits(options.build_timeout, options.silence_timeout, options.limits.folder),
-    )
-    tidying = threading.Thread(target=_tidy, args=(wheel_builder,), name="forkbuilder-tidy", daemon=True)
-    tidying.start()
-    tidying.join(TIDYING)
-    return wheel_builder

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from devpi_forkbuilder.domain.pins.policy import PinPolicy, prefix_fault
+from devpi_forkbuilder.domain.pins.policy import PinPolicy
+from devpi_forkbuilder.domain.tidy import DAY, TidyKind, TidyPlan
+from devpi_forkbuilder.option_values import (
+    age_option,
+    count_option,
+    gc_age,
+    gc_size,
+    network,
+    positive_option,
+    seconds,
+    size,
+    url_prefix,
+)
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.uid_pool import COUNT, FIRST
 
@@ -19,6 +31,8 @@ TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
 LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
 DISK_FLOOR = 256 * 2**20
+FARM_BUILDS = 64
+"""Builds that are out at once where others build: each is a thread that waits."""
 CREDENTIALS_FILE = "FORKBUILDER_GIT_CREDENTIALS_FILE"
 """The environment variable that names the file of --forkbuilder-credentials, for containers."""
 
@@ -34,19 +48,26 @@ def add_options(parser: Any) -> None:
     _add_times(add)
     _add_trust(add)
     _add_limits(add)
+    _add_tidying(add)
     add(
         "python-downloads",
         action="store_true",
-        help="uv may download interpreters that clients ask for and this machine lacks",
+        help="let uv download interpreters that clients ask for and this machine lacks",
     )
     add(
         "disk-floor",
         type=size,
         default=DISK_FLOOR,
         metavar="SIZE",
-        help=f"with less free on the disk, the server says that it is not ready; default: {DISK_FLOOR // 2**20}M",
+        help=f"free disk space below which the server is not ready; default: {DISK_FLOOR // 2**20}M",
     )
-    add("cached-only", action="store_true", help="never build; a pin that is not built has a placeholder that says so")
+    add(
+        "farm",
+        metavar="DSN",
+        help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
+        "forks are then built by `devpi-forkbuilder worker`",
+    )
+    add("cached-only", action="store_true", help="never build; pins without a file get a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are still built, or passed to the primary")
 
 
@@ -56,8 +77,8 @@ def _add_times(add: Callable[..., None]) -> None:
         "workers",
         type=positive_option,
         metavar="NUM",
-        default=os.cpu_count() or 1,
-        help="builds at once; default: CPUs",
+        help=f"builds at once; default: CPUs, and {FARM_BUILDS} with --forkbuilder-farm, whose workers have limits of "
+        "their own",
     )
     add(
         "read-ahead",
@@ -66,13 +87,7 @@ def _add_times(add: Callable[..., None]) -> None:
         default=os.cpu_count() or 1,
         help="number of following pins to build speculatively on idle workers (0 disables); default: CPUs",
     )
-    add(
-        "hold",
-        type=seconds,
-        default=3.0,
-        metavar="SECONDS",
-        help="seconds before newlines are sent to a waiting client; default: 3",
-    )
+    _seconds(add, "hold", 3.0, "seconds until newlines are sent to a waiting client")
     add(
         "trusted-proxy",
         type=network,
@@ -82,15 +97,14 @@ def _add_times(add: Callable[..., None]) -> None:
         help="address or network of a proxy whose X-Forwarded-For or X-Real-IP names the client (repeatable); one "
         "client may hold half of the seats at most",
     )
-    add("wait", type=seconds, default=900.0, metavar="SECONDS", help="longest time a request is held; default: 900")
-    add("build-timeout", type=seconds, default=1800.0, metavar="SECONDS", help="longest build; default: 1800")
-    add(
-        "silence-timeout",
-        type=seconds,
-        default=600.0,
-        metavar="SECONDS",
-        help="longest silent time of a build; default: 600",
-    )
+    _seconds(add, "wait", 900.0, "seconds that a request is held at most")
+    _seconds(add, "build-timeout", 1800.0, "seconds that a build may take")
+    _seconds(add, "silence-timeout", 600.0, "seconds that a build may print nothing")
+
+
+def _seconds(add: Callable[..., None], name: str, default: float, text: str) -> None:
+    """An option that is a number of seconds."""
+    add(name, type=seconds, default=default, metavar="SECONDS", help=f"{text}; default: {default:g}")
 
 
 def _add_trust(add: Callable[..., None]) -> None:
@@ -109,7 +123,7 @@ def _add_trust(add: Callable[..., None]) -> None:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="fetch from URLs that begin with PREFIX besides what is allowed otherwise (repeatable)",
+        help="also fetch from URLs that begin with PREFIX (repeatable)",
     )
     add(
         "credentials",
@@ -133,9 +147,9 @@ def _add_trust(add: Callable[..., None]) -> None:
         type=positive_option,
         default=FIRST,
         metavar="NUM",
-        help=f"first of the {COUNT} user ids that builds of a server that runs as root get; default: {FIRST}",
+        help=f"first of the {COUNT} user ids for builds, where the server runs as root; default: {FIRST}",
     )
-    add("sandbox", choices=TIERS, default="auto", help="how builds are confined; auto: the strongest that works here")
+    add("sandbox", choices=TIERS, default="auto", help="sandbox for builds; auto: the strongest that works here")
     add(
         "allow-user",
         action="append",
@@ -150,18 +164,53 @@ def _add_limits(add: Callable[..., None]) -> None:
     default = ResourceLimits()
     for name, value, what in (
         ("memory", default.memory, "address space of each process of a build"),
-        ("total-memory", default.total_memory, "memory in use of a whole build, where the server has a cgroup"),
+        ("total-memory", default.total_memory, "memory of a whole build, where the server has a cgroup"),
         ("file-size", default.file_size, "size of each file that a build writes"),
         ("folder", default.folder, "size of a build's work folder"),
     ):
-        told = f"largest {what}, in bytes or with K, M or G; default: {value // 2**30}G"
-        add(f"limit-{name}", type=size, default=value, metavar="SIZE", help=told)
+        text = f"largest {what}, in bytes or with K, M or G; default: {value // 2**30}G"
+        add(f"limit-{name}", type=size, default=value, metavar="SIZE", help=text)
     for name, value, what in (
-        ("cpu", default.cpu, "most seconds of processor time of each process of a build"),
-        ("processes", default.processes, "most processes and threads of a build"),
-        ("open-files", default.open_files, "most open files of each process of a build"),
+        ("cpu", default.cpu, "processor time of each process of a build, in seconds"),
+        ("processes", default.processes, "number of processes and threads of a build"),
+        ("open-files", default.open_files, "number of open files of each process of a build"),
     ):
         add(f"limit-{name}", type=positive_option, default=value, metavar="NUM", help=f"{what}; default: {value}")
+
+
+def _add_tidying(add: Callable[..., None]) -> None:
+    """What is kept how long beside releases: `gc` and the server's daily pass."""
+    names = ", ".join(kind.value for kind in TidyKind)
+    add(
+        "gc-age",
+        type=gc_age,
+        action="append",
+        default=[],
+        metavar="KIND=AGE",
+        help=f"remove what is unused for longer, such as logs=90d, 12h, 600 or never (repeatable); KIND: {names}",
+    )
+    add(
+        "gc-size",
+        type=gc_size,
+        action="append",
+        default=[],
+        metavar="KIND=SIZE",
+        help="remove the largest and least used of a kind beyond a size, such as mirrored=20G, or never (repeatable)",
+    )
+    add(
+        "gc-free",
+        type=size,
+        default=2**30,
+        metavar="SIZE",
+        help="with less free on a disk, remove what can be fetched again (uv-cache, mirrored, mirrors); default: 1G",
+    )
+    add(
+        "gc-interval",
+        type=age_option,
+        default=DAY,
+        metavar="AGE",
+        help="time between two passes of the server; 0: none, only `devpi-forkbuilder gc`; default: 1d",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +230,15 @@ class Options:
     known_hosts: Path | None
     sandbox: str
     cached_only: bool
+    farm: str = ""
     python_downloads: bool = False
     disk_floor: int = DISK_FLOOR
     first_uid: int = FIRST
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     tools: tuple[Path, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    tidy: TidyPlan = field(default_factory=TidyPlan)
+    gc_interval: float = DAY
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -195,10 +247,11 @@ class Options:
         def option(name: str) -> Any:
             return getattr(args, "forkbuilder_" + name)
 
+        farm = option("farm") or ""
         users = frozenset(option("allow_user") or ["root"])
         return cls(
             folder=Path(option("dir") or server_path / _folder_name(args)).expanduser().absolute(),
-            workers=option("workers"),
+            workers=option("workers") or (FARM_BUILDS if farm else os.cpu_count() or 1),
             read_ahead=option("read_ahead"),
             hold=option("hold"),
             wait=option("wait"),
@@ -210,11 +263,14 @@ class Options:
             known_hosts=_path(option("known_hosts")),
             sandbox=option("sandbox"),
             cached_only=option("cached_only") or bool(getattr(args, "offline_mode", False)),
+            farm=farm,
             python_downloads=option("python_downloads"),
             disk_floor=option("disk_floor"),
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             trusted_proxies=tuple(option("trusted_proxy")),
+            tidy=TidyPlan.of(option("gc_age"), option("gc_size"), option("gc_free")),
+            gc_interval=option("gc_interval") or 0.0,
             limits=ResourceLimits(**{name: option(f"limit_{name}") for name in LIMITS}),
         )
 
@@ -222,56 +278,6 @@ class Options:
 def _folder_name(args: Namespace) -> str:
     """A second process on the same server directory (`--requests-only`) has work of its own to keep apart."""
     return f"{FOLDER}-{args.port}" if getattr(args, "requests_only", False) else FOLDER
-
-
-def count_option(text: str) -> int:
-    """A whole number, zero allowed; raises ArgumentTypeError."""
-    if not text.isascii() or not text.isdigit():
-        raise ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def positive_option(text: str) -> int:
-    """A whole number above zero; raises ArgumentTypeError."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above zero")
-    return int(text)
-
-
-def network(text: str) -> IPv4Network | IPv6Network:
-    """An address, or a network with a mask; raises ArgumentTypeError."""
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not an address or a network: write for example 10.0.0.5") from error
-
-
-def size(text: str) -> int:
-    """Bytes, as a number or with K, M or G behind it; raises ArgumentTypeError."""
-    unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:].upper(), 1)
-    number = text if unit == 1 else text[:-1]
-    if not number.isascii() or not number.isdigit() or int(number) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a size: write for example 512M or 4G")
-    return int(number) * unit
-
-
-def seconds(text: str) -> float:
-    """A number of seconds, zero or more; raises ArgumentTypeError."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return number
-
-
-def url_prefix(text: str) -> str:
-    """The beginning of allowed URLs; raises ArgumentTypeError."""
-    fault = prefix_fault(text)
-    if fault is not None:
-        raise ArgumentTypeError(f"{text!r}: {fault}")
-    return text.removeprefix("git+")
 
 
 def _path(text: str | None) -> Path | None:

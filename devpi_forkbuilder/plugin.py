@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pluggy import HookimplMarker
 
-from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica, make_builder
+from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assemble_replica
+from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.connections import limit_idle_connections
 from devpi_forkbuilder.devpi.file_log import accept_build_entries
@@ -17,7 +18,9 @@ from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.devpi.simple.mirrors import listen
 from devpi_forkbuilder.devpi.simple.pages import install
+from devpi_forkbuilder.equipment import make_builder, make_farm
 from devpi_forkbuilder.options import Options, add_options
+from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.browser import WEB
 from devpi_forkbuilder.web.context import REGISTRY, Context
@@ -60,7 +63,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     if not config.pluginmanager.has_plugin(WEB):
         pyramid_config.include("devpi_forkbuilder.web.browser")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped, context.traffic))
     limit_idle_connections(config)
     listen()
     install()
@@ -75,7 +78,12 @@ def devpiserver_get_identity(request: Any, credentials: tuple[str, str] | None) 
 
 def _assembled(xom: Any, options: Options) -> tuple[Context, Service]:
     """A replica builds nothing: it needs no tools and no sandbox."""
-    return assemble_replica(xom, options) if xom.is_replica() else assemble(xom, options, make_builder(options))
+    return assemble_replica(xom, options) if xom.is_replica() else assemble(xom, options, _builder(xom, options))
+
+
+def _builder(xom: Any, options: Options) -> Builder:
+    """What builds on this machine, or what has others build."""
+    return make_farm(options, own_url(xom.config.args)) if options.farm else make_builder(options)
 
 
 @hookimpl  # type: ignore[untyped-decorator]  # as above

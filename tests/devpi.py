@@ -24,8 +24,9 @@ from typing import Any
 from devpi_forkbuilder.devpi.names import mirror_setting
 from devpi_forkbuilder.devpi.storage import repair_sqlite
 from tests.devpinames import options_of_devpi, settings_of_devpi
+from tests.preloaded import preloaded
 from tests.processes import Running, remember_descendants
-from tests.surroundings import clean_environment, remember_interpreters
+from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
 
 ROOT_PASSWORD = "of-root"
 START = 60.0  # seconds until a server that does not answer is given up
@@ -39,6 +40,16 @@ import devpi_server.auth
 from passlib.context import CryptContext
 devpi_server.auth.pwd_context = CryptContext(schemes=["argon2"], **{CHEAP_PASSWORDS})
 """
+COMMAND = "import sys; from devpi_forkbuilder.commands.main import main; sys.exit(main())"
+"""What `devpi-forkbuilder` does, whatever folder the environment's scripts are in."""
+IMPORTS = """\
+import devpi_forkbuilder.commands.up.startup
+import devpi_forkbuilder.commands.warm
+import devpi_server.config
+import passlib.context
+devpi_server.config.get_pluginmanager()
+"""
+"""What a server or a command of ours imports when it starts."""
 SERVE = f"""\
 {CHEAPLY}
 from devpi_server.main import main
@@ -98,7 +109,7 @@ class DevpiServer:
 
     `template` is a directory made by `initialise`; copying it takes milliseconds where `devpi-init` takes seconds.
     `primary` makes this server its replica, `beside` another process on the directory of a server that runs already.
-    `options` are handed to devpi-server.
+    `options` are handed to devpi-server. It knows the machine's usual interpreters, or `every_python` that is on PATH.
     """
 
     program: tuple[str, ...] = ("-c", SERVE)
@@ -114,6 +125,7 @@ class DevpiServer:
         primary: DevpiServer | None = None,
         beside: DevpiServer | None = None,
         environment: Mapping[str, str] | None = None,
+        every_python: bool = False,
     ) -> None:
         self.folder = folder
         self.serverdir = folder / "server" if beside is None else beside.serverdir
@@ -128,6 +140,8 @@ class DevpiServer:
         self._mirror = mirror
         self._primary = primary
         self._environment = dict(environment or {})
+        if not every_python:
+            self._environment.setdefault("PATH", few_interpreters(os.environ["PATH"]))
         self._running: Running | None = None
         self.template = template
         self._prepare(template)
@@ -158,8 +172,9 @@ class DevpiServer:
     def start(self) -> DevpiServer:
         """Start, and return when `/+api` answers."""
         assert self._running is None, "the server runs already"
+        modules = preloaded(IMPORTS) if self.python == sys.executable else None
         with self.log.open("ab") as log:
-            self._running = Running(self._command(), self._surroundings(), self.folder, log)
+            self._running = Running(self._command(), self._surroundings(), self.folder, log, preloaded=modules)
         self._wait_until_up(time.monotonic() + START)
         return self
 
@@ -256,8 +271,7 @@ class DevpiServer:
 
     def _prepare(self, template: Path | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / ".cache").exists():
-            remember_interpreters(self.folder)
+        remember_interpreters(self.folder)
         if self.serverdir.exists():
             return  # somebody serves it already
         if self._primary is not None:
@@ -312,7 +326,8 @@ def initialise(serverdir: Path, *options: str) -> Path:
     """`devpi-init` with root's password `ROOT_PASSWORD`, and a secret in it, so that logins outlive a restart."""
     serverdir.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", INIT, "--serverdir", str(serverdir), "--root-passwd", ROOT_PASSWORD, *options]
-    running = Running(command, clean_environment(serverdir.parent), serverdir.parent, None)
+    surroundings = clean_environment(serverdir.parent)
+    running = Running(command, surroundings, serverdir.parent, None, preloaded=preloaded(IMPORTS))
     running.wait(START).check()
     serverdir.chmod(0o700)  # devpi refuses a secret in a folder that others may write
     secret = serverdir / "secret"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
+INODES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,24 @@ class Disk:
     def empty(self) -> None:
         """Take back what `fill` has taken."""
         self._filler.unlink()
+
+    def close_up(self, files: int = 0) -> None:
+        """Make the disk as small as what is on it: no byte is free, and of inodes so many."""
+        found = os.statvfs(self.place)
+        self._resize((found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree + files)
+
+    def use_up_inodes(self) -> None:
+        """Leave the room, and no inode."""
+        found = os.statvfs(self.place)
+        self._resize(found.f_blocks * found.f_frsize, found.f_files - found.f_ffree)
+
+    def widen(self, size: int) -> None:
+        """Make the disk so many bytes large, with inodes enough."""
+        self._resize(size, INODES)
+
+    def _resize(self, size: int, inodes: int) -> None:
+        options = f"remount,size={size},nr_inodes={inodes}"
+        subprocess.run(["mount", "-o", options, str(self.place)], check=True)
 
     def free(self) -> int:
         """How many bytes are free."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -127,6 +128,35 @@ def relative_links(page: str) -> list[str]:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page, flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced `sh` block: the line of its fence (from 1), its text, and what the comment above it says, if there is
+    one: `not run` and why, or `run by` and the file of the test.
+    """
+
+    line: int
+    text: str
+    word: str = ""
+    reason: str = ""
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced `sh` blocks of a page, with their comments."""
+    pattern = (
+        r"^(?: *<!-- (?P<word>not run|run by): (?P<reason>[^\n]+?) -->\n)?(?P<indent> *)```sh\n(?P<text>.*?)^ *```$"
+    )
+    found = re.finditer(pattern, page, flags=re.DOTALL | re.MULTILINE)
+    return [
+        Block(
+            page[: match.start("indent")].count("\n") + 1,
+            textwrap.dedent(match["text"]),
+            match["word"] or "",
+            match["reason"] or "",
+        )
+        for match in found
+    ]
 
 
 def shell_blocks(page: str) -> list[str]:

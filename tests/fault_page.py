@@ -33,7 +33,8 @@ class FaultPage:
             self.reasons[name] = report.longrepr[2].removeprefix("Skipped: ")
 
     def pytest_sessionfinish(self) -> None:
-        self.path.write_text(page(self.outcomes, self.reasons), encoding="utf-8")
+        before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        self.path.write_text(page(self.outcomes, self.reasons, before), encoding="utf-8")
 
 
 def select(items: list[pytest.Item]) -> list[pytest.Item]:

@@ -77,6 +77,7 @@ class Rules:
     hidden: bool = False
     gate: Gate | None = None
     cut: int | None = None
+    location: str | None = None
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -223,6 +224,10 @@ class GitServer:
         """Answer 404, as a host does whose repository was deleted or made private."""
         self._of(name).hidden = True
 
+    def move(self, name: str, location: str) -> None:
+        """Answer 301 to `location` and what was asked of the repository, as a code host does after a renaming."""
+        self._of(name).location = location
+
     def hold(self, name: str) -> Gate:
         """Hold every answer for this repository until the gate is opened (or the server exits)."""
         gate = Gate()
@@ -284,6 +289,9 @@ class GitServer:
         rules = self._rules.get(request.name, Rules())
         if rules.gate is not None:
             rules.gate.pass_through()
+        if rules.location is not None:
+            rest = target.partition(".git")[2]
+            return 301, [("Location", f"{rules.location}{rest}"), ("Content-Type", "text/html")], b"moved\n"
         refusal = _judge(rules, lower)
         answer = refusal or self._backend(request, rules, target, lower, body)
         if rules.cut is not None and request.kind == "fetch":

@@ -9,10 +9,11 @@ from functools import cache
 
 PACKAGE = "devpi_forkbuilder"
 RANKS = {
-    **dict.fromkeys(("plugin", "assembly", "options", "commands"), 6),
+    **dict.fromkeys(("plugin", "assembly", "equipment", "options", "option_values", "commands"), 6),
     "web": 5,
     "devpi": 4,
     "service": 3,
+    "farm": 3,
     "client": 3,
     "warming": 3,
     "pipeline": 2,
@@ -69,9 +70,16 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "devpi": ("client/",),
     "devpi_common": ("client/", "devpi/"),
     "rich": ("client/",),
-    "requests": ("warming/",),
+    "requests": ("warming/", "farm/"),
+    "procrastinate": ("farm/engine.py",),
+    "psycopg": (),
 }
-APART = {"client": ("service", "warming"), "service": ("client", "warming"), "warming": ("client", "service")}
+APART = {
+    "client": ("service", "warming", "farm"),
+    "service": ("client", "warming", "farm"),
+    "warming": ("client", "service", "farm"),
+    "farm": ("client", "service", "warming"),
+}
 """Layers of one rank that know nothing of each other: laptops, servers, and who fills a cache through its index."""
 ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline": ("process", "sandbox", "git", "checkout", "artifacts", "frontend"),

@@ -27,6 +27,19 @@ def why_not() -> str | None:
     """Why there can be no PostgreSQL here; None if there can."""
     if importlib.util.find_spec("devpi_postgresql") is None:
         return "devpi-postgresql is not installed"
+    return why_no_server()
+
+
+def why_no_farm() -> str | None:
+    """Why there can be no queue of a farm here; None if there can."""
+    for name in ("procrastinate", "psycopg", "psycopg_pool"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is not installed: the extra farm brings it"
+    return why_no_server()
+
+
+def why_no_server() -> str | None:
+    """Why there can be no PostgreSQL server here; None if there can."""
     if _program("initdb") is None:
         return f"there is no initdb on PATH or below {PLACES}"
     if os.geteuid() == 0 and SERVER_USER not in {entry.pw_name for entry in pwd.getpwall()}:
@@ -50,6 +63,12 @@ class Postgres:
         self.port = free_port()
         self._names = 0
 
+    @property
+    def options(self) -> str:
+        """What the server is started with."""
+        places = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
+        return f"{places} -c fsync=off -c max_connections={CONNECTIONS}"
+
     def database(self, folder: Path | None = None) -> str:
         """A new, empty database, as the value of devpi's `--storage`. `folder`: where its tables are (a tablespace)."""
         self._names += 1
@@ -64,6 +83,17 @@ class Postgres:
             place = ["--tablespace", name]
         self.run("createdb", *options, *place, name)
         return f"pg8000:host=127.0.0.1,port={self.port},database={name},user={DATABASE_USER}"
+
+    def url(self) -> str:
+        """A new, empty database, as a libpq URL."""
+        words = dict(word.split("=", 1) for word in self.database().partition(":")[2].split(","))
+        return f"postgresql://{words['user']}@{words['host']}:{words['port']}/{words['database']}"
+
+    def restart(self, *, crash: bool = False) -> None:
+        """Stop it, with or without its good-byes to clients, and start it again."""
+        data = str(self.folder / "data")
+        self.run("pg_ctl", "-D", data, "-m", "immediate" if crash else "fast", "-w", "stop")
+        self.run("pg_ctl", "-D", data, "-l", str(self.folder / "log"), "-w", "-o", self.options, "start")
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs as the user that may."""
@@ -85,10 +115,7 @@ def running_postgres(folder: Path) -> Iterator[Postgres]:
     postgres = Postgres(folder)
     data = str(folder / "data")
     postgres.run("initdb", "-D", data, "-A", "trust", "-U", DATABASE_USER, "--no-sync")
-    listen = (
-        f"-p {postgres.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections={CONNECTIONS}"
-    )
-    postgres.run("pg_ctl", "-D", data, "-o", listen, "-l", str(folder / "log"), "-w", "start")
+    postgres.run("pg_ctl", "-D", data, "-o", postgres.options, "-l", str(folder / "log"), "-w", "start")
     try:
         yield postgres
     finally:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
+from tests.preloaded import Forked, Preloaded
+
 STARTED: set[int] = set()
 """The ids of the sessions that tests opened."""
 
@@ -54,20 +56,29 @@ class Running:
     ALIVE: ClassVar[set[Running]] = set()
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, output: IO[bytes] | None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        output: IO[bytes] | None,
+        preloaded: Preloaded | None = None,
     ) -> None:
-        """Output goes to the open file `output`, or is collected for `wait`."""
+        """Output goes to the open file `output`, or is collected for `wait`. Forked from `preloaded` if it can be."""
         self.command = tuple(command)
         self._start = time.monotonic()
-        self.popen = subprocess.Popen(
-            self.command,
-            env=dict(environment),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output if output is not None else subprocess.PIPE,
-            stderr=subprocess.STDOUT if output is not None else subprocess.PIPE,
-            start_new_session=True,
-        )
+        self.popen: Forked | subprocess.Popen[bytes]
+        if preloaded is not None and preloaded.can(command, environment):
+            self.popen = preloaded.fork(command, environment, cwd, output)
+        else:
+            self.popen = subprocess.Popen(
+                self.command,
+                env=dict(environment),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output if output is not None else subprocess.PIPE,
+                stderr=subprocess.STDOUT if output is not None else subprocess.PIPE,
+                start_new_session=True,
+            )
         STARTED.add(self.popen.pid)
         self.ALIVE.add(self)
 

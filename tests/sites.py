@@ -42,9 +42,11 @@ class Site:
         return index
 
     def files(self, server: DevpiServer) -> dict[str, bytes]:
-        """What a server has stored below `+files`: path to content."""
+        """What a server has stored below `+files`: path to content. A server that is killed while it writes one leaves
+        its temporary file (devpi_server.filestore_fs), which nothing refers to."""
         root = server.serverdir / "+files"
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        stored = (path for path in root.rglob("*") if path.is_file() and not path.name.endswith("-tmp"))
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in stored}
 
     def wait_for_files(self, replica: Live, timeout: float = 60.0) -> None:
         """Wait until a replica has the primary's files, all of them and no others."""

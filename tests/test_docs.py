@@ -19,6 +19,7 @@ from devpi_forkbuilder.domain.states import TRANSITIONS, State
 from devpi_forkbuilder.errors import Kind
 from devpi_forkbuilder.web.routes import VIEWS
 from tests.documentation import (
+    blocks,
     commands_of,
     documented_references,
     headings,
@@ -26,6 +27,7 @@ from tests.documentation import (
     relative_links,
     shell_blocks,
 )
+from tests.functional.test_guides import FOLLOWED
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -135,7 +137,7 @@ def test_index__has_every_page() -> None:
     assert not {path for path in DOCS.rglob("*.md") if path.resolve() not in linked and path != index}
 
 
-GUIDES = sorted([*(DOCS / "tutorial").glob("*.md"), *(DOCS / "how-to").glob("*.md"), ROOT / "README.md"])
+GUIDES = [*sorted([*(DOCS / "tutorial").glob("*.md"), *(DOCS / "how-to").glob("*.md")]), ROOT / "README.md"]
 
 
 def forks_parser() -> argparse.ArgumentParser:
@@ -156,6 +158,26 @@ def test_guides__every_command_of_ours_is_one_that_is_parsed(path: Path) -> None
             assert known.command == "up" or not more, f"{path.name}: {words}"
             own = [word for word in more if word.startswith("--forkbuilder-")]
             assert {word.partition("=")[0] for word in own} <= set(_server_options()), f"{path.name}: {own}"
+
+
+@pytest.mark.parametrize("path", GUIDES[:-1], ids=lambda path: path.name)
+def test_guides__every_block_is_run_or_says_why_not(path: Path) -> None:
+    """Those without a comment are run by tests/functional/test_guides.py, which takes all of a page or fails."""
+    for block in blocks(path.read_text(encoding="utf-8")):
+        where = f"{path.name}:{block.line}"
+        if block.word == "run by":
+            assert (ROOT / block.reason).is_file(), f"{where}: there is no {block.reason}"
+        elif block.word == "not run":
+            assert len(block.reason.split()) > 2, f"{where}: give the reason in a few words"
+        else:
+            assert path.name in {*FOLLOWED, "first-fork.md"}, f"{where}: run it, or say why not"
+
+
+def test_blocks__have_their_comments() -> None:
+    first = "a\n<!-- not run: it is long -->\n```sh\none\n```\n```sh\ntwo\n```\n"
+    listed = " 1. x\n    <!-- run by: a.py -->\n    ```sh\n    three\n    ```\n"
+    found = [(block.line, block.text, block.word, block.reason) for block in blocks(first + listed)]
+    assert found == [(3, "one\n", "not run", "it is long"), (6, "two\n", "", ""), (11, "three\n", "run by", "a.py")]
 
 
 def _server_options() -> list[str]:
@@ -203,7 +225,7 @@ def test_repository__names_no_registry_and_no_machine() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     names = [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
     if not names:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     found = []
     for name in names:
         found += violations(name, (ROOT / name).read_text(encoding="utf-8", errors="replace"))

@@ -59,7 +59,7 @@ ERRORS = {"errors.py": ""}
         ({"domain/a.py": "from devpi_forkbuilder.client import x"}, "devpi_forkbuilder.client.x, which is above it"),
         ({"web/a.py": "from devpi.main import Hub"}, "imports devpi.main.Hub, which only client/ may"),
         ({"warming/a.py": "from devpi_forkbuilder.service import x"}, "which it must not know"),
-        ({"commands/a.py": "import requests"}, "imports requests, which only warming/ may"),
+        ({"commands/a.py": "import requests"}, "imports requests, which only warming/, farm/ may"),
         ({"commands/a.py": "import rich.table"}, "imports rich.table, which only client/ may"),
         ({"domain/a.py": "import os"}, "domain imports os, which is not pure"),
         ({"domain/a.py": "import urllib.request"}, "domain imports urllib.request"),

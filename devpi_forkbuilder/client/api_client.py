@@ -53,7 +53,7 @@ class ApiAnswer:
         return self.body["result"]
 
     def named(self, name: str) -> Any:
-        """What the result has of that name, None if nothing; raises ClientError when the result is no object."""
+        """What the result has of that name, None if nothing; raises ClientError when the result is not an object."""
         if not isinstance(self.result, dict):
             raise _no_devpi_answer()
         return self.result.get(name)
@@ -143,6 +143,12 @@ class Server:
         answer = self._request("POST", f"{self.url}/+forks/{quote(project)}/build", body=given)
         return self._states(self._judged(answer, "build on"))
 
+    def identity(self, url: str, commit: str, subdirectory: str | None) -> Mapping[str, Any]:
+        """What the server knows of a project's name, which it begins to compute: `state` as the API has it."""
+        body = {"url": url, "commit": commit, **({"subdirectory": subdirectory} if subdirectory else {})}
+        answer = self._judged(self._request("POST", f"{self.url}/+forks/+identity", body=body), "compute names on")
+        return {name: answer.named(name) for name in ("state", "project", "version", "error")}
+
     def log(self, state: ForkState, start: int = 0, tail: int | None = None, python: str = "") -> ApiAnswer:
         """A pin's build log from byte `start`; the status may be 200, 206, 404 (no log) or 416 (nothing more).
 
@@ -203,12 +209,12 @@ class Server:
         if answer.status == 404:
             self._diagnose(answer)
         if 300 <= answer.status < 400:
-            told = f"{self.root} has moved to {answer.headers.get('location', 'another place')}."
-            raise ClientError("server-moved", told, next_step="Choose the new URL with 'devpi use'.")
-        told = f"{self.root} answered {answer.status} {answer.reason}{': ' if answer.message else ''}{answer.message}."
+            text = f"{self.root} has moved to {answer.headers.get('location', 'another place')}."
+            raise ClientError("server-moved", text, next_step="Choose the new URL with 'devpi use'.")
+        text = f"{self.root} answered {answer.status} {answer.reason}{': ' if answer.message else ''}{answer.message}."
         later = answer.status >= 500
         raise (ServerUnreachableError if later else ClientError)(
-            "server-answer", told.replace("..", "."), next_step="Try again in a moment." if later else ""
+            "server-answer", text.replace("..", "."), next_step="Try again in a moment." if later else ""
         )
 
     def _not_permitted(self, answer: ApiAnswer, what: str) -> NoReturn:
@@ -217,12 +223,12 @@ class Server:
         api = self._request("GET", f"{self.root}/+api")
         status = api.listed("authstatus") if isinstance(api.body, dict) and "result" in api.body else []
         if answer.status == 401 or (status and status[0] != "ok"):
-            told = f"The login of {self.user} is not valid any more."
-            raise ClientError("login-expired", told, next_step=f"Log in again: devpi login {self.user}")
-        told = f"User {self.user} has no permission to {what} {self.index}."
+            text = f"The login of {self.user} is not valid any more."
+            raise ClientError("login-expired", text, next_step=f"Log in again: devpi login {self.user}")
+        text = f"User {self.user} has no permission to {what} {self.index}."
         raise ClientError(
             "no-permission",
-            told,
+            text,
             next_step="Log in as a user with that permission ('devpi login'), or ask the owner of the index.",
         )
 
@@ -230,16 +236,16 @@ class Server:
         """Why the index has no forks, or not what was asked for."""
         api = self._request("GET", f"{self.root}/+api")
         if FEATURE not in api.listed("features"):
-            told = f"The server {self.root} does not have the plugin devpi-forkbuilder."
-            raise ClientError("no-plugin", told, next_step="Install devpi-forkbuilder[server] there, and restart it.")
+            text = f"The server {self.root} does not have the plugin devpi-forkbuilder."
+            raise ClientError("no-plugin", text, next_step="Install devpi-forkbuilder[server] there, and restart it.")
         config = self._request("GET", self.url, params={"no_projects": ""})
         if config.status == 404:
-            told = f"There is no index {self.index} on {self.root}."
-            raise ClientError("no-such-index", told, next_step="'devpi use -l' lists the indexes.")
+            text = f"There is no index {self.index} on {self.root}."
+            raise ClientError("no-such-index", text, next_step="'devpi use -l' lists the indexes.")
         if config.status == 200 and config.named("type") != INDEX_TYPE:
-            told = f"The index {self.index} is of type {config.named('type')}, not of type {INDEX_TYPE}."
+            text = f"The index {self.index} is of type {config.named('type')}, not of type {INDEX_TYPE}."
             fix = f"'devpi index -c NAME type={INDEX_TYPE} bases=root/pypi' makes one, 'devpi use' chooses it."
-            raise ClientError("other-index-type", told, next_step=fix)
+            raise ClientError("other-index-type", text, next_step=fix)
         raise ClientError("not-found", answer.message or "The server does not have it.")
 
     @staticmethod
@@ -247,7 +253,7 @@ class Server:
         try:
             return tuple(map(ForkState.read, answer.result))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = "The server's answer is not one of this version's devpi-forkbuilder."
+            what = "The server's answer does not come from this version of devpi-forkbuilder."
             raise ClientError("other-version", what, next_step="Install the same version on both sides.") from error
 
 
@@ -301,13 +307,13 @@ def not_logged_in(what: str, index: str) -> ClientError:
 
 
 def _no_devpi_answer() -> ClientError:
-    what = "The answer is not one of a devpi server."
+    what = "The answer does not come from a devpi server."
     return ClientError("no-devpi-answer", what, next_step="'devpi use' shows which server is in use.")
 
 
 def _refuse(*message: object) -> NoReturn:
-    told = redacted(" ".join(" ".join(map(str, message)).split()))
-    raise ClientError("devpi", told if told.endswith(".") else f"{told}.")
+    text = redacted(" ".join(" ".join(map(str, message)).split()))
+    raise ClientError("devpi", text if text.endswith(".") else f"{text}.")
 
 
 def _unreachable(root: str, error: Exception, tls: type[Exception]) -> ServerUnreachableError:

@@ -149,7 +149,7 @@ Where a fork has compiled parts, a warning names the interpreters that have no w
 CHECK = """\
 look for faults in the git lines of files, without a server.
 
-All faults are told at once, with file, line and what to write. Exit status 1 if there are any.
+All faults are reported at once, with file, line and what to write. Exit status 1 if there are any.
 """
 UNPIN = """\
 remove pins from the index.
@@ -179,7 +179,7 @@ COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     ),
     "list": (
         _list,
-        "show pins and how their builds stand.",
+        "show pins and the states of their builds.",
         """
         devpi forks list
         devpi forks list --wide

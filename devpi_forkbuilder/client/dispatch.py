@@ -1,4 +1,4 @@
-"""`devpi forks COMMAND`: which function does it, and how what goes wrong is told."""
+"""`devpi forks COMMAND`: which function does it, and how failures are reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS: dict[str, Callable[[CommandContext], int]] = {
 
 
 def main(hub: Any, args: argparse.Namespace) -> None:
-    """devpi-client's contract for commands. Exits with 0 well, 1 failed and told, 2 wrong usage."""
+    """devpi-client's contract for commands. Exits with 0 well, 1 failed with a message, 2 wrong usage."""
     if args.forks_command is None:
         print(args.forks_help())  # noqa: T201  (a command line prints)
         raise SystemExit(2)
@@ -43,8 +43,8 @@ def _status(args: argparse.Namespace, screen: Screen, run: Callable[[], int]) ->
     except ForkbuilderError as error:
         if args.debug:
             raise
-        told = [error.message, *(error.messages if isinstance(error, PinsNotTakenError) else ())]
-        for line in told:
+        lines = [error.message, *(error.messages if isinstance(error, PinsNotTakenError) else ())]
+        for line in lines:
             screen.fault(f"devpi forks {args.forks_command}: {line}")
         return 1
     except KeyboardInterrupt:

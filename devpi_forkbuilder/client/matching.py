@@ -87,7 +87,7 @@ def _same_project(line: GitLine, states: Sequence[ForkState]) -> list[ForkState]
         return [
             state
             for state in states
-            if repository(state.url) == repository(line.url) and state.told.get("subdirectory") == line.subdirectory
+            if repository(state.url) == repository(line.url) and state.raw.get("subdirectory") == line.subdirectory
         ]
     own = [state for state in states if state.name == line.name]
     if line.version is None:

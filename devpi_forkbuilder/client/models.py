@@ -48,7 +48,7 @@ class BuiltFile:
 
 @dataclass(frozen=True, slots=True)
 class ForkState:
-    """One object of `GET .../+forks`; times in seconds since the epoch; `told` is the object itself."""
+    """One object of `GET .../+forks`; times in seconds since the epoch; `raw` is the object itself."""
 
     project: str
     version: str | None
@@ -61,31 +61,31 @@ class ForkState:
     started_at: float | None
     finished_at: float | None
     has_log: bool
-    told: Mapping[str, Any]
+    raw: Mapping[str, Any]
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> ForkState:
+    def read(cls, answer: Mapping[str, Any]) -> ForkState:
         """The state in an object of the API. Raises KeyError, TypeError and ValueError when it is none."""
-        error = told.get("error")
+        error = answer.get("error")
         return cls(
-            project=str(told["project"]),
-            version=told["version"],
-            url=str(told["url"]),
-            commit=str(told["commit"]),
-            state=str(told["state"]),
-            files=tuple(map(_file, told["files"])),
+            project=str(answer["project"]),
+            version=answer["version"],
+            url=str(answer["url"]),
+            commit=str(answer["commit"]),
+            state=str(answer["state"]),
+            files=tuple(map(_file, answer["files"])),
             error=f"{error['kind']}, while {error['stage']}: {error['message']}" if error else "",
-            queued_at=told.get("queued_at"),
-            started_at=told.get("started_at"),
-            finished_at=told.get("finished_at"),
-            has_log=told.get("log_url") is not None,
-            told=told,
+            queued_at=answer.get("queued_at"),
+            started_at=answer.get("started_at"),
+            finished_at=answer.get("finished_at"),
+            has_log=answer.get("log_url") is not None,
+            raw=answer,
         )
 
     @property
     def remedy(self) -> tuple[str, ...]:
         """Lines of settings with which the server has seen it build."""
-        return tuple(str(line) for line in (self.told.get("error") or {}).get("remedy") or ())
+        return tuple(str(line) for line in (self.raw.get("error") or {}).get("remedy") or ())
 
     @property
     def name(self) -> str:
@@ -110,7 +110,7 @@ class ForkState:
     @property
     def outlook(self) -> str:
         """Its place in the queue, and about how long it will take; empty when the server says neither."""
-        position, seconds = self.told.get("queue_position"), self.told.get("estimate")
+        position, seconds = self.raw.get("queue_position"), self.raw.get("estimate")
         place = [f"{position} in the queue"] if isinstance(position, int) else []
         wait = [f"about {seconds:.0f} s"] if isinstance(seconds, (int, float)) else []
         return ", ".join([*place, *wait])
@@ -131,12 +131,12 @@ class ForkState:
         return tuple(file for version, file in versions if version is not None and version == newest)
 
 
-def _file(told: Mapping[str, Any]) -> BuiltFile:
-    size = told.get("size")
+def _file(answer: Mapping[str, Any]) -> BuiltFile:
+    size = answer.get("size")
     return BuiltFile(
-        filename=str(told["filename"]),
-        sha256=str(told["sha256"]),
-        url=str(told.get("url") or ""),
+        filename=str(answer["filename"]),
+        sha256=str(answer["sha256"]),
+        url=str(answer.get("url") or ""),
         size=size if isinstance(size, int) else None,
     )
 
@@ -177,7 +177,7 @@ def require(pinned: Sequence[tuple[str, str | None]], selectors: Iterable[Select
     """Raises ClientError for selectors that mean none of the pinned names and versions."""
     missing = [one for one in selectors if not any(one.means(name, version) for name, version in pinned)]
     if missing:
-        told = ", ".join(one.text for one in missing)
+        answer = ", ".join(one.text for one in missing)
         close = [name for one in missing for name in difflib.get_close_matches(one.name, {name for name, _ in pinned})]
         guess = f"Did you mean {', '.join(dict.fromkeys(close))}?" if close else "'devpi forks list' shows all pins."
-        raise ClientError("not-pinned", f"The index does not pin {told}.", next_step=guess)
+        raise ClientError("not-pinned", f"The index does not pin {answer}.", next_step=guess)

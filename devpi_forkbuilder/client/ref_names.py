@@ -50,8 +50,12 @@ def completed(ref: str | None, refs: Refs) -> str | Problem:
     if ABBREVIATED.fullmatch(ref.lower()) and len(starting) == 1:
         return starting[0]
     if ABBREVIATED.fullmatch(ref.lower()):
-        what = "begins several commits" if starting else "is neither a branch or tag nor the begin of one's commit"
-        return f"{ref!r} {what}", "write all 40 digits ('git rev-parse' in a clone tells them)"
+        what = (
+            "is the beginning of several commits"
+            if starting
+            else "is neither a branch nor a tag, nor the beginning of a commit that one has"
+        )
+        return f"{ref!r} {what}", "write all 40 digits ('git rev-parse' in a clone prints them)"
     return f"the repository has no branch or tag {ref!r}", _guess(ref, refs)
 
 

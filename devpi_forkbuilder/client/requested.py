@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from devpi_forkbuilder.client.computed_names import Computed
 from devpi_forkbuilder.client.identities import identify
 from devpi_forkbuilder.client.ref_names import Refs
 from devpi_forkbuilder.client.resolve_refs import Ask, resolve_refs
@@ -25,17 +26,18 @@ class Requested:
     refs: dict[tuple[str, str], str]
 
 
-def ask_git_hosts(found: Requirements, environ: Mapping[str, str]) -> Requested:
+def ask_git_hosts(found: Requirements, environ: Mapping[str, str], compute: Computed | None = None) -> Requested:
     """Every requirement with its commit and name; those without, and those that contradict another, are faults.
 
-    Repositories are asked with the git configuration and credentials of `environ`, the user's environment.
+    Repositories are asked with the git configuration and credentials of `environ`, the user's environment. `compute`
+    finds names that are written in no file.
     """
 
     def read(url: str, commit: str, paths: Iterable[str], **more: object) -> Mapping[str, str]:
         return read_remote_files(url, commit, paths, environ, **more)  # type: ignore[arg-type]  # as Read has it
 
     answer = resolve_refs(found.git_lines, asker(environ))
-    identified = identify(answer.lines, read)
+    identified = identify(answer.lines, read, compute)
     return _judged(found, identified.lines, [*found.faults, *answer.faults, *identified.faults])
 
 

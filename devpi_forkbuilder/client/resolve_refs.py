@@ -30,7 +30,7 @@ class Resolved:
 
 
 def resolve_refs(lines: Iterable[GitLine], ask: Ask) -> Resolved:
-    """Give every requirement its commit; a repository is asked only when one of its refs is no full commit."""
+    """Give every requirement its commit; a repository is asked only when one of its refs is not a full commit."""
     everything = tuple(lines)
     open_lines: dict[str, list[GitLine]] = {}
     for line in everything:
@@ -79,4 +79,4 @@ def _keyed(
 
 def repository_unreachable(url: str, error: ForkbuilderError) -> Problem:
     """What to say of a repository that could not be asked."""
-    return f"{url} gave no answer: {error.what.rstrip('.')}", error.next_step or "look at the URL"
+    return f"{url} gave no answer: {error.what.rstrip('.')}", error.next_step or "check the URL"

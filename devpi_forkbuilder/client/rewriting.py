@@ -19,7 +19,7 @@ def rewrite(path: Path, text: str) -> None:
         _replace(path.resolve(), text)
     except OSError as error:
         what = f"{path} cannot be written ({error.strerror})."
-        fix = "The file is as it was. See to the permissions of its folder and the disk."
+        fix = "The file is as it was. Check the permissions of its folder and the disk."
         raise ClientError("file-not-written", what, next_step=fix) from error
 
 

@@ -54,7 +54,7 @@ class BuildWatch:
         self._python = python
         self._heard = self._asked = self._taken = clock.monotonic()
         self._since: dict[Key, float] = {}
-        self._told: dict[Key, str] = {}
+        self._shown: dict[Key, str] = {}
 
     @property
     def states(self) -> tuple[ForkState, ...]:
@@ -76,11 +76,11 @@ class BuildWatch:
         return Table(headers, [self._row(state) for state in self.states])
 
     def news(self) -> list[str]:
-        """A line for each state that is not as it was told last."""
+        """A line for each state that differs from what was shown last."""
         lines = []
         for state in self.states:
-            if self._told.get(state.key) != state.state:
-                self._told[state.key] = state.state
+            if self._shown.get(state.key) != state.state:
+                self._shown[state.key] = state.state
                 seconds = f", {self._seconds(state)} s" if state.ended and self._seconds(state) else ""
                 wait = f", {state.outlook}" if state.outlook else ""
                 lines.append(f"{state.label} ({state.commit[:7]}): {state.state}{seconds}{wait}")
@@ -92,7 +92,7 @@ class BuildWatch:
     def _seconds(self, state: ForkState) -> str:
         """Seconds that the build took, by the server's account, or has taken since it was first seen."""
         if state.ended:
-            spent = sum(value for value in (state.told.get("seconds") or {}).values() if value)
+            spent = sum(value for value in (state.raw.get("seconds") or {}).values() if value)
             return f"{spent:.1f}" if spent else ""
         if state.state in RUNNING:
             return f"{self._clock.monotonic() - self._since.get(state.key, self._clock.monotonic()):.0f}"
@@ -119,11 +119,11 @@ class BuildWatch:
             return self._server.states(python=self._python)
         return tuple(state for name in sorted(names) for state in self._server.states(name, python=self._python))
 
-    def _take(self, told: Sequence[ForkState]) -> None:
+    def _take(self, answered: Sequence[ForkState]) -> None:
         """Keep what is news of our pins; raises ClientError when one of them is pinned no more."""
-        own = {state.key: state for state in told if state.key in self._states}
+        own = {state.key: state for state in answered if state.key in self._states}
         for state in self.states:
-            if state.key not in own and any(state.name == other.name for other in told):
+            if state.key not in own and any(state.name == other.name for other in answered):
                 what = f"{state.label} at {state.commit[:7]} is no longer pinned."
                 raise ClientError("pin-changed", what, next_step="'devpi forks list' shows what is.")
         for state in own.values():

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     print(f"{target}: {manifest.serial + 1} changes, {files} files.")
     if manifest.missing:
         print(
-            f"{len(manifest.missing)} file(s) are not in the store: {', '.join(manifest.missing[:3])}", file=sys.stderr
+            f"Files that are not in the store: {len(manifest.missing)} ({', '.join(manifest.missing[:3])})",
+            file=sys.stderr,
         )
     return int(bool(manifest.missing))

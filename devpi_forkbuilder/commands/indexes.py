@@ -32,9 +32,7 @@ def open_web(index: IndexUrl, pause: Callable[[float], None], hands: int) -> Web
         web.open()
     except NotFetchedError as error:
         what = f"The index {index.pages} cannot be asked: {error.why}."
-        raise RefusedError(
-            "index-unanswered", what, next_step="Look at the URL, and whether the server runs."
-        ) from None
+        raise RefusedError("index-unanswered", what, next_step="Check the URL, and whether the server runs.") from None
     return web
 
 

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from devpi_forkbuilder import __version__
-from devpi_forkbuilder.commands import backup, promote, restore, verify, warm
+from devpi_forkbuilder.commands import backup, gc, promote, restore, verify, warm, worker
 from devpi_forkbuilder.commands.doctor import command as doctor
 from devpi_forkbuilder.commands.up import command as up
 from devpi_forkbuilder.errors import ForkbuilderError
 
-COMMANDS = (up, doctor, warm, verify, backup, restore, promote)
+COMMANDS = (up, doctor, warm, verify, gc, backup, restore, promote, worker)
 SERVER_PACKAGES = frozenset({"devpi_server", "pyramid", "uv"})
 """What the extra `server` brings; commands import it when they run."""
 WARM_PACKAGES = frozenset({"requests", "uv"})

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         if missing and not arguments.accept_missing_files:
             raise RefusedError(
                 "files-missing",
-                f"{len(missing)} release(s) have not come here with their bytes: {', '.join(missing[:3])}.",
+                f"Releases without their bytes on this replica: {len(missing)} ({', '.join(missing[:3])}).",
                 next_step=f"Promote a replica that has them, or lose them: {LACKING}",
             )
         node.promote()
@@ -82,7 +82,7 @@ def _next_steps(arguments: argparse.Namespace, node: Any, serial: int) -> str:
    that the old primary had:
      devpi-forkbuilder up --serverdir {path} --secretfile FILE
 2. Lead the name of the old primary ({node.primary_url}) to it, or start the other replicas with --replica-of URL of
-   this one. They go on from where they are; one that has more changes says so, and has to be made anew.
+   this one. They go on from where they are; one that has more changes says so, and must be recreated.
 3. Never start the old primary's directory again. Its machine can be a replica with a new directory:
      devpi-forkbuilder up --replica-of URL --secretfile FILE --serverdir NEW-DIRECTORY
 Users keep their passwords. Where nobody knows root's: devpi-passwd root --serverdir {path}"""

@@ -46,5 +46,5 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     kept, secret = store_options.kept_folders(arguments), store_options.secret_path_of(arguments)
     manifest = restore_backup(source, server_path, words, kept, secret)
     print(f"{server_path} is as of {manifest.made_at}, with {manifest.serial + 1} changes.")
-    print("Start it as before. Replicas that have more than that have to be made anew; they say so themselves.")
+    print("Start it as before. Replicas that have more changes must be recreated; they say so themselves.")
     return 0

@@ -22,6 +22,8 @@ def check_builder(options: Options) -> None:
     Nothing is left behind; the folder of `options` need not be there yet. Raises OSError as well.
     """
     Tools.find(os.environ.get("PATH", os.defpath))
+    if options.farm:  # builds run elsewhere
+        return
     readable = must_read(options)
     with scratch_of(options.folder) as scratch:
         check_tiers(

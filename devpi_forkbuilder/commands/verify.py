@@ -20,8 +20,8 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "verify",
-        help="compare a cache with a manifest that warm has written",
-        description="Compare a cache with a manifest that warm has written. Nothing is built, and nothing is fetched.",
+        help="compare a cache with a manifest written by warm",
+        description="Compare a cache with a manifest written by warm. Nothing is built, and nothing is fetched.",
         epilog="The exit status is 1 when something differs.",
     )
     add = parser.add_argument
@@ -29,10 +29,10 @@ def add_parser(commands: Any) -> None:
         "--index-url",
         required=True,
         metavar="URL",
-        help="the index, as pip is given it: http://HOST/USER/NAME/+simple/",
+        help="URL of the index, as for pip: http://HOST/USER/NAME/+simple/",
     )
     add("--manifest", required=True, metavar="FILE", help="the manifest")
-    add("--quick", action="store_true", help="believe the hashes that the server states, and read no file")
+    add("--quick", action="store_true", help="trust the hashes that the server states; read no file")
     add("--jobs", type=positive, default=8, metavar="NUM", help="requests at once; default: 8")
     add("--quiet", action="store_true", help="no progress, only differences and the sum")
     parser.set_defaults(run=run, usage_error=parser.error)
@@ -64,5 +64,5 @@ def _manifest(path: Path) -> Manifest:
     except OSError as error:
         what = f"{path} cannot be read ({error.strerror})."
     except ValueError as fault:  # text that is not UTF-8 is one, too
-        what = f"{path} is no manifest: {fault}."
+        what = f"{path} is not a manifest: {fault}."
     raise RefusedError("manifest-unreadable", what, next_step="devpi-forkbuilder warm --manifest FILE writes one.")

@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
         "--index-url",
         required=True,
         metavar="URL",
-        help="the index, as pip is given it: http://HOST/USER/NAME/+simple/",
+        help="URL of the index, as for pip: http://HOST/USER/NAME/+simple/",
     )
     add("-r", "--requirement", action="append", default=[], metavar="FILE", help="a requirements file (repeatable)")
     add(
@@ -131,7 +131,7 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         what = f"{path} cannot be written ({error.strerror})."
-        step = "See to its folder's permissions and the disk."
+        step = "Check its folder's permissions and the disk."
         raise RefusedError("file-not-written", what, next_step=step) from error
 
 

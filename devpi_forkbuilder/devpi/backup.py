@@ -1,7 +1,7 @@
 """A backup of a server that may run meanwhile: a replica on disk, which does not follow.
 
 The changelog only grows, so all changes up to a serial are one state, whatever is written behind them. A file that a
-later change has deleted before it was copied is no loss when that change is in the backup: so changes are read until
+later change has deleted before it was copied is not a loss when that change is in the backup: so changes are read until
 nothing is missing.
 """
 

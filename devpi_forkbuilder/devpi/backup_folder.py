@@ -52,7 +52,7 @@ class BackupManifest:
         return manifest
 
     def write(self, folder: Path) -> None:
-        """Write it, last of all: a folder without it is no backup."""
+        """Write it, last of all: a folder without it is not a backup."""
         path = folder / MANIFEST
         new = path.with_suffix(".new")
         with open_new(new) as file:

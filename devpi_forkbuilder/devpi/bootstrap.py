@@ -49,12 +49,13 @@ def create(server_path: Path, root_password: str, more: Sequence[str] = ()) -> N
 
 
 def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Callable[[], None]) -> int:
-    """Run devpi-server with `config` (of `command_line.read_command_line`) until it is told to stop; its exit status.
+    """Run devpi-server with `config` (of `command_line.read_command_line`) until it is stopped; its exit status.
 
     `prepare` is called with devpi's `xom` before the first request, on a server that has recovered from a crash.
     `ready` is called, in a thread of its own, once the server answers.
     `started` (seconds since the epoch): older temporary files are a crash's and are removed.
     """
+    storage.write_node_when_changed(config)
     with CommandRunner() as runner:
         configure_logging(config.args)
         storage.repair_sqlite(config.server_path)
@@ -70,7 +71,7 @@ def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Ca
 
 
 def stop_on_sigterm() -> None:
-    """End on SIGTERM as on Ctrl-C: devpi has no handler, so builds would not be told.
+    """End on SIGTERM as on Ctrl-C: devpi has no handler, so builds would not end.
 
     Does nothing outside the main thread, or when somebody else handles the signal.
     """
@@ -151,7 +152,7 @@ def ensure_cache(xom: Any, name: str, url: str, expiry: int, password: Callable[
 def check_replica(xom: Any) -> None:
     """Raises InfrastructureError when the primary does not take this server for a replica of its own.
 
-    A primary that does not answer is no fault: what is here already is served.
+    A primary that does not answer is not a fault: what is here already is served.
     """
     primary = PrimaryServer(xom)
     try:

@@ -117,10 +117,10 @@ class AdvisoryLock:
 
 
 def _unlockable(path: Path, error: OSError) -> InfrastructureError:
-    what = f"{path} cannot be locked ({error.strerror}), so nobody knows who builds."
+    what = f"{path} cannot be locked ({error.strerror}), so builds cannot be coordinated."
     return InfrastructureError("claims-unusable", what, next_step="Let the server write to its server directory.")
 
 
 def _unusable(error: Exception) -> InfrastructureError:
-    what = f"The database cannot be asked who builds ({type(error).__name__})."
-    return InfrastructureError("database-unusable", what, next_step="See to the PostgreSQL server.")
+    what = f"The database cannot be asked which process builds ({type(error).__name__})."
+    return InfrastructureError("database-unusable", what, next_step="Check the PostgreSQL server.")

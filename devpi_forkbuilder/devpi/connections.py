@@ -1,7 +1,7 @@
 """Connections to the server: how long one may stay without a request, and how many are open.
 
 waitress reads requests in one thread and counts a connection from its first byte, so half-sent requests take places
-until they time out. It waits 120 seconds unless told otherwise, and devpi has no option for that.
+until they time out. It waits 120 seconds by default, and devpi has no option for that.
 """
 
 from __future__ import annotations

@@ -124,10 +124,11 @@ class ForkbuilderIndex(IndexCustomizer):  # type: ignore[misc]  # devpi-server s
                 self._del_project(name)
 
     def _note_when(self, pins: Iterable[Pin]) -> None:
-        """Keep when these were pinned, for `fork_upload_time=pinned`."""
-        catalog = catalog_of(self.stage.xom)
+        """Keep when these were pinned, for `fork_upload_time=pinned`, and by whom, for the page of the index."""
+        catalog, request = catalog_of(self.stage.xom), get_current_request()
         if catalog is not None:
-            catalog.store.note_pinned(self.stage.name, {(pin.name, pin.commit) for pin in pins}, time.time())
+            who = (request.authenticated_userid if request is not None else None) or ""
+            catalog.store.note_pinned(self.stage.name, {(pin.name, pin.commit) for pin in pins}, time.time(), who)
 
     def _del_project_but_not_its_name(self, project: str) -> None:
         """Files go, the name stays while it is pinned: without it a base's same-named project would be served."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from devpi_forkbuilder.devpi.names import PUBLIC_URL, SEVEN, is_mirror
+from devpi_forkbuilder.devpi.names import PUBLIC_URL, is_mirror, read_url
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure
 from devpi_forkbuilder.domain.index_health import IndexHealth, fitting_wheels, portable, python_allows, specifiers
@@ -133,7 +133,7 @@ def _requires(wheel: bytes) -> list[str]:
 
 
 def _own_projects(stage: Any) -> set[str]:
-    """Names that are pinned or uploaded here: public indexes are not asked for them, and are not told of them."""
+    """Names that are pinned or uploaded here: public indexes are not asked for them, and do not learn of them."""
     local = [base for base in (stage.sro() if stage is not None else ()) if not is_mirror(base)]
     pinned = {name for base in local if is_forkbuilder(base) for name in settings_of(base).projects}
     return pinned.union(*(base.list_projects_perstage() for base in local))
@@ -142,15 +142,9 @@ def _own_projects(stage: Any) -> set[str]:
 def _indexes(xom: Any, stage: Any) -> Iterator[_Index]:
     mirrors = [base for base in (stage.sro() if stage is not None else ()) if is_mirror(base)]
     for mirror in mirrors:
-        yield _Index(_without_login(mirror), mirror.http.get, partial(_forget, mirror))
+        yield _Index(read_url(mirror), mirror.http.get, partial(_forget, mirror))
     if not mirrors:
         yield _Index(PUBLIC_URL, xom.http.get, lambda _project: None)
-
-
-def _without_login(mirror: Any) -> str:
-    """Return the URL that a mirror reads; on a replica its primary's."""
-    url = mirror.remote_url if SEVEN else mirror.mirror_url
-    return str(url.replace(username=None, password=None).url)
 
 
 def _forget(mirror: Any, project: str) -> None:

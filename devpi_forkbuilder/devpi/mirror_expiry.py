@@ -13,7 +13,7 @@ from devpi_forkbuilder.devpi.store_facts import Condition
 
 
 def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
-    """Return under which conditions the mirrors behind a page would be read as now; None: they cannot be told.
+    """Return under which conditions the mirrors behind a page would be read as now; None: they are not known.
 
     Needs a transaction. `project` is a normalized name.
     """

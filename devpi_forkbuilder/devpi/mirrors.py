@@ -66,18 +66,19 @@ class MirrorPages:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], Fetch] = {}
 
-    def needed(self, user: str, index: str, project: str) -> tuple[str, ...]:
+    def needed(self, user: str, index: str, project: str, *, chained: bool = False) -> tuple[str, ...]:
         """Names of the mirrors that a page (of a normalized name) depends on. Needs a transaction.
 
-        Follows devpi's rule: a project of an index of our own hides those of mirrors. Mirrors of another devpi are
-        left out, see `web.chain`.
+        Follows devpi's rule: a project of an index of our own hides those of mirrors. These are mirrors of public
+        indexes, or with `chained` those of another devpi's, see `web.waiting.chain`.
         """
         stage = self._xom.model.getstage(user, index)
         bases = list(stage.sro()) if stage is not None else []
         own = (base for base in bases if not is_mirror(base))
         if any(base.has_project_perstage(project) for base in own):
             return ()
-        return tuple(base.name for base in bases if is_mirror(base) and not _chained(base))
+        mirrors = (base for base in bases if is_mirror(base))
+        return tuple(base.name for base in mirrors if _chained(base) == chained)
 
     def unheard(self, mirrors: tuple[str, ...], project: str) -> tuple[str, ...]:
         """Those of the mirrors that have said nothing of the project yet. Needs a transaction."""
@@ -170,4 +171,4 @@ def _chained(mirror: Any) -> bool:
 def _silent(mirror: str, project: str, cause: str) -> InfrastructureError:
     log.warning("the page of %s could not be fetched from %s: %s", project, mirror, cause)
     what = f"The page of {project} did not come from what {mirror} mirrors."
-    return InfrastructureError("upstream-silent", what, next_step="See to the upstream server, and ask again.")
+    return InfrastructureError("upstream-silent", what, next_step="Check the upstream server, and ask again.")

@@ -43,6 +43,7 @@ __all__ = [
     "lets_mirrors_in",
     "mirror_setting",
     "mirrored_url",
+    "read_url",
 ]
 
 MIRROR, PRIVATE = ("remote", "local") if SEVEN else ("mirror", "stage")
@@ -64,6 +65,12 @@ def mirror_setting(name: str) -> str:
 def mirrored_url(stage: Any) -> str:
     """Return the URL of the index whose files a mirror has, as it is set; empty when it is not."""
     return str(stage.ixconfig.get(mirror_setting("url"), ""))
+
+
+def read_url(stage: Any) -> str:
+    """Return the URL that a mirror reads, without user info; on a replica its primary's."""
+    url = stage.remote_url if SEVEN else stage.mirror_url
+    return str(url.replace(username=None, password=None).url)
 
 
 PUBLIC_URL = str(main._pypi_ixconfig_default[mirror_setting("url")])

@@ -24,7 +24,7 @@ RECENT = 1.0
 """Seconds after a good answer within which no other server can have come up in the primary's place."""
 BEHIND = 60.0
 """Seconds for which a replica may lack what its primary has."""
-ANEW = "Make this replica anew: stop it, remove its server directory, and start it with the same options."
+ANEW = "Recreate this replica: stop it, remove its server directory, and start it with the same options."
 
 
 class Changelog(Protocol):
@@ -81,7 +81,7 @@ class ReplicaGuard:
     def check(self) -> Check:
         """Whether requests should be sent here: not to one that was refused, diverged, lags, or has nothing yet.
 
-        A primary that cannot be reached is no reason: what is here is served without it.
+        A primary that cannot be reached is not a reason: what is here is served without it.
         """
         verdict = self.verdict
         if verdict.kind in {"refused", "diverged"}:
@@ -134,7 +134,7 @@ class ReplicaGuard:
             )
         return (
             f"The server at {self._primary.url} does not take this one for a replica ({status}): it has another secret,"
-            " or is no primary."
+            " or is not a primary."
         )
 
     def _tell(self, verdict: HistoryVerdict) -> None:

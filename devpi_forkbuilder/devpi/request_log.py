@@ -27,7 +27,7 @@ def log_request(method: str, path: str, status: str, serial: int, length: int, c
 def server_headers(xom: Any) -> list[tuple[str, str]]:
     """Return the headers with which devpi says what it is."""
     uuid, primary = xom.config.nodeinfo.make_uuid_headers()
-    told = {"X-DEVPI-UUID": uuid, "X-DEVPI-PRIMARY-UUID": primary}
+    identities = {"X-DEVPI-UUID": uuid, "X-DEVPI-PRIMARY-UUID": primary}
     if not SEVEN:
-        told["X-DEVPI-MASTER-UUID"] = primary
-    return [*meta_headers.items(), *((name, str(value)) for name, value in told.items())]
+        identities["X-DEVPI-MASTER-UUID"] = primary
+    return [*meta_headers.items(), *((name, str(value)) for name, value in identities.items())]

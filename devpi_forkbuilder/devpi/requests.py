@@ -59,7 +59,7 @@ def may_read(request: Any, user: str, index: str) -> bool:
 
 
 def forbidden(request: Any) -> Any:
-    """The answer to who may not read: a login is asked for from who has none."""
+    """The answer to users who may not read: without a login, one is asked for."""
     if request.identity is not None:
         return HTTPForbidden()
     policy = request.registry.getUtility(ISecurityPolicy)

@@ -7,13 +7,15 @@ back. Files named `*-tmp` of an unfinished transaction are never removed by devp
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.errors import InfrastructureError
@@ -36,6 +38,23 @@ def repair_sqlite(server_path: Path) -> None:
         connection.execute(f"SELECT max(serial) FROM {CHANGES}").fetchone()  # noqa: S608 - a constant
     if hot:
         log.warning("An interrupted transaction was rolled back in %s.", database)
+
+
+def write_node_when_changed(config: Any) -> None:
+    """Have devpi write `.nodeinfo` only when it says something new.
+
+    devpi writes it anew at each start, by way of a temporary file: a server on a full disk would not start, though
+    what it has can be served.
+    """
+    write = config.write_nodeinfo
+
+    def write_when_changed() -> None:
+        with suppress(OSError, ValueError):
+            if json.loads(config.nodeinfo_path.read_text(encoding="utf-8")) == dict(config.nodeinfo):
+                return
+        write()
+
+    config.write_nodeinfo = write_when_changed
 
 
 def need_room(server_path: Path, size: int) -> None:
@@ -65,5 +84,5 @@ def sweep(server_path: Path, before: float) -> int:
                 path.unlink()
                 removed += 1
     if removed:
-        log.warning("%d temporary file(s) of an interrupted transaction were removed.", removed)
+        log.warning("Temporary files of an interrupted transaction were removed: %d", removed)
     return removed

@@ -15,7 +15,7 @@ from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 
 
-def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any]) -> Any:
+def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any], *, readonly: bool = True) -> Any:
     """devpi's `xom` for the store of `server_path`, as the node `node`; `words` say which storage.
 
     The work that devpi does after a crash is left out: another process may be in the middle of a transaction.
@@ -40,7 +40,7 @@ def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any])
             server_path,
             config.storage,
             io_file_factory=config.io_file_factory,
-            readonly=True,
+            readonly=readonly,
             cache_size=config.args.keyfs_cache_size,
         )
     except Exception as error:

@@ -46,6 +46,15 @@ class Remembered(Generic[Value]):
         self.facts = facts
         self._checked = facts.serial
 
+    @property
+    def checked(self) -> int:
+        """The newest serial at which the facts are known to hold."""
+        return self._checked
+
+    def check(self, serial: int) -> None:
+        """Note that nothing has changed until `serial`."""
+        self._checked = max(self._checked, serial)
+
     def holds(self, store: LastSerial, serial: int) -> bool:
         """Return whether all facts still hold; `serial` was the store's last one when the question came up."""
         if serial != self._checked:

@@ -58,18 +58,20 @@ class Manifest:
         return f'{{\n  "manifest": {FORM},\n  "files": {listed}\n}}\n'
 
 
-def _file(number: int, told: Any) -> ManifestFile:
-    values = [value for key in KEYS if isinstance(told, Mapping) and isinstance(value := told.get(key), str) and value]
+def _file(number: int, entry: Any) -> ManifestFile:
+    values = [
+        value for key in KEYS if isinstance(entry, Mapping) and isinstance(value := entry.get(key), str) and value
+    ]
     if len(values) < len(KEYS):
         raise ValueError(f"file {number} lacks one of {', '.join(KEYS)}")
     file = ManifestFile(*values)
     if not SHA256.fullmatch(file.sha256):
-        raise ValueError(f"file {number} has a sha256 that is none")
+        raise ValueError(f"file {number} has an invalid sha256")
     return file
 
 
 def _order(file: ManifestFile) -> tuple[str, bool, Version, str, str, str]:
-    """Versions by their meaning; what is no version comes first, by its text."""
+    """Versions by their meaning; what is not a version comes first, by its text."""
     try:
         return file.name, True, Version(file.version), file.version, file.filename, file.sha256
     except InvalidVersion:

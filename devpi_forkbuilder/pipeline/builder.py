@@ -13,10 +13,11 @@ from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order, Versions
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
-from devpi_forkbuilder.errors import BuildError, ForkbuilderError, InfrastructureError, LimitsError, MismatchError
+from devpi_forkbuilder.errors import BuildError, InfrastructureError, LimitsError, MismatchError
 from devpi_forkbuilder.pipeline import diagnosis
 from devpi_forkbuilder.pipeline.artifacts.collect import collect, the_one
 from devpi_forkbuilder.pipeline.artifacts.manylinux import retag_linux_wheel
@@ -24,17 +25,13 @@ from devpi_forkbuilder.pipeline.artifacts.match_pin import agree
 from devpi_forkbuilder.pipeline.artifacts.restamp import stamp_wheel
 from devpi_forkbuilder.pipeline.artifacts.sdist import artefact_of_sdist, repack_sdist
 from devpi_forkbuilder.pipeline.artifacts.wheel import Wheel, artefact_of, read_wheel
-from devpi_forkbuilder.pipeline.checkout.archive_writer import keep
-from devpi_forkbuilder.pipeline.checkout.checkout import Checkout, checkout
-from devpi_forkbuilder.pipeline.checkout.pretend_version import place_tags, pretend_tags, pretend_version
+from devpi_forkbuilder.pipeline.build_source import BuildSource
+from devpi_forkbuilder.pipeline.checkout.checkout import Checkout
 from devpi_forkbuilder.pipeline.frontend import pep517
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters
 from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, Left, ProjectError
-from devpi_forkbuilder.pipeline.git.archive_store import Sources
-from devpi_forkbuilder.pipeline.git.client import TRACE
-from devpi_forkbuilder.pipeline.git.mirror import Mirrors
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, FULL, LowestSpace, check_space, out_of_space, space_of
 from devpi_forkbuilder.pipeline.process.programs import Tools
@@ -85,17 +82,16 @@ class WheelBuilder:
     """Builds orders (the protocol `Builder`), several at once if asked to.
 
     `work` is the folder for work folders; `free_floor`, in bytes, is the disk space below which no build starts;
-    `sources` keeps what was built; `passes` let builds read the index that has their pin.
+    `source` is where files come from; `index_tokens` let builds read the index that has their pin.
     """
 
     work: Path
     tools: Tools
     interpreters: Interpreters
-    mirrors: Mirrors
+    source: BuildSource
     equipment: BuildTools
     limits: BuildLimits = field(default_factory=BuildLimits)
     free_floor: int = FLOOR
-    sources: Sources | None = None
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
 
     @property
@@ -106,7 +102,7 @@ class WheelBuilder:
 
     def sweep(self) -> tuple[Path, ...]:
         """Remove what builds of a server that crashed have left; returns what was removed."""
-        return (*sweep_leftovers(self.work), *sweep_leftovers(self.mirrors.git.home, prefix=TRACE))
+        return (*sweep_leftovers(self.work), *self.source.sweep())
 
     def server_targets(self) -> ServerTargets:
         """See `Builder.offer`."""
@@ -116,38 +112,36 @@ class WheelBuilder:
     def build(self, order: Order, progress: BuildProgress) -> Iterator[Built]:
         """See `Builder.build`."""
         with contextlib.ExitStack() as stack:
-            space = LowestSpace(self.work, progress.cancelled)
-            try:
+            with disk_watched(self.work, progress) as watched:
                 folder = stack.enter_context(work_folder(self.work, owner_of(os.getpid())))
-                source, built = self._make(order, SpaceWatch(progress, space), folder)
-            except (BuildError, MismatchError, LimitsError) as error:
-                if found := space.scarce():
-                    raise out_of_space(found, error.what) from error
-                raise
-            except OSError as error:
-                if error.errno in FULL:
-                    raise out_of_space(space_of(self.work), f"{error.strerror}.") from error
-                what = f"A file of the build could not be read or written: {error.strerror}."
-                raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+                source, built = self._make(order, watched, folder)
             yield built
             # clients have their files by now: the archive takes as long again for a large tree
-            self._keep(order, source, built, progress)
+            self.source.keep(order, source, built, progress)
 
-    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        """See `Builder.identify`."""
+        with disk_watched(self.work, progress) as watched, work_folder(self.work, owner_of(os.getpid())) as folder:
+            interpreter, source = self._fetch(order, watched, folder)
+            found = pep517.computed_identity(*self._prepared(order, watched, folder, source, interpreter))
+            if found is None:
+                left = self._build(order, watched, folder, source, interpreter)
+                wheel = _read_collected(folder, left)
+                found = Identity(wheel.project, str(wheel.version))
+            return found
+
+    def _fetch(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Interpreter, Checkout]:
         interpreter = self.interpreters.find(order.python)
         progress.enter(State.FETCHING)
         check_space(folder.root, self.free_floor)
-        source = checkout(
-            self.mirrors,
-            order.pin,
-            folder.source,
-            progress.log,
-            progress.cancelled,
-            anywhere=order.recipe.unreachable,
-        )
+        source = self.source.place(order, folder.source, progress)
         progress.commit_time(source.commit_time)
         progress.enter(State.BUILDING)
         check_space(folder.root, self.free_floor)
+        return interpreter, source
+
+    def _make(self, order: Order, progress: BuildProgress, folder: WorkFolder) -> tuple[Checkout, Built]:
+        interpreter, source = self._fetch(order, progress, folder)
         try:
             left = self._build(order, progress, folder, source, interpreter)
         except ProjectError as error:
@@ -160,17 +154,23 @@ class WheelBuilder:
         known = self._provenance(order, source, interpreter, left)
         fix = partial(self._repaired, progress, folder, source)
         built = _checked(order, progress, folder, source, left, known, fix)
-        self._refuse_other_version(order, source, built)
+        self.source.judge_version(order, source, built.provenance["built_version"])
         return source, built
 
     def _build(
         self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
     ) -> Left:
+        return pep517.build(*self._prepared(order, progress, folder, source, interpreter))
+
+    def _prepared(
+        self, order: Order, progress: BuildProgress, folder: WorkFolder, source: Checkout, interpreter: Interpreter
+    ) -> tuple[BuildEnv, BuildOutputs]:
+        """Where the project's code will run, and what is wanted of it."""
         progress.log.say(f"building with {_called(interpreter)} in {self.equipment.sandbox.name}")
-        told = self._told(order, source, watch := TransferWatch(progress.log, progress.cancelled))
+        variables = self.source.variables(order, source, watch := TransferWatch(progress.log, progress.cancelled))
         if order.recipe.network:
             progress.log.say("fork_build_network: the project's own code has the network")
-        extra = (*told, *order.recipe.env)
+        extra = (*variables, *order.recipe.env)
         circumstances = BuildConditions(interpreter, source.commit_time, extra, order.recipe.network)
         build_env = BuildEnv(folder, self.equipment, circumstances, Deadline(self.limits), watch)
         wanted = BuildOutputs(
@@ -183,58 +183,19 @@ class WheelBuilder:
             sdist=order.versions is Versions.PLAIN,
             login=partial(self.index_tokens.issue, order.index),
         )
-        return pep517.build(build_env, wanted)
+        return build_env, wanted
 
     def _attempt(self, progress: BuildProgress, folder: WorkFolder, order: Order) -> None:
         """Build and check `order` in what an earlier build has used, and keep nothing of it."""
-        watch = (progress.log, progress.cancelled)
         folder.fresh(folder.source)
-        source = checkout(self.mirrors, order.pin, folder.source, *watch, anywhere=order.recipe.unreachable)
+        source = self.source.place(order, folder.source, progress)
         left = self._build(order, progress, folder, source, self.interpreters.find(order.python))
         _checked(order, progress, folder, source, left, {}, partial(self._repaired, progress, folder, source))
-
-    def _told(self, order: Order, source: Checkout, watch: TransferWatch) -> tuple[tuple[str, str], ...]:
-        """Tell a project that takes its version from tags what its tags do not say; variables for its build."""
-        version = order.pin.version or self._known_version(order, source)
-        if not source.untagged or version is None:
-            return ()
-        watch.log.say(f"no tag of this commit says its version: the back end is told {version}")
-        place_tags(self.mirrors.git, source.root, pretend_tags(source.project, version), watch)
-        return pretend_version(order.pin, version)
 
     def _repaired(self, progress: BuildProgress, folder: WorkFolder, source: Checkout, wheel: Wheel) -> Path:
         watch, box = TransferWatch(progress.log, progress.cancelled), folder.fresh(folder.root / "audit")
         into = folder.fresh(folder.root / "repaired")
         return retag_linux_wheel(wheel, self.equipment.sandbox, box, into, source.commit_time, watch)
-
-    def _known_version(self, order: Order, source: Checkout) -> str | None:
-        """What was built from the commit when its repository was there."""
-        kept = self.sources.read(order.pin.url, order.pin.commit) if self.sources is not None else None
-        return kept.versions.get(order.pin.subdirectory or "") if kept is not None and source.restored else None
-
-    def _refuse_other_version(self, order: Order, source: Checkout, built: Built) -> None:
-        """Raise MismatchError (`version-differs`) when files that were built from the archive have another version than
-        before: the version came from commits that are gone.
-        """
-        version = built.provenance["built_version"]
-        known = self._known_version(order, source)
-        if known is not None and known != version:
-            raise MismatchError(
-                "version-differs",
-                f"Built from this server's archive the version is {version}, from the repository it was {known}.",
-                next_step="Its back end takes the version from commits that are gone: put the repository back.",
-            )
-
-    def _keep(self, order: Order, source: Checkout, built: Built, progress: BuildProgress) -> None:
-        """Keep the sources of `built`. When that fails, the files are good all the same."""
-        if self.sources is None or source.restored:
-            return
-        watch = TransferWatch(progress.log, progress.cancelled)
-        versions = {order.pin.subdirectory or "": built.provenance["built_version"]}
-        try:
-            keep(self.sources, self.mirrors, source.parts, versions, watch)
-        except (ForkbuilderError, OSError) as error:
-            progress.log.say(f"the source could not be kept: {error}")
 
     def _provenance(self, order: Order, source: Checkout, interpreter: Interpreter, left: Left) -> dict[str, str]:
         return {
@@ -243,7 +204,7 @@ class WheelBuilder:
             "python": _called(interpreter),
             "interpreter": interpreter.name,
             "uv": self.tools.uv.version,
-            "git": self.tools.git.version,
+            **self.source.provenance,
             "sandbox": self.equipment.sandbox.name,
             "sandbox_program": self.equipment.sandbox.origin,
             "bounded": " ".join(bounded(self.equipment.sandbox)),
@@ -252,6 +213,26 @@ class WheelBuilder:
             "requires": " ".join(left.held),
             "plugin": __version__,
         }
+
+
+@contextlib.contextmanager
+def disk_watched(work: Path, progress: BuildProgress) -> Iterator[SpaceWatch]:
+    """`progress` that looks at the disk of the folder `work` too; failures that come from a full one say so.
+
+    Raises InfrastructureError (`disk-full`, `disk-failed`) instead of what the faults of a disk look like.
+    """
+    space = LowestSpace(work, progress.cancelled)
+    try:
+        yield SpaceWatch(progress, space)
+    except (BuildError, MismatchError, LimitsError) as error:
+        if found := space.scarce():
+            raise out_of_space(found, error.what) from error
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise out_of_space(space_of(work), f"{error.strerror}.") from error
+        what = f"A file of the build could not be read or written: {error.strerror}."
+        raise InfrastructureError("disk-failed", what, next_step="Check the server's disk.") from error
 
 
 def _called(interpreter: Interpreter) -> str:
@@ -269,8 +250,7 @@ def _checked(
 ) -> Built:
     """What the build left, copied out of its reach, judged, and given its tags and its version."""
     pin = order.pin
-    collected = folder.fresh(folder.root / "collected")
-    wheel = read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
+    wheel = _read_collected(folder, left)
     agree(wheel, pin)
     path = fix(wheel)
     if order.versions is Versions.STAMPED:
@@ -279,6 +259,12 @@ def _checked(
     artefacts = (artefact_of(path, pin), *_sdists(order, progress, folder, source, left))
     known = {**provenance, "url": pin.url, "built_version": str(wheel.version)}
     return Built(artefacts, source.commit_time, known)
+
+
+def _read_collected(folder: WorkFolder, left: Left) -> Wheel:
+    """The wheel that the build left, copied out of its reach and judged."""
+    collected = folder.fresh(folder.root / "collected")
+    return read_wheel(the_one(collect(left.wheel, collected, suffix=".whl", limit=ARTEFACT_LIMIT), suffix=".whl"))
 
 
 def _sdists(

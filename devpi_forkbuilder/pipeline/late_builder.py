@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
@@ -23,6 +24,10 @@ class Unable:
         self.identity = f"unable: {reason.reference}"
 
     def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:  # noqa: ARG002  (Builder)
+        """Raises the reason."""
+        raise self.reason
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:  # noqa: ARG002  (Builder)
         """Raises the reason."""
         raise self.reason
 
@@ -53,12 +58,19 @@ class LateBuilder:
 
     def build(self, order: Order, progress: BuildProgress) -> AbstractContextManager[Built]:
         """See `Builder.build`. Raises what `make` raises."""
+        return self._ready(progress).build(order, progress)
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        """See `Builder.identify`. Raises what `make` raises."""
+        return self._ready(progress).identify(order, progress)
+
+    def _ready(self, progress: BuildProgress) -> Builder:
         with self._lock:
             if self._made is None:
                 self._made = self._make(self.index_tokens)
                 self.reason = None
                 progress.log.say("this server can build again")
-        return self._made.build(order, progress)
+            return self._made
 
     def server_targets(self) -> ServerTargets:
         """See `Builder.offer`."""

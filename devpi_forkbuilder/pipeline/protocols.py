@@ -9,6 +9,7 @@ from typing import Protocol
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
 from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.pipeline.process.command import Command
@@ -61,8 +62,14 @@ class Builder(Protocol):
         """The files of `order`, which live until the context ends.
 
         Enters the states `fetching`, `building` and `checking`. Raises ForkbuilderError for every failure that
-        can be told to a user, CancelledError when `progress.cancelled()` became true, and what `progress.needs`
+        can be reported to a user, CancelledError when `progress.cancelled()` became true, and what `progress.needs`
         raises.
+        """
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        """Return the project's name and version as its build back end computes them; the order's own name is not read.
+
+        Publishes nothing. Raises as `build` does.
         """
 
     def server_targets(self) -> ServerTargets:

@@ -32,6 +32,11 @@ class Changes:
         with self._lock:
             return self._count
 
+    def since(self, token: int, index: str) -> frozenset[str]:
+        """The projects of `index` that changed after the change `token`."""
+        with self._lock:
+            return frozenset(name for (at, name), number in self._latest.items() if at == index and number > token)
+
     def announce(self, index: str, project: str) -> None:
         """A build of `project` changed its state."""
         watch = (index, project)

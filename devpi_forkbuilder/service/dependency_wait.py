@@ -1,6 +1,6 @@
 """Orders that wait for other orders: what their build requires is pinned and has to be built first.
 
-A parked order holds no worker, so one worker is enough for any chain. What would wait for itself is told at once.
+A parked order holds no worker, so one worker is enough for any chain. What would wait for itself fails at once.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class DependencyWait:
             ended = [one for one in self._parked if _has_ended(one)]
             self._parked = [one for one in self._parked if one not in ended]
         return [(one.queued_build, _reason(one.flights or ())) for one in ended]
+
+    def waiting(self) -> list[tuple[QueuedBuild, tuple[OrderKey, ...]]]:
+        """Everything that is parked, with what it needs."""
+        with self._lock:
+            return [(one.queued_build, one.needed) for one in self._parked]
 
     def _way(self, needed: tuple[OrderKey, ...], goal: OrderKey, path: tuple[OrderKey, ...]) -> tuple[OrderKey, ...]:
         """How one comes from `needed` to `goal`; empty when one does not. What is parked has no cycle in it."""

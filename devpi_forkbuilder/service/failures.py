@@ -18,7 +18,7 @@ def printable_line(text: str) -> str:
 
 
 def explained(error: BaseException) -> ForkbuilderError:
-    """`error` as one of ours. Of a foreign one only the type is told: its text may hold anything, secrets too."""
+    """`error` as one of ours. Of a foreign one only the type is reported: its text may hold anything, secrets too."""
     if isinstance(error, ForkbuilderError):
         return error
     return InfrastructureError(

@@ -35,7 +35,7 @@ class Logs:
             raise InfrastructureError(
                 "logs-unusable",
                 f"The build log cannot be written: {error}.",
-                next_step=f"See to the space and permissions of {self._root}.",
+                next_step=f"Check the space and permissions of {self._root}.",
             ) from error
 
     def find(self, name: str) -> Path | None:
@@ -48,7 +48,7 @@ class Logs:
         return tuple(path.relative_to(self._root).as_posix() for path in self._root.rglob(f"*{SUFFIX}"))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that is gone already is no fault. Raises OSError."""
+        """Remove files; one that is gone already is not a fault. Raises OSError."""
         for name in names:
             (self._root / name).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""How long a build will take, told from builds that ended: its place in the queue, and seconds until it is there."""
+"""The place of a build in the queue, and an estimate of the seconds until it ends."""
 
 from __future__ import annotations
 

@@ -71,6 +71,12 @@ class Backlog(Generic[Item]):
             groups = [one for one, _ in (*self._items, *self._spare)]
             return groups.index(group) + 1 if group in groups else 0
 
+    def waiting(self) -> list[tuple[Item, bool, bool]]:
+        """All items in turn; whether each is spare, and whether its group is busy."""
+        with self._moved:
+            both = [(entry, False) for entry in self._items] + [(entry, True) for entry in self._spare]
+            return [(item, spare, group in self._busy) for (group, item), spare in both]
+
     def room(self, takers: int, most: int) -> int:
         """How many spare items may be put: none while another waits for one of the `takers`, and `most` at a time.
 

@@ -1,6 +1,6 @@
 """What is known of each order's latest run, kept in one SQLite file that outlives the server.
 
-Losing the file loses no release: what is built is told by the index itself.
+Losing the file loses no release: what is built is stored in the index itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ class Records:
         return connection
 
     def _set_aside(self, error: Exception) -> None:
-        """The file is damaged. What is built is told by the index, so the server goes on without what was in it."""
+        """The file is damaged. What is built is stored in the index, so the server goes on without what was in it."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{os.urandom(4).hex()}")
         logger.warning("The build records in %s are damaged (%s): they are set aside as %s.", self._path, error, aside)
         try:
@@ -140,7 +140,7 @@ class Records:
     def _do_without(self, error: Exception) -> None:
         logger.error(
             "The build records in %s cannot be used: %s. What is built is served; failures are forgotten when the "
-            "server stops. See to the disk's space and permissions, and restart.",
+            "server stops. Check the disk's space and permissions, and restart.",
             self._path,
             error,
         )
@@ -178,6 +178,13 @@ class Records:
         """The log files that records name."""
         with self._told(), self._lock:
             return frozenset(row[0] for row in self._connection.execute("SELECT log FROM records WHERE log != ''"))
+
+    def last_built(self) -> float | None:
+        """When the last build that succeeded ended, in seconds since the epoch."""
+        with self._told(), self._lock:
+            query = "SELECT max(finished_at) FROM records WHERE state=?"
+            found: float | None = self._connection.execute(query, (State.BUILT.value,)).fetchone()[0]
+            return found
 
     def forget(self, index: str) -> None:
         """Remove all records of `index`: it was deleted."""
@@ -222,8 +229,24 @@ class Records:
             raise InfrastructureError(
                 "records-unusable",
                 f"The build records in {self._path} cannot be used: {error}.",
-                next_step="See to the disk's space and permissions; a damaged file may be moved away.",
+                next_step="Check the disk's space and permissions; a damaged file may be moved away.",
             ) from error
+
+
+def logs_in_use(path: Path) -> frozenset[str] | None:
+    """The log files of builds that run, as another process sees them in the file `path`; None when it cannot be read.
+
+    Reads only: a damaged file is its server's to set aside.
+    """
+    if not path.exists():
+        return frozenset()
+    ended = (*ENDED, State.WANTED.value)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT log FROM records WHERE log != '' AND state NOT IN (?, ?, ?)", ended)
+            return frozenset(row[0] for row in rows)
+    except sqlite3.Error:
+        return None
 
 
 def _row(record: Record) -> tuple[object, ...]:

@@ -13,11 +13,12 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.counters import Counters
+from devpi_forkbuilder.service.counters import BuildFigures, Counters
 from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
 from devpi_forkbuilder.service.outlook import NOTHING, Forecast, Outlook
+from devpi_forkbuilder.service.overview import Overview, RunningBuild, WaitingBuild
 from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record, Records, interrupted
 from devpi_forkbuilder.service.retry import decide, retry_at
@@ -58,6 +59,7 @@ class ForkService:
         self._counts = Counters()
         self._stopping = threading.Event()
         self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
+        self._at_work: dict[str, Flight] = {}
         self._read_ahead = read_ahead
         self._board = FlightRegistry(records, self.changes)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
@@ -121,6 +123,8 @@ class ForkService:
             return self._turned_away(order.key, error)
         for new in admitted:
             self._announce(new.record)
+        if not admitted and not flight.done and not ahead:
+            self._counts.join()
         return flight
 
     def record(self, key: OrderKey) -> Record | None:
@@ -136,6 +140,16 @@ class ForkService:
         if record.state.ended or record.state is State.WANTED:
             return NOTHING
         return self._forecast.outlook(record, self._backlog.position(record.key.group), self._clock.now())
+
+    def overview(self) -> Overview:
+        """What runs on which worker, and what waits, in turn."""
+        running = tuple(RunningBuild(name, flight.record) for name, flight in sorted(self._at_work.copy().items()))
+        queue = [
+            WaitingBuild(flight.record, place, spare, held)
+            for place, ((_, flight), spare, held) in enumerate(self._backlog.waiting(), 1)
+        ]
+        parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
+        return Overview(len(self._workers), running, (*queue, *parked))
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
@@ -161,7 +175,7 @@ class ForkService:
 
     def stop(self, timeout: float = 10) -> None:
         """End it: runs are cancelled, they and what is queued are `wanted` again, their waiters and those of `changes`
-        are let go. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
+        are released. Workers get `timeout` seconds in all; one that takes longer is left behind, its flight ended.
         """
         self._stopping.set()
         self._backlog.close()
@@ -184,6 +198,17 @@ class ForkService:
         queued, running = self._backlog.sizes()
         lost = {"records_in_memory": int(self._records.lost)}
         return {"queued": queued, "running": running, **lost, **self._counts.numbers()}
+
+    def figures(self) -> BuildFigures:
+        """Figures with labels, for metrics."""
+        now = self._clock.now()
+        since = [flight.record.queued_at for flight in self._board.live() if flight.record.state is State.QUEUED]
+        age = max((now - at for at in since if at is not None), default=0.0)
+        try:
+            last = self._records.last_built()
+        except InfrastructureError:
+            last = None
+        return self._counts.figures(max(0.0, age), last)
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
@@ -214,10 +239,10 @@ class ForkService:
         return flight
 
     def _turned_away(self, key: OrderKey, error: Exception) -> Flight:
-        told = explained(error)
-        if told is not error:
+        reported = explained(error)
+        if reported is not error:
             report_exception(error, f"taking an order for {key.project}")
-        return self._failed(Record(key, State.WANTED), told)
+        return self._failed(Record(key, State.WANTED), reported)
 
     def _failed(self, record: Record, error: ForkbuilderError) -> Flight:
         now = self._clock.now()
@@ -233,9 +258,12 @@ class ForkService:
     def _work(self) -> None:
         while (taken := self._backlog.take()) is not None:
             group, (order, flight) = taken
+            worker = threading.current_thread().name
+            self._at_work[worker] = flight
             try:
                 ahead = self._runner.run(order, flight)
             finally:
+                self._at_work.pop(worker, None)
                 self._backlog.release(group)
             for other in ahead:
                 self.ask(other)

@@ -63,7 +63,7 @@ class Worker:
                 run = Run(order, flight, self._board, self._clock, self._stopping, self._publisher)
                 try:
                     return self._fly(order, run, stack)
-                except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder is no reason to end a worker
+                except BaseException as error:  # noqa: BLE001 - a SystemExit in a builder must not end a worker
                     self._fell(run, error, stack)
         except BaseException as error:  # noqa: BLE001 - what goes wrong on the way down must not leave waiters hanging
             report_exception(error, f"ending the run of {flight.key.project}")
@@ -73,6 +73,9 @@ class Worker:
     def _fly(self, order: Order, run: Run, stack: ExitStack) -> tuple[Order, ...]:
         stack.enter_context(self._claim(order.key, run.cancelled))
         run.begin()
+        record = run.record
+        if record.queued_at is not None and record.started_at is not None:
+            self._counts.waited(record.started_at - record.queued_at)
         if self._publisher.covers(order):
             if run.built():
                 self._counts.count(counters.COVERED)
@@ -89,7 +92,9 @@ class Worker:
             run.log.say(f"Published: {', '.join(artefact.filename for artefact in built.artefacts)}")
             # Here and not behind the context: nobody waits for the clean-up.
             # Counted first: whoever waited looks at the figures next.
-            self._count(run, counters.BUILT)
+            if not run.flight.done:
+                self._counts.succeed(built)
+                self._counts.spend(run.spent())
             run.built()
             return _others(order, built)
 
@@ -106,7 +111,7 @@ class Worker:
         )
         if self._board.conclude(flight, record):
             log_state(record)
-            self._counts.count(counters.FAILED[error.kind])
+            self._counts.fail(error.kind, record.error.stage if record.error is not None else State.QUEUED)
 
     def _look_again(self, order: Order) -> None:
         """Without this a build that does not serve its order would be asked for, and run, at every request."""
@@ -150,29 +155,26 @@ class Worker:
             report_exception(error, f"cleaning up after {run.flight.key.project}")
 
     def _failed(self, run: Run, error: BaseException, stack: ExitStack) -> None:
-        told = explained(error)
-        if told is not error:
+        reported = explained(error)
+        if reported is not error:
             report_exception(error, f"building {run.flight.key.project} at {run.flight.key.commit}")
         stage = run.record.state
-        run.log.say(f"Failed while {stage.value}: {printable_line(told.what)}")
-        run.log.say(f"Whose: {told.whose}.")
-        run.log.say(f"Next step: {printable_line(told.next_step) or 'see the lines above.'}")
+        run.log.say(f"Failed while {stage.value}: {printable_line(reported.what)}")
+        run.log.say(f"Cause: {reported.whose}.")
+        run.log.say(f"Next step: {printable_line(reported.next_step) or 'see the lines above.'}")
         # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
         stack.close()
-        again = retry_at(told, run.record.attempts, self._clock.now())
-        self._count(run, counters.FAILED[told.kind])
-        run.failed(failure_of(told, stage), again)
-
-    def _count(self, run: Run, name: str) -> None:
+        again = retry_at(reported, run.record.attempts, self._clock.now())
         if not run.flight.done:
-            self._counts.count(name)
+            self._counts.fail(reported.kind, stage)
             self._counts.spend(run.spent())
+        run.failed(failure_of(reported, stage), again)
 
     def _crashed(self, flight: Flight, error: BaseException) -> None:
         record = flight.record
         failure = failure_of(explained(error), record.state)
         if self._board.conclude(flight, replace(record, state=State.FAILED, error=failure, retry_at=0.0)):
-            self._counts.count(counters.FAILED[failure.kind])
+            self._counts.fail(failure.kind, failure.stage)
 
 
 def _others(order: Order, built: Built) -> tuple[Order, ...]:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class NotFetchedError(Exception):
-    """Something could not be had from the index; `why` is a phrase, without secrets."""
+    """Something could not be fetched from the index; `why` is a phrase, without secrets."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)

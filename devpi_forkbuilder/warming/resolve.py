@@ -30,7 +30,7 @@ LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A requirements or constraints file for uv; `name` is told to users."""
+    """A requirements or constraints file for uv; `name` is shown to users."""
 
     name: str
     text: str

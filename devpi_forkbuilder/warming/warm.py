@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Missing:
-    """What could not be had, and why."""
+    """What could not be fetched, and why."""
 
     what: str
     why: str
@@ -91,7 +91,7 @@ class Warming:
     _asked: set[tuple[WantedRelease, Target]] = field(default_factory=set)
 
     def run(self, plan: Plan) -> Outcome:
-        """Fetch it all. Never raises for what cannot be had: that is told in the outcome."""
+        """Fetch it all. Never raises for what cannot be fetched: the outcome says so."""
         for line in left_out(file for group in (plan.files, *plan.alone) for file in group):
             if line.elsewhere:
                 self._missing.add(Missing(f"{line.place}: {line.text}", line.why))

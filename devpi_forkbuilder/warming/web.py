@@ -173,7 +173,7 @@ class Web:
 
         devpi tells what it knows of a file to who asks for JSON: one that it never had has no `last_modified`. A file
         that it had may be gone, or not yet on this replica: the head of its download tells that, for only what is sent
-        from disk is called immutable. Of a server that is no devpi nothing is known.
+        from disk is called immutable. Of other servers nothing is known.
         """
         if not self._is_devpi:
             return False

@@ -46,7 +46,7 @@ def root_view(request: Any) -> Any:
 
 
 def index_view(request: Any) -> Any:
-    """The forks of an index; of any other one its simple page. Who may not read it is told so there."""
+    """The forks of an index; of any other one its simple page. Users who may not read it get an error there."""
     user, index = request.matchdict["user"], request.matchdict["index"]
     if _xom(request).model.getstage(user, index) is None:
         raise HTTPNotFound(f"There is no index {user}/{index}.")

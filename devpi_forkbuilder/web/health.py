@@ -32,7 +32,7 @@ def ready_view(request: Any) -> Any:
 
 
 def tween_health(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
-    """The tween; pyramid's contract. It answers without a transaction: a store that hangs is no reason to be silent."""
+    """The tween; pyramid's contract. It answers without a transaction: also when the store hangs."""
     context: Context = registry[REGISTRY]
     guard = context.guard
 

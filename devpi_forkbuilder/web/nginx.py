@@ -77,7 +77,7 @@ def _servers(first: tuple[str, ...], spare: tuple[str, ...] = ()) -> str:
 
 
 def _joined(folder: str, name: str) -> str:
-    """An include that is no fault where there is no such file."""
+    """An include that is not a fault where there is no such file."""
     return f"\n    include {folder}/[{name[0]}]{name[1:]}.conf;" if folder else ""
 
 

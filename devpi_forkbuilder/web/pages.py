@@ -58,5 +58,5 @@ def _html(body: bytes, files: Sequence[Mapping[str, Any]]) -> bytes:
 def _link(file: Mapping[str, Any]) -> str:
     """A file as HTML pages have it (PEP 503, PEP 592)."""
     fragment = "".join(f"#{kind}={digest}" for kind, digest in list(file["hashes"].items())[:1])
-    told = "".join(f' data-{key}="{escape(file[key])}"' for key in ("requires-python", "yanked") if key in file)
-    return f'<a href="{escape(file["url"])}{escape(fragment)}"{told}>{escape(file["filename"])}</a><br>\n'
+    attributes = "".join(f' data-{key}="{escape(file[key])}"' for key in ("requires-python", "yanked") if key in file)
+    return f'<a href="{escape(file["url"])}{escape(fragment)}"{attributes}>{escape(file["filename"])}</a><br>\n'

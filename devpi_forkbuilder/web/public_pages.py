@@ -87,7 +87,7 @@ class PublicPage(WaitingPage):
         return self._at_once(self.request)
 
     def late(self) -> Any:
-        """Return an answer that begins now; a replica, which needs its serial first, is told to ask again."""
+        """Return an answer that begins now; a replica, which needs its serial first, is asked to come again."""
         return _unavailable(self._asked.project) if is_replicas(self.request) else super().late()
 
     def page(self) -> bytes:

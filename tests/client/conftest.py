@@ -36,9 +36,17 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "shell")
 
 
+@pytest.fixture(scope="session")
+def used(live: Live, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
+    """A shell in which root is logged in, and the index that it uses."""
+    shell, name = Shell(tmp_path_factory.mktemp("used")), live.index()
+    return shell.use(live.server, name), name
+
+
 @pytest.fixture
-def index(live: Live, shell: Shell) -> str:
+def index(live: Live, shell: Shell, used: tuple[Shell, str]) -> str:
     """An index without pins, in use by the shell, root logged in."""
+    other, old = used
     name = live.index()
-    shell.use(live.server, name)
+    shell.move(other, old, name)
     return name

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.devpi import ROOT_PASSWORD, DevpiServer
+from tests.preloaded import preloaded
 from tests.processes import Result, Running
 from tests.surroundings import clean_environment
 
 TIMEOUT = 120.0  # seconds for one command, longer than any that a test expects
 ENTRY = "import sys; from devpi.main import main; sys.argv[0] = 'devpi'; sys.exit(main())"
 """What the console script `devpi` does, whatever folder the environment's scripts are in."""
+IMPORTS = "import devpi.main; devpi.main.get_pluginmanager()"
 
 
 class Shell:
@@ -27,7 +30,8 @@ class Shell:
 
     def start(self, *arguments: str, **environment: str) -> Running:
         surroundings = clean_environment(self.home, **{**self.environment, **environment})
-        return Running([sys.executable, "-c", ENTRY, *arguments], surroundings, self.folder, None)
+        command = [sys.executable, "-c", ENTRY, *arguments]
+        return Running(command, surroundings, self.folder, None, preloaded=preloaded(IMPORTS))
 
     def devpi(self, *arguments: str, **environment: str) -> Result:
         return self.start(*arguments, **environment).wait(TIMEOUT)
@@ -41,6 +45,12 @@ class Shell:
         if user is not None:
             self.devpi("login", user, f"--password={password}").check()
         return self
+
+    def move(self, other: Shell, old: str, new: str) -> None:
+        """Become as `other`, which uses the index `old`, but use the index `new` of the same server."""
+        shutil.copytree(other.home / ".devpi", self.home / ".devpi")
+        for path in (self.home / ".devpi").rglob("*.json"):
+            path.write_text(path.read_text().replace(old, new))
 
     def spoil_login(self, user: str) -> None:
         """Make devpi-client's token of a user one that no server gave."""

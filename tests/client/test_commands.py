@@ -123,7 +123,10 @@ def test_pin__refs_that_are_not_there_or_not_clear(live: Live, index: str, shell
     assert "argument:1: 'v1.0.2' is refs/tags/v1.0.2 and refs/heads/v1.0.2, which differ" in result.stderr
     assert "argument:2: the repository has no branch or tag 'v1.0.22'" in result.stderr
     assert "did you mean 'v1.0.2'?" in result.stderr
-    assert "argument:3: 'abcdef1' is neither a branch or tag nor the begin of one's commit" in result.stderr
+    assert (
+        "argument:3: 'abcdef1' is neither a branch nor a tag, nor the beginning of a commit that one has"
+        in result.stderr
+    )
 
 
 def test_pin__what_the_server_refuses_is_told_line_by_line(live: Live, index: str, shell: Shell) -> None:
@@ -280,6 +283,20 @@ def test_pin__names_come_from_the_repository(live: Live, index: str, shell: Shel
     assert re.search(rf"^new +Called-This +{fork.commit[:7]} +v1 ", result.stdout, re.MULTILINE)
     assert "no project name: Called-This, as the repository says at commit" in result.stderr
     assert [state["project"] for state in live.states(index, "")] == ["Called-This"]
+
+
+def test_pin__a_name_that_no_file_says_is_computed_by_the_server(live: Live, index: str, shell: Shell) -> None:
+    fork = live.host.fork("inline")
+    url = live.host.git.repository_url(fork.name)
+    result = shell.forks("pin", f"git+{url}@{fork.commit}", "--yes").check()
+    assert re.search(rf"^new +inline +{fork.commit[:7]} ", result.stdout, re.MULTILINE)
+    assert "no project name: inline, computed by the build back end at commit" in result.stderr
+    assert [state["project"] for state in live.states(index, "")] == ["inline"]
+    failing = live.host.fork("fails")
+    refused = shell.forks("pin", f"git+{live.host.git.repository_url(failing.name)}@{failing.commit}", "--yes")
+    assert refused.returncode == 1
+    assert "it cannot be computed: The fork's build ended with status" in refused.stderr
+    assert "write NAME @ git+" in refused.stderr
 
 
 def test_pin__upgrade_moves_to_the_newest_tag(live: Live, index: str, shell: Shell) -> None:

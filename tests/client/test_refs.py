@@ -72,7 +72,7 @@ def test_completed__an_abbreviated_commit_of_a_branch_or_tag(ref, expected):
 @pytest.mark.parametrize(
     ("ref", "problem", "fix"),
     [
-        ("abcdef0", "neither a branch or tag nor the begin", "git rev-parse"),
+        ("abcdef0", "neither a branch nor a tag, nor the begin", "git rev-parse"),
         ("mian", "no branch or tag 'mian'", "did you mean 'main'?"),
         ("quite-different", "no branch or tag", "write a commit, tag or branch"),
         ("abb", "no branch or tag 'abb'", ""),
@@ -86,7 +86,7 @@ def test_completed__what_is_not_there(ref, problem, fix):
 
 def test_completed__several_commits_begin_so():
     assert (
-        "begins several commits"
+        "is the beginning of several commits"
         in completed("abcd", {"refs/heads/a": "abcd" + A[4:], "refs/heads/b": "abcd" + B[4:]})[0]
     )
 

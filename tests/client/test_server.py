@@ -132,7 +132,7 @@ MISSING = Response(404, {"message": "gone"})
         ({"forks": Response(502)}, "me", "server-answer", "answered 502 Reason. Try again"),
         ({"forks": Response(418, {"message": "tea\npot."})}, "me", "server-answer", "418 Reason: tea pot."),
         ({"forks": Response(302, headers={"location": "https://other"})}, "me", "server-moved", "https://other"),
-        ({"forks": Response(200)}, "me", "no-devpi-answer", "not one of a devpi server"),
+        ({"forks": Response(200)}, "me", "no-devpi-answer", "does not come from a devpi server"),
         ({"forks": Response(200, {"result": [{"project": "r"}]})}, "me", "other-version", "same version"),
         ({"forks": Response(403)}, None, "not-logged-in", "devpi login USER"),
         ({"forks": Response(403), "api": Response(200, API)}, "me", "no-permission", "User me has no permission"),

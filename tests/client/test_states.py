@@ -25,7 +25,7 @@ def test_fork_state__reads_an_object_of_the_api():
     found = state(project="Some.Name", state="failed", error=error, log_url="http://x/log")
     assert (found.name, found.label, found.ended, found.has_log) == ("some-name", "Some.Name==1.0.2", True, True)
     assert found.error == "build, while building: no"
-    assert json.loads(json.dumps(dict(found.told)))["commit"] == A
+    assert json.loads(json.dumps(dict(found.raw)))["commit"] == A
 
 
 def test_fork_state__is_never_half_read():

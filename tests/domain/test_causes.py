@@ -70,6 +70,7 @@ def test_short_cause__is_cut_at_a_word() -> None:
             "it is missing\nerror: Failed to build `/build/src`\n  cause: The build backend returned an error",
             "it is missing",
         ),
+        ("its frobnicator is missing\npreparing to fail\nerror: Failed to build `/src`", "its frobnicator is missing"),
         ("[forkbuilder] git fetch\n", ""),
         ("", ""),
     ],

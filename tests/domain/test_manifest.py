@@ -53,7 +53,7 @@ def test_manifest__the_same_bytes_in_any_order(some: list[ManifestFile], random:
         ('{"manifest": 1, "files": [{"name": "a"}]}', "file 1 lacks"),
         (
             '{"manifest": 1, "files": [{"name": "a", "version": "1", "filename": "f", "sha256": "x"}]}',
-            "a sha256 that is none",
+            "an invalid sha256",
         ),
     ],
 )

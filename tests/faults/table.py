@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,16 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
             "nothing partial is seen; it is tried again when there is room",
             "test_disk_full__nothing_is_seen_and_the_build_is_tried_again",
         ),
+        Fault(
+            "`up` starts on a full disk, or on one without inodes",
+            "what is built is served, builds say why they wait, and go on when there is room",
+            "test_start__on_a_full_disk",
+        ),
+        Fault(
+            "the disk is filled by caches and leftovers",
+            "`gc` makes room beside the running server, and everything is served as before",
+            "test_gc__brings_a_full_disk_back_and_loses_nothing",
+        ),
         Fault("the disk is full while a fork is built", "the server's fault, not the fork's", "test_build__full_disk"),
         Fault(
             "the disk is full while a fork is fetched", "the server's fault, and tried again", "test_fetch__full_disk"
@@ -104,6 +115,11 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
             "it refuses, answers 500 or 404, hangs, or cuts files",
             "named as trouble with the index, and heals by itself",
             "test_index_faults__infrastructure_named_and_healed",
+        ),
+        Fault(
+            "upstream of a cache hangs, cuts its pages, or sends what is none",
+            "no page, never 500, 404 or an empty one: installers end with an error",
+            "test_chained__upstream_misbehaves",
         ),
         Fault(
             "a mirror's upstream is silent",
@@ -180,24 +196,36 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
 HEAD = """# Faults
 
 What goes wrong, what is promised then, and what the tests show. `pytest --faults` runs these tests on real servers and
-writes this page; *result* is from its last run: `held`, with the number of cases, `failed`, or `not run` and why.
+writes this page; *result* is from the last run of that test: `held`, with the number of cases, `failed`, or `not run`
+and why. A run of some of the tests (`pytest --faults -k clock`) leaves the other rows as they were.
 """
 NAMES = frozenset(fault.test for faults in FAULTS.values() for fault in faults)
 
 
-def page(outcomes: Iterable[tuple[str, str]], reasons: Mapping[str, str]) -> str:
-    """The page; `outcomes` are names of test functions and what each case came to (`passed`, `failed`, `skipped`)."""
+def page(outcomes: Iterable[tuple[str, str]], reasons: Mapping[str, str], before: str = "") -> str:
+    """Return the page.
+
+    `outcomes` are names of test functions with what each case came to (`passed`, `failed`, `skipped`); a test without
+    any has the result that it has in `before`, the page of an earlier run.
+    """
     counts: dict[str, Counter[str]] = {}
     for name, outcome in outcomes:
         counts.setdefault(name, Counter())[outcome] += 1
+    results = results_of(before) | {name: result_of(found, reasons.get(name, "")) for name, found in counts.items()}
     lines = [HEAD]
     for part, faults in FAULTS.items():
         lines.append(f"## {part}\n\n| fault | promise | test | result |\n|---|---|---|---|")
-        for fault in faults:
-            result = result_of(counts.get(fault.test, Counter()), reasons.get(fault.test, ""))
-            lines.append(f"| {fault.what} | {fault.promise} | `{fault.test}` | {result} |")
+        lines += [
+            f"| {fault.what} | {fault.promise} | `{fault.test}` | {results.get(fault.test, 'not run')} |"
+            for fault in faults
+        ]
         lines.append("")
     return "\n".join(lines)
+
+
+def results_of(text: str) -> dict[str, str]:
+    """Return the last cell of each row of a page, by the name of its test."""
+    return dict(re.findall(r"\| `(test_\w+)` \| (.*) \|$", text, re.MULTILINE))
 
 
 def result_of(found: Mapping[str, int], reason: str) -> str:

@@ -44,7 +44,7 @@ def _gone(processes: tuple[Process, ...]) -> list[str]:
     while (left := [one for one in table() if (one.pid, one.command) in known and one.state not in "ZX"]) and (
         time.monotonic() < deadline
     ):
-        time.sleep(0.05)  # they are no children of ours
+        time.sleep(0.05)  # they are not children of ours
     return [process.command for process in left]
 
 
@@ -149,7 +149,7 @@ def test_sigterm__of_what_failed_nothing_is_forgotten(own: MakeLive) -> None:
     live.server.restart()
     assert live.state(index, "fails") == failed
     live.page(index, "fails").check()
-    assert live.metric("failed_build_total") == 0  # remembered, and not built again
+    assert live.metric("failed_total") == 0  # remembered, and not built again
     assert "its frobnicator is missing" in live.log(index, fork)
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.fault_page import PAGE
-from tests.faults.table import FAULTS, NAMES, page, result_of
+from tests.faults.table import FAULTS, NAMES, page, result_of, results_of
 
 TESTS = Path(__file__).parents[1]
 
@@ -29,3 +29,12 @@ def test_result__counts_cases() -> None:
     assert result_of({"passed": 3, "failed": 1}, "") == "**failed** (1 of 4)"
     assert result_of({"skipped": 1}, "needs root") == "not run: needs root"
     assert "| not run |" in page([], {})
+
+
+def test_page__a_run_of_some_tests_leaves_the_other_rows() -> None:
+    first = page([("test_kill__while_fetching", "passed")], {})
+    both = page([("test_kill__while_building", "passed"), ("test_kill__while_building", "passed")], {}, first)
+    assert results_of(both)["test_kill__while_fetching"] == "held"
+    assert results_of(both)["test_kill__while_building"] == "held (2 cases)"
+    again = page([("test_kill__while_fetching", "skipped")], {"test_kill__while_fetching": "needs root"}, both)
+    assert results_of(again)["test_kill__while_fetching"] == "not run: needs root"

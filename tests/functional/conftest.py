@@ -38,7 +38,8 @@ def shared(
 ) -> Iterator[Live]:
     """A server for everybody. It is asked for nothing that would show in another test's index."""
     folder, template = tmp_path_factory.mktemp("shared"), devpi_templates(False)
-    with DevpiServer(folder, *host.allowed, METADATA, template=template, threads=128) as server:
+    options = (*host.allowed, METADATA)
+    with DevpiServer(folder, *options, template=template, threads=128, every_python=True) as server:
         yield Live(server, host)
 
 

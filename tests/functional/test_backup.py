@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -11,20 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.devpi import DevpiServer
+from tests.devpi import COMMAND, IMPORTS, DevpiServer
 from tests.functional.conftest import each_storage
 from tests.live import METADATA, Host, Live, upload
 from tests.postgres import Postgres, Storage
+from tests.preloaded import preloaded
+from tests.processes import Result, Running
 from tests.server.app import make_wheel
 from tests.surroundings import clean_environment
 
 pytestmark = pytest.mark.functional
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "devpi_forkbuilder.commands.main", *words]
-    environment = clean_environment(folder)
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+def run(folder: Path, *words: str) -> Result:
+    return Running(
+        [sys.executable, "-c", COMMAND, *words], clean_environment(folder), folder, None, preloaded(IMPORTS)
+    ).wait(120)
 
 
 def place(server: DevpiServer, storage: tuple[str, ...] = ()) -> tuple[str, ...]:

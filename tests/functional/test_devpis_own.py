@@ -18,7 +18,6 @@ from tests.surroundings import clean_environment
 NEEDED = ("test_devpi_server.functional", "webtest", "bs4")
 """devpi-server's tests are part of its package; these libraries they need, and only webtest is not needed otherwise."""
 LIMIT = 280.0
-OPEN = "7 of devpi's 43 tests of replicas (TestMirrorIndexThings: 404 for 200) fail beside the plugin; cause not found"
 CLASSES = ("TestUserThings", "TestIndexThings", "TestIndexPushThings", "TestProjectThings", "TestMirrorIndexThings")
 
 
@@ -45,7 +44,7 @@ def own_tests(folder: Path, *arguments: str) -> Result:
     "module",
     [
         pytest.param("test_views", id="primary"),
-        pytest.param("test_replica_functional", id="replica", marks=pytest.mark.xfail(reason=OPEN)),
+        pytest.param("test_replica_functional", id="replica"),
     ],
 )
 def test_devpis_own_tests__pass_with_the_plugin(module: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from uv import find_uv_bin
@@ -41,6 +42,18 @@ class Team:
         for name, value in BROWSER.items():
             request.add_header(name, value)
         return send(request, 30).status
+
+    def landed(self, path: str) -> int:
+        """The status that a browser ends with, where it was sent."""
+        request = _request(f"{self.up.url}/{path}")
+        for name, value in BROWSER.items():
+            request.add_header(name, value)
+        answer = send(request, 30)
+        return (
+            self.browse(urlsplit(answer.headers["location"]).path.lstrip("/"))
+            if answer.status == 302
+            else answer.status
+        )
 
     def login(self) -> None:
         """`devpi use` and `devpi login`, as `up` says it."""
@@ -182,7 +195,9 @@ def _projects(team: Team, host: Host, poetry: Path) -> None:
     assert list(file.parent.glob(".venv/lib/*/site-packages/modern.py"))
 
 
-def test_first_day__a_browser_without_devpi_web(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_day__a_browser_without_devpi_web(
+    team: Team, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hidden = without_devpi_web(tmp_path)
     monkeypatch.setattr(
         "tests.functional.test_up.clean_environment", lambda folder: clean_environment(folder, **hidden)
@@ -190,5 +205,14 @@ def test_first_day__a_browser_without_devpi_web(team: Team, tmp_path: Path, monk
     team.up.start("-r", str(team.file), "--resolve")
     log = (team.up.serverdir / ".forkbuilder" / "server.log").read_text()
     assert re.findall(r"devpi-web-[0-9.]*[0-9]", log) == ["devpi-web-0"]
-    assert team.browse("main/forks/+forks") == 200
+    fails = host.repositories.empty("fails-now")
+    host.repositories.commit(fails, project_files("fails-now", "1.0.2", behaviour="fails"))
+    team.file.write_text(f"fails-now @ git+{host.git.repository_url('fails-now')}@{fails.commit}\n")
+    assert team.up.stop().returncode == 0
+    team.up.start("-r", str(team.file))
+    pages = ("", "main/forks", "main/forks/+forks")
+    assert [team.landed(path) for path in pages] == [200] * 3, "pins that nobody has built"
+    failed = team.up.get("main/forks/+simple/fails-now/")
+    assert "/failed/building/" in str(failed)
+    assert [team.landed(path) for path in pages] == [200] * 3, "a failed one among them"
     assert team.up.stop().returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -19,11 +20,12 @@ import pytest
 
 from devpi_forkbuilder.devpi.storage import DATABASE
 from tests.clients import Uv
-from tests.devpi import DevpiServer, free_port, send
+from tests.devpi import COMMAND, IMPORTS, Answer, DevpiServer, free_port, send
 from tests.live import Host
+from tests.preloaded import preloaded
 from tests.processes import Result, Running, remember_descendants
 from tests.repositories import Repository
-from tests.surroundings import clean_environment
+from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
 
 pytestmark = pytest.mark.functional
 PATIENCE = 60.0
@@ -39,6 +41,8 @@ class Up:
         self.url = f"http://127.0.0.1:{self.port}"
         self.index_url = f"{self.url}/main/forks/+simple/"
         self._host = host
+        self.forked = True
+        remember_interpreters(folder)
         self._starts = 0
         self.running: Running | None = None
 
@@ -51,10 +55,14 @@ class Up:
         """Start it; what it prints goes to `output`."""
         self._starts += 1
         place = ["--serverdir", str(self.serverdir), "--host", "127.0.0.1", "--port", str(self.port)]
-        words = [sys.executable, "-m", "devpi_forkbuilder.commands.main", "up", *place, *self._host.allowed, *arguments]
+        words = [sys.executable, "-c", COMMAND, "up", *place, *self._host.allowed, *arguments]
+        source = preloaded(IMPORTS) if self.forked else None
         with self.output.open("wb") as output:
-            self.running = Running(words, clean_environment(self.folder), self.folder, output)
+            self.running = Running(words, self._surroundings(), self.folder, output, source)
         return self.running
+
+    def _surroundings(self) -> dict[str, str]:
+        return clean_environment(self.folder, PATH=few_interpreters(os.environ["PATH"]))
 
     def start(self, *arguments: str) -> str:
         """Start it and wait until it serves; what it has printed by then."""
@@ -84,12 +92,21 @@ class Up:
         answer = send(_request(f"{self.url}/{path}"), 30).check()
         return answer.json if "json" in answer.headers["content-type"] else answer.text
 
+    def request(self, method: str, path: str, content: object = None) -> Answer:
+        """One request as the owner of the index, with the password that `up` has made; any status is an answer."""
+        password = (self.serverdir / ".forkbuilder" / "passwords" / "main").read_text()
+        login = send(_request(f"{self.url}/+login", "POST", {"user": "main", "password": password}), 30).check()
+        token = base64.b64encode(f"main:{login.result['password']}".encode()).decode()
+        return send(_request(f"{self.url}/{path}", method, content, **{"X-Devpi-Auth": token}), 60)
+
     def serial(self) -> str:
         return send(_request(f"{self.url}/+api"), 30).check().headers["x-devpi-serial"]
 
 
-def _request(url: str) -> urllib.request.Request:
-    return urllib.request.Request(url, headers={"Accept": "application/json"})
+def _request(url: str, method: str = "GET", content: object = None, **headers: str) -> urllib.request.Request:
+    data = None if content is None else json.dumps(content).encode()
+    given = {"Accept": "application/json", "Content-Type": "application/json", **headers}
+    return urllib.request.Request(url, data, given, method=method)
 
 
 @pytest.fixture
@@ -127,6 +144,18 @@ def test_up__serves_and_says_what_to_do(up: Up, file: Path, fork: Repository, uv
     told = up.output.read_text()
     for state in ("fetching", "building", "built in"):
         assert re.search(rf"inline 1\.0\.2 .*{state}", told), told
+
+
+def test_up__a_name_that_no_file_says_is_computed_before_it_serves(up: Up, host: Host, tmp_path: Path) -> None:
+    fork = host.fork("inline")
+    path = tmp_path / "github.txt"
+    path.write_text(f"git+{host.git.repository_url(fork.name)}@{fork.commit}\n")
+    said = up.start("-r", str(path), "--resolve", "--write")
+    assert f"{path}:1: inline -> {fork.commit}" in said
+    assert "#egg=inline" in up.get("main/forks")["result"]["forks"][0]  # type: ignore[index]  # devpi's JSON
+    assert path.read_text().startswith("inline @ git+")
+    assert not list(tmp_path.glob("**/.forkbuilder-*")), "what was needed for it is gone"
+    assert up.stop().returncode == 0
 
 
 def test_up__pins_the_head_of_a_checkout_and_says_when_it_answers_and_has_stopped(
@@ -203,6 +232,7 @@ def _passwords(up: Up) -> dict[str, str]:
 
 
 def test_up__secrets_are_the_owners_alone(up: Up, file: Path) -> None:
+    up.forked = False  # a process of its own has its own argument list
     said = up.start("-r", str(file))
     folder = up.serverdir / ".forkbuilder" / "passwords"
     assert folder.stat().st_mode & 0o777 == 0o700

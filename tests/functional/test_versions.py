@@ -95,7 +95,7 @@ def test_version__of_the_pin_when_its_tag_is_missing(
     follower = Follower()
     with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
         assert built.provenance["built_version"] == "3.1", follower.log.text
-    assert "the back end is told 3.1" in follower.log.text
+    assert "the back end gets 3.1" in follower.log.text
 
 
 def test_version__of_the_commits_own_tag_is_not_overruled(tmp_path: Path, repositories: Repositories) -> None:

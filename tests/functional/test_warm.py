@@ -15,8 +15,10 @@ import pytest
 
 from devpi_forkbuilder.domain.simple.offline import WORDS
 from tests.clients import Installer
+from tests.devpi import COMMAND, IMPORTS
 from tests.functional.conftest import MakeLive
 from tests.live import Host, Live, stamped, wheel_of
+from tests.preloaded import preloaded
 from tests.processes import Result, Running
 from tests.publicindex import BACKEND, BUILD_SYSTEM, PublicIndex, public_index
 from tests.repositories import Repository
@@ -58,9 +60,8 @@ class Cache:
 
     def start(self, *arguments: str) -> Running:
         environment = clean_environment(self.folder, UV_CACHE_DIR=str(self.folder / "uv-cache"))
-        return Running(
-            [sys.executable, "-m", "devpi_forkbuilder.commands.main", *arguments], environment, self.folder, None
-        )
+        command = [sys.executable, "-c", COMMAND, *arguments]
+        return Running(command, environment, self.folder, None, preloaded(IMPORTS))
 
     def warm(self, index: str, *arguments: str) -> Result:
         return self.start("warm", "--index-url", self.live.url(index), *arguments).wait(PATIENCE)

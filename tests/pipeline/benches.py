@@ -12,6 +12,7 @@ from devpi_forkbuilder.domain.index_health import IndexHealth
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.pipeline.build_source import GitSource
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildConditions, BuildEnv, BuildTools
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreters
@@ -76,8 +77,11 @@ def wheel_builder(
         work=folder / "builds",
         tools=tools(),
         interpreters=Interpreters(tools().uv.path, os.environ),
-        mirrors=Mirrors(folder / "mirrors", Git(folder / "git-home", dict(os.environ)), sources=sources),
-        sources=sources,
+        source=GitSource(
+            Mirrors(folder / "mirrors", Git(folder / "git-home", dict(os.environ)), sources=sources),
+            sources,
+            tools().git.version,
+        ),
         equipment=equipment(folder, sandbox),
         limits=limits or BuildLimits(),
         free_floor=free_floor,

@@ -144,7 +144,7 @@ class OpenRoom:
 
 
 def missing(name: str) -> str:
-    """Why a room cannot be had here; empty when it can."""
+    """Why there cannot be a room here; empty when it can."""
     if PYTHON is None:
         return "needs a python3 of the system"
     if name == "uid" and not ROOT:

@@ -253,7 +253,7 @@ def test_build__version_from_a_tag_that_is_missing_is_the_pins(tmp_path, reposit
     follower = Follower()
     with wheel_builder(tmp_path).build(order(repositories.pin_line(fork, version="3.1")), follower) as built:
         assert built.provenance["built_version"] == "3.1"
-    assert "the back end is told 3.1" in follower.log.text
+    assert "the back end gets 3.1" in follower.log.text
 
 
 def test_told_version__names_the_project():
@@ -281,7 +281,7 @@ def test_sweep__removes_those_of_the_dead_and_keeps_those_of_the_living(tmp_path
 
 def test_sweep__traces_of_git_commands_of_a_killed_server(tmp_path):
     shop = wheel_builder(tmp_path)
-    home = shop.mirrors.git.home
+    home = shop.source.mirrors.git.home
     own = f"trace-{owner_of(os.getpid())}-x"
     for name in ("trace-old", "trace-4194304.12345-abc", own):
         (home / name).mkdir(parents=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.assembly import make_builder
+from devpi_forkbuilder.equipment import make_builder
 from devpi_forkbuilder.errors import BuildError, InfrastructureError
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from devpi_forkbuilder.pipeline.late_builder import LateBuilder

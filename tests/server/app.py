@@ -23,11 +23,12 @@ from webob import Request
 import devpi_forkbuilder.plugin
 from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
-from devpi_forkbuilder.pipeline.protocols import BuildProgress
+from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
 from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
 from tests.devpinames import options_of_devpi, settings_of_devpi
 
@@ -56,8 +57,18 @@ class HeldBuilder:
         self.gate.set()
         self.failure: ForkbuilderError | None = None
         self.orders: list[Order] = []
+        self.identified: list[Order] = []
         self.tags: Callable[[Order], str] = lambda _order: PURE
         self.source: Callable[[Order], bytes | None] = lambda _order: None
+
+    def identify(self, order: Order, progress: BuildProgress) -> Identity:
+        self.identified.append(order)
+        while not self.gate.wait(0.02):
+            if progress.cancelled():
+                raise CancelledError
+        if self.failure is not None:
+            raise self.failure
+        return Identity("Called-This", "1.0")
 
     def server_targets(self) -> ServerTargets:
         return ServerTargets(
@@ -173,7 +184,9 @@ class App:
     ) -> Any:
         request = Request.blank(path, method=method, base_url="http://devpi.example.com", environ=environ)
         request.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-        if body is not None:
+        if isinstance(body, bytes):
+            request.body = body
+        elif body is not None:
             request.body = json.dumps(settings_of_devpi(body)).encode()
             request.content_type = "application/json"
         if user is not None:
@@ -182,6 +195,11 @@ class App:
         answer = request.get_response(self.wsgi)
         self._answers.append(answer)
         return answer
+
+    def form(self, path: str, body: str, *, user: str | None = "root", **headers: str) -> Any:
+        """A form as a browser sends it."""
+        more = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+        return self.request("POST", path, body.encode(), user=user, environ=more, **headers)
 
     def get(self, path: str, **headers: str) -> Any:
         return self.request("GET", path, user=None, **{"User_Agent": "curl/8", **headers})

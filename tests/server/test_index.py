@@ -50,14 +50,39 @@ def test_index__a_refused_new_index_does_not_exist(app: App) -> None:
     assert app.request("GET", "/root/forks", Accept="application/json").status_int == 404
 
 
-@pytest.mark.parametrize("value", [{}, {"a": 1}, 5, True, None, [5], [None], ["setuptools<81", True], [["x"]]])
-@pytest.mark.parametrize("key", ["forks", "fork_build_constraints", "fork_build_env", "fork_pythons"])
-def test_index__what_is_no_text_is_refused(app: App, key: str, value: object) -> None:
-    """`{"forks": {}}` emptied the pins once, without a word."""
+NO_TEXT = ({}, {"a": 1}, {"forks": []}, 5, 0, True, False, None, [5], [None], [{}], ["setuptools<81", True], [["x"]])
+
+
+@pytest.mark.parametrize("key", ["forks", "fork_build_constraints", "fork_build_env", "fork_pythons", "fork_versions"])
+def test_index__what_is_no_text_is_refused(app: App, key: str) -> None:
+    """`{"forks": {}}` emptied the pins once, without a word: in no form of devpi's requests does it."""
     app.make_index("root/forks", pin("alpha"))
-    answer = app.request("PATCH", "/root/forks", {**app.config(), key: value})
-    assert answer.status_int == 400
-    assert key in answer.json["message"]
+    before = app.config()
+    for value in NO_TEXT:
+        for body in ({key: value}, {**before, key: value}, {"type": "indexconfig", "result": {key: value}}):
+            answer = app.request("PATCH", "/root/forks", body)
+            assert answer.status_int == 400, body
+            assert key in answer.json["message"]
+        created = app.request("PUT", "/root/new", {"type": "forkbuilder", "bases": [], key: value})
+        assert created.status_int == 400, value
+        assert key in created.json["message"]
+    assert app.config() == before
+    assert app.request("GET", "/root/new", Accept="application/json").status_int == 404
+
+
+def test_index__what_is_no_pin_is_refused_as_the_client_sends_it(app: App) -> None:
+    app.make_index("root/forks", pin("alpha"))
+    for text in ("{}", "None", "5", "[]", "forks"):
+        for operator in ("=", "+="):
+            answer = app.request("PATCH", "/root/forks", [f"forks{operator}{text}"])
+            assert answer.status_int == 400, (operator, text)
+            assert "forks" in answer.json["message"]
+    assert app.config()["forks"] == [pin("alpha")]
+
+
+def test_index__the_setting_itself_cannot_be_dropped(app: App) -> None:
+    app.make_index("root/forks", pin("alpha"))
+    assert app.request("PATCH", "/root/forks", ["forks-="]).status_int == 400
     assert app.config()["forks"] == [pin("alpha")]
 
 

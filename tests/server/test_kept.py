@@ -160,7 +160,7 @@ def test_kept__nothing_of_what_is_not_there(app: App, path: str) -> None:
 
 
 def test_kept__long_header_texts_are_not_remembered(app: App, looks: Looks) -> None:
-    """The text of a header is no part of a key: 600 long ones took 150 MiB once."""
+    """The text of a header is not a part of a key: 600 long ones took 150 MiB once."""
     app.make_index("root/forks", pin())
     app.files(PAGE)
     app.files(PAGE)

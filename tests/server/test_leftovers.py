@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder import assembly
+from devpi_forkbuilder import assembly, equipment
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.builder import WheelBuilder
 from tests.hostile_trees import nest
@@ -32,7 +32,7 @@ def test_start__after_a_build_that_nested_folders(tmp_path: Path) -> None:
     options = read("--forkbuilder-sandbox", "none", folder=tmp_path)
     left = leftover(options.folder)
     os.close(nest(left, "a", sys.getrecursionlimit() + 200))
-    assert isinstance(assembly.make_builder(options), WheelBuilder)
+    assert isinstance(equipment.make_builder(options), WheelBuilder)
     tidied()
     assert not left.exists()
 
@@ -42,20 +42,20 @@ def test_start__while_a_process_of_a_build_cannot_be_ended(tmp_path: Path, monke
         reference = "processes-remain"
         raise InfrastructureError(reference, "1 processes of a build could not be ended.")
 
-    monkeypatch.setattr(assembly, "end_abandoned", remaining)
+    monkeypatch.setattr(equipment, "end_abandoned", remaining)
     options = read("--forkbuilder-sandbox", "none", folder=tmp_path)
     left = leftover(options.folder)
-    assert isinstance(assembly.make_builder(options), WheelBuilder)
+    assert isinstance(equipment.make_builder(options), WheelBuilder)
     assert not left.exists()
 
 
 def test_start__does_not_wait_for_what_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(assembly, "end_abandoned", gate.wait)
-    monkeypatch.setattr(assembly, "TIDYING", 0.01)
+    monkeypatch.setattr(equipment, "end_abandoned", gate.wait)
+    monkeypatch.setattr(equipment, "TIDYING", 0.01)
     options = read("--forkbuilder-sandbox", "none", folder=tmp_path)
     left = leftover(options.folder)
-    assert isinstance(assembly.make_builder(options), WheelBuilder)
+    assert isinstance(equipment.make_builder(options), WheelBuilder)
     assert left.exists()
     gate.set()
     tidied()

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from devpi_server.config import parseoptions
 
-from devpi_forkbuilder.assembly import bounded_by, make_builder, tier_of
+from devpi_forkbuilder.assembly import bounded_by, tier_of
 from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.equipment import make_builder
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.builder import WheelBuilder

@@ -102,6 +102,15 @@ def test_lists_and_metadata__have_etags(make_app: MakeApp) -> None:
         assert (again.status_int, again.body) == (304, b"")
 
 
+@pytest.mark.parametrize("agent", ["devpi-replica/6.20.3 (py 3.11.7; linux)", "devpi-mirror/6.20.3"])
+def test_list_of_projects__is_sent_whole_to_devpi_servers(app: App, agent: str) -> None:
+    app.make_index("root/forks", pin())
+    answer = app.page("/root/forks/+simple/", User_Agent=agent, If_None_Match="*")
+    assert answer.status_int == 200
+    assert "ETag" not in answer.headers
+    assert [project["name"] for project in answer.json["projects"]] == ["alpha"]
+
+
 def test_pages_of_other_indexes__have_etags_too(app: App) -> None:
     app.request("PUT", "/root/plain", {"bases": []})
     make_wheel(app.builder.folder, "beta", "1.0")

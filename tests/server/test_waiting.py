@@ -221,7 +221,6 @@ def test_no_seat__a_chained_page_is_no_page(scene: Scene) -> None:
     with pytest.raises(ValueError, match="Unterminated"):
         json.loads(answer.text)
     assert "busy, ask again" in answer.text
-    assert scene.page(CHAINED, Accept="text/html").status_int == 503
     leave(taken)
 
 
@@ -302,6 +301,24 @@ def test_stream__bytes_come_before_the_page_does(scene: Scene, path: str) -> Non
             while not said.endswith(b"0\r\n\r\n"):
                 said += connection.recv(4096)
     assert b'"files":[{' in said
+
+
+def test_no_seat__a_chained_page_in_html_is_cut_off(scene: Scene) -> None:
+    """A 5xx makes pip take a namesake from a second index. In HTTP/1.0 an end is not told from a cut."""
+
+    def ask(port: int, first: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(f"{first}\r\nHost: x\r\nUser-Agent: {PIP}\r\nAccept: text/html\r\n\r\n".encode())
+            return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    taken = full(scene)
+    with listening(scene.app) as port:
+        said = ask(port, f"GET {CHAINED} HTTP/1.1")
+        assert said.startswith(b"HTTP/1.1 200 OK")
+        assert b"\r\nRetry-After: " in said
+        assert said.endswith(b"\r\n\r\n1\r\n\n\r\n")  # no chunk of length 0 ends it
+        assert b" 503 " in ask(port, f"GET {CHAINED} HTTP/1.0").splitlines()[0]
+    leave(taken)
 
 
 def test_chained__follows_upstream_when_its_page_expires(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

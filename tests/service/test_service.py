@@ -361,7 +361,7 @@ def test_log__ends_with_the_failure(world: World) -> None:
     assert path.read_text().splitlines() == [
         "building",
         "# Failed while building: No commit\\x1b[2J abc.",
-        "# Whose: the repository, the commit or the credentials for it.",
+        "# Cause: the repository, the commit or the credentials for it.",
         "# Next step: Push it.",
     ]
 

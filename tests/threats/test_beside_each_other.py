@@ -68,7 +68,7 @@ def test_server__with_hostile_forks_serves_the_others(own: MakeLive) -> None:
     assert ended.pop("good") == "built"
     for fork, kinds in zip(forks, ATTACKS.values(), strict=True):
         assert ended.pop(fork.project) in kinds, fork.project
-    assert slowest < 10  # far below what a server that is held up takes; other work on the machine is no fault
+    assert slowest < 10  # far below what a server that is held up takes; other work on the machine is not a fault
     log = live.server.log_text()
     assert "\x1b" not in log
     assert "<script>" not in log

@@ -30,7 +30,7 @@ def build_forks(context: CommandContext) -> int:
     force = args.force or args.failed
     wait = args.wait or args.diagnose
     states = run(context, server, pins, wait=wait, force=force, python=args.python or "", diagnose=args.diagnose)
-    context.screen.json([dict(state.told) for state in states])
+    context.screen.json([dict(state.raw) for state in states])
     return result(states)
 
 
@@ -79,8 +79,8 @@ def started(
         if pin.state == "built" and not python:
             yield pin
             continue
-        told = server.build(pin.name, commit=pin.commit, force=force, python=python, diagnose=diagnose)
-        yield next((state for state in told if state.key == pin.key), pin)
+        states = server.build(pin.name, commit=pin.commit, force=force, python=python, diagnose=diagnose)
+        yield next((state for state in states if state.key == pin.key), pin)
 
 
 def _tell_failure(context: CommandContext, server: Server, state: ForkState, *, remembered: bool, python: str) -> None:

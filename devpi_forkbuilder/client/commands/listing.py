@@ -17,7 +17,7 @@ def list_pins(context: CommandContext) -> int:
     states: Sequence[ForkState] = server.states()
     if context.args.projects:
         states = selected(states, context.args.projects)
-    context.screen.json([dict(state.told) for state in states])
+    context.screen.json([dict(state.raw) for state in states])
     context.screen.table(pins_table(states, context.clock.now(), wide=context.args.wide))
     for state in states:
         if state.error:

@@ -70,13 +70,13 @@ class Follower:
         clock = self._context.clock
         begin = clock.monotonic()
         try:
-            told = self._server.states(self._state.name, wait=WAIT, python=self._python)
+            states = self._server.states(self._state.name, wait=WAIT, python=self._python)
             self._heard = clock.monotonic()
         except ServerUnreachableError:
             if clock.monotonic() - self._heard > PATIENCE:
                 raise
-            told = (self._state,)
-        fresh = next((state for state in told if state.key == self._state.key), None)
+            states = (self._state,)
+        fresh = next((state for state in states if state.key == self._state.key), None)
         if fresh is None:
             what = f"{self._state.label} at {self._state.commit[:7]} is no longer pinned."
             raise ClientError("pin-changed", what, next_step="'devpi forks list' shows what is.")
@@ -121,8 +121,8 @@ class Follower:
 def _one(states: Sequence[ForkState], wanted: str) -> ForkState:
     found = selected(states, [wanted])
     if len(found) > 1:
-        told = ", ".join(state.label for state in found)
-        raise ClientError("several-pins", f"{wanted} is pinned several times.", next_step=f"Name one: {told}")
+        labels = ", ".join(state.label for state in found)
+        raise ClientError("several-pins", f"{wanted} is pinned several times.", next_step=f"Name one: {labels}")
     return found[0]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from devpi_forkbuilder.client.api_client import Server, require_login
 from devpi_forkbuilder.client.commands import build
+from devpi_forkbuilder.client.computed_names import computed_by
 from devpi_forkbuilder.client.context import CommandContext, fault_json, notes_json
 from devpi_forkbuilder.client.models import ClientError, ForkState, Selector, require
 from devpi_forkbuilder.client.requested import Requested, ask_git_hosts, asker
@@ -27,7 +28,7 @@ def pin(context: CommandContext) -> int:
     stored = server.pins()
     if args.upgrade:
         found = together([found, upgrades(stored, args.upgrade, asker(context.environ))])
-    request = ask_git_hosts(found, context.environ)
+    request = ask_git_hosts(found, context.environ, computed_by(server, context.clock))
     plan = pin_diff(stored, request.pins)
     _show(context, request, plan)
     if args.check:
@@ -130,7 +131,7 @@ def _asked(context: CommandContext, question: str) -> bool:
 
 
 def _states(server: Server, plan: PinDiff) -> list[ForkState]:
-    """The states of what was asked for, as the index has it: `1.0` is no change of a stored `1.0.0`."""
+    """The states of what was asked for, as the index has it: `1.0` is not a change of a stored `1.0.0`."""
     pins = [move.before if move.change is Change.UNCHANGED and move.before else move.after for move in plan.moves]
     wanted = {(pin.name, pin.version, pin.commit) for pin in pins}
     return [state for state in server.states() if state.key in wanted]
@@ -153,7 +154,7 @@ def _json(
         ],
         "faults": [fault_json(fault) for fault in request.faults],
         "notes": notes_json(request.lines),
-        "states": [dict(state.told) for state in states],
+        "states": [dict(state.raw) for state in states],
     }
 
 

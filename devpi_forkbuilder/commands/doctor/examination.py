@@ -130,7 +130,7 @@ def judge_sandbox(wanted: str, tiers: Sequence[TierProbe]) -> Finding:
 
 
 def judge_groups(found: Survey) -> Finding:
-    """Whether limits hold for whole builds. That they hold for each process alone is no fault."""
+    """Whether limits hold for whole builds. That they hold for each process alone is not a fault."""
     bounded = [name for name in CONTROLLERS if any(name in place.controllers for place in found.places)]
     words = {"memory": "memory", "pids": "processes"}
     if not bounded:
@@ -190,7 +190,7 @@ def _credentials(path: Path) -> Finding:
     """git-credential-store(1): a URL with user and password in each line."""
     found, odd = parse(path.read_text(encoding="utf-8", errors="replace"))
     if odd:
-        what = f"Lines of {path} that are no credentials: {', '.join(map(str, odd))}."
+        what = f"Lines of {path} that are not credentials: {', '.join(map(str, odd))}."
         return Finding.failed("credentials", what, "Write https://USER:PASSWORD@HOST, percent-encoded, on each line.")
     if not found:
         return Finding.warning("credentials", f"{path} is empty.", "Write https://USER:PASSWORD@HOST into it.")

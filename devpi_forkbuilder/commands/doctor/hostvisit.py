@@ -24,7 +24,7 @@ UNREACHED = frozenset({"host-unreachable", "host-silent", "transfer-cut", "repos
 PROBE = "packaging"
 """A project that every public index has."""
 SECONDS = 60.0
-LOOK = "Look at the proxy (HTTPS_PROXY, NO_PROXY) and the certificates (SSL_CERT_FILE) of the server's user."
+LOOK = "Check the proxy (HTTPS_PROXY, NO_PROXY) and the certificates (SSL_CERT_FILE) of the server's user."
 
 
 class _Words:
@@ -62,8 +62,8 @@ def hosts_of(options: Options) -> tuple[str, ...]:
 
 def _settings(environ: Mapping[str, str]) -> Finding:
     used = network_variables(environ)
-    told = ", ".join(f"{name}={redacted(value)}" for name, value in sorted(used.items()) if name.isupper())
-    return Finding.ok("network", told or "neither a proxy nor certificates of its own are set")
+    listed = ", ".join(f"{name}={redacted(value)}" for name, value in sorted(used.items()) if name.isupper())
+    return Finding.ok("network", listed or "neither a proxy nor certificates of its own are set")
 
 
 def _index(uv: Path, environ: Mapping[str, str], folder: Path) -> Finding:

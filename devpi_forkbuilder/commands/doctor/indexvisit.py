@@ -64,9 +64,9 @@ def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
 
 
 def judge_server(base: str, answer: IndexAnswer) -> Finding | None:
-    """Why what answered is no devpi server with this plugin, or None."""
+    """Why what answered is not a devpi server with this plugin, or None."""
     if not answer.status:
-        fix = "Start the server, or see to the way to it: address, port, proxy, certificate."
+        fix = "Start the server, or check the way to it: address, port, proxy, certificate."
         return Finding.failed("index", f"{base} cannot be reached: {answer.trouble}.", fix)
     if answer.status in {401, 403}:
         return _closed(base, answer.status)
@@ -85,9 +85,9 @@ def judge_health(answer: IndexAnswer) -> tuple[Finding, ...]:
     checks = _at(answer.document, "result", "checks")
     if not isinstance(checks, list):
         return ()
-    told = [str(_at(check, "message")) for check in checks if _at(check, "ok") is False]
-    fix = "Put right what it names; a replica with another history has to be made anew."
-    return tuple(Finding.failed("health", text, fix) for text in told)
+    messages = [str(_at(check, "message")) for check in checks if _at(check, "ok") is False]
+    fix = "Fix what it names; recreate a replica whose history differs."
+    return tuple(Finding.failed("health", text, fix) for text in messages)
 
 
 def judge_forks(base: str, answer: IndexAnswer) -> Finding:
@@ -97,12 +97,14 @@ def judge_forks(base: str, answer: IndexAnswer) -> Finding:
     states = _at(answer.document, "result")
     if answer.status != 200 or not isinstance(states, list):
         said = _at(answer.document, "message") or answer.trouble or f"it answers {answer.status}"
-        return Finding.failed("index", f"{base} is no index of forks: {said}", "devpi index -c NAME type=forkbuilder")
+        return Finding.failed(
+            "index", f"{base} is not an index of forks: {said}", "devpi index -c NAME type=forkbuilder"
+        )
     counts = Counter(str(_at(state, "state")) for state in states)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none pinned yet"
+    messages = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none pinned yet"
     if counts["failed"]:
-        return Finding.warning("index", f"{base} answers; forks: {told}", f"{base}/+forks says why they failed.")
-    return Finding.ok("index", f"{base} answers; forks: {told}")
+        return Finding.warning("index", f"{base} answers; forks: {messages}", f"{base}/+forks says why they failed.")
+    return Finding.ok("index", f"{base} answers; forks: {messages}")
 
 
 def mirrors_of(base: str) -> tuple[str, ...]:
@@ -113,7 +115,7 @@ def mirrors_of(base: str) -> tuple[str, ...]:
     waiting, seen, found = [index], {index}, list[str]()
     while waiting and len(seen) <= MOST_BASES:
         config = _at(ask(f"{root}/{prefix}{waiting.pop(0)}?no_projects=").document, "result")
-        url, bases = _at(config, "mirror_url"), _at(config, "bases")
+        url, bases = _at(config, "mirror_url") or _at(config, "remote_url"), _at(config, "bases")
         if isinstance(url, str):
             its = urlsplit(url)
             found.append(urlunsplit((its.scheme, its.netloc.rpartition("@")[2], its.path.rstrip("/"), "", "")))

@@ -12,7 +12,8 @@ from typing import Any
 from devpi_forkbuilder.commands.up import pinfiles, roles, secretfiles
 from devpi_forkbuilder.commands.up.environment import unknown_variables, words_for_up
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
-from devpi_forkbuilder.options import add_options
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.pipeline.process.network_settings import with_network_settings
 from devpi_forkbuilder.pipeline.process.open_files import raise_limit
 
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     startup = Startup.read(arguments, more)
     try:
         startup.check()
-        pins = pinfiles.read_pins(arguments, os.environ, sys.stdin)
+        pins = _pins(arguments, startup.options)
         startup.make()
         raise_limit()
         status = startup.serve(started, pins)
@@ -86,3 +87,14 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
         return status
     finally:
         startup.lock.release()
+
+
+def _pins(arguments: argparse.Namespace, options: Options) -> tuple[Pin, ...]:
+    """The pins in the files that the command line names."""
+    from devpi_forkbuilder.commands.up.computed_names import NamesInSandbox  # noqa: PLC0415  (as Startup above)
+
+    names = NamesInSandbox(options, arguments.index, arguments.public_index or "")
+    try:
+        return pinfiles.read_pins(arguments, os.environ, sys.stdin, names)
+    finally:
+        names.close()

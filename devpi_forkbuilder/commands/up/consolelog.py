@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 NAME = "logging.json"
@@ -19,11 +21,40 @@ class Unalarming(logging.Filter):
         return not record.getMessage().startswith(ROUTINE)
 
 
+class LogFile(RotatingFileHandler):
+    """A log file whose disk may be full: that is said once, not with a traceback for each line."""
+
+    _failed = False
+    _reported = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, and say when that goes again."""
+        self._failed = False
+        super().emit(record)
+        if self._reported and not self._failed:
+            self._reported = False
+            print(f"{self.baseFilename} is written again.", file=sys.stderr)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's own name)
+        """Say what is wrong with the file, unless that was said."""
+        self._failed = True
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._reported:
+            self._reported = True
+            print(f"{self.baseFilename} cannot be written, its lines are lost: {error.strerror}.", file=sys.stderr)
+
+
 def write_configuration(folder: Path) -> Path:
-    """Write a `logging.config.dictConfig` file for devpi's `--logger-cfg` into `folder`; its path."""
+    """Write a `logging.config.dictConfig` file for devpi's `--logger-cfg` into `folder`; its path.
+
+    Nothing is written when it is there as it should be: the disk may be full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NAME
-    path.write_text(json.dumps(configuration(folder / "server.log"), indent=2), encoding="utf-8")
+    path, wanted = folder / NAME, json.dumps(configuration(folder / "server.log"), indent=2)
+    if not path.is_file() or path.read_text(encoding="utf-8") != wanted:
+        path.write_text(wanted, encoding="utf-8")
     return path
 
 
@@ -39,7 +70,7 @@ def configuration(log_file: Path) -> dict[str, object]:
         },
         "handlers": {
             "file": {
-                "class": "logging.handlers.RotatingFileHandler",
+                "class": f"{__name__}.{LogFile.__name__}",
                 "formatter": "full",
                 "filename": str(log_file),
                 "maxBytes": FILE_BYTES,

@@ -75,7 +75,7 @@ def server_options() -> dict[str, Option]:
 
 
 def words_for_up(environ: Mapping[str, str]) -> list[str]:
-    """What `up` is told by the environment, as words of its command line. Raises RefusedError for a value that is none.
+    """What the environment says to `up`, as words of its command line. Raises RefusedError for a value that is none.
 
     An empty variable is as one that is not there: compose files hand those on that nobody has set.
     """

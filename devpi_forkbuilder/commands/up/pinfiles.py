@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from devpi_forkbuilder.client.computed_names import Computed
 from devpi_forkbuilder.client.requested import Requested, as_written, ask_git_hosts
 from devpi_forkbuilder.client.requirement_files import read_all
 from devpi_forkbuilder.client.rewriting import rewrite
@@ -30,15 +31,21 @@ def add_options(parser: Any) -> None:
     add("--keep-going", action="store_true", help="start with the lines that can be pinned although others have faults")
 
 
-def read_pins(arguments: argparse.Namespace, environ: Mapping[str, str], terminal: TextIO | None) -> tuple[Pin, ...]:
-    """The pins in the git lines of files and of what they include; `terminal` is where a question is answered.
+def read_pins(
+    arguments: argparse.Namespace,
+    environ: Mapping[str, str],
+    terminal: TextIO | None,
+    compute: Computed | None = None,
+) -> tuple[Pin, ...]:
+    """The pins in the git lines of files and of what they include; `terminal` is where a question is answered, and
+    `compute` finds names that no file of a repository says.
 
     Raises RefusedError with the faults of all files in a line each, those that cannot be read among them.
     """
     found = read_all(arguments.requirement, environ)
     open_lines = _open_lines(found)
     resolve = arguments.resolve or _wanted(open_lines, terminal)
-    requested = ask_git_hosts(found, environ) if resolve else as_written(found, RESOLVER)
+    requested = ask_git_hosts(found, environ, compute) if resolve else as_written(found, RESOLVER)
     _show_resolved(found, requested)
     if requested.faults:
         _judge(requested, keep_going=arguments.keep_going, hint=bool(open_lines) and not resolve)

@@ -15,6 +15,7 @@ from devpi_forkbuilder.commands.trial import check_builder
 from devpi_forkbuilder.domain.compat.distributions import install_command
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError
 from devpi_forkbuilder.options import Options
+from devpi_forkbuilder.pipeline.process.disk_space import existing, space_of
 
 PRIVILEGED = 1024
 BUBBLEWRAP = "bubblewrap"
@@ -111,6 +112,11 @@ def check_build_tools(options: Options) -> None:
         raise _with_command(error) from None
     except OSError as error:
         raise _unusable(f"Nothing can be written in {options.folder}: {error.strerror}.", OTHER_FOLDER) from None
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Whether the disk of `folder` has too few bytes or inodes free for builds. Raises OSError."""
+    return space_of(existing(folder)).scarce
 
 
 def _with_command(error: ForkbuilderError) -> ForkbuilderError:

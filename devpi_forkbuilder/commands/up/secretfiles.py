@@ -23,7 +23,7 @@ def read_secret(path: str, option: str) -> str:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise RefusedError(
             "secret-unreadable",
             f"The file of {option}, {path}, cannot be read: {reason}.",

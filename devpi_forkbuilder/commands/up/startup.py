@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from devpi_forkbuilder.devpi.command_line import option_names, read_command_line
 from devpi_forkbuilder.domain.pins.pin_diff import pin_diff
 from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
-from devpi_forkbuilder.errors import InfrastructureError, RefusedError
+from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError, RefusedError
 from devpi_forkbuilder.options import FOLDER, Options
 
 
@@ -85,7 +86,16 @@ class Startup:
         if address is not None:
             self.config.args.host = address.check()
         if not (self.arguments.replica_of or self.arguments.upstream or options.cached_only):
+            self._check_build_tools(options)
+
+    def _check_build_tools(self, options: Options) -> None:
+        """Raise ForkbuilderError when nothing can be built here; for a full disk that is not a reason not to serve."""
+        try:
             preflight.check_build_tools(options)
+        except ForkbuilderError as error:
+            if not bootstrap.exists(self.server_path) or not preflight.disk_is_full(options.folder):
+                raise
+            print(f"What is built is served; nothing can be built before there is room: {error}", file=sys.stderr)
 
     def make(self) -> None:
         """Make the server directory unless it is there, and what is kept beside devpi's own files.
@@ -111,7 +121,7 @@ class Startup:
         self.checkouts.keep(self.folder)
 
     def serve(self, started: float, pins: Sequence[Pin]) -> int:
-        """Pin the checkouts and `pins`, and serve until the process is told to stop; devpi's exit status."""
+        """Pin the checkouts and `pins`, and serve until the process is stopped; devpi's exit status."""
         prepare = partial(self._prepare, (*self.checkouts.pins, *pins))
         return bootstrap.serve(self.config, started, prepare, self._ready)
 

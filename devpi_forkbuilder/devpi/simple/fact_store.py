@@ -41,10 +41,28 @@ CREATE TABLE IF NOT EXISTS pinned (
     idx TEXT NOT NULL, project TEXT NOT NULL, commit_id TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (idx, project, commit_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pinned_by (
+    idx TEXT NOT NULL, project TEXT NOT NULL, commit_id TEXT NOT NULL, who TEXT NOT NULL,
+    PRIMARY KEY (idx, project, commit_id)
+) WITHOUT ROWID;
+"""
+PINNINGS = """
+SELECT project, commit_id, at, coalesce(who, '') FROM pinned LEFT JOIN pinned_by USING (idx, project, commit_id)
+WHERE idx = ? ORDER BY at DESC
 """
 
 Page = tuple[str, str]
 """Index (`user/name`) and project (normalized)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinning:
+    """A commit that was pinned: when, in seconds since the epoch, and by which user (empty: not known)."""
+
+    project: str
+    commit: str
+    at: float
+    who: str
 
 
 class FactStore:
@@ -113,12 +131,14 @@ class FactStore:
         with _Statement(self._lock):
             self._connection.execute("INSERT OR REPLACE INTO metadata VALUES (?, ?)", (file, zlib.compress(content)))
 
-    def note_pinned(self, index: str, pins: Iterable[tuple[str, str]], at: float) -> None:
-        """Keep when these pins (project, commit) were set on an index, in seconds since the epoch."""
+    def note_pinned(self, index: str, pins: Iterable[tuple[str, str]], at: float, who: str = "") -> None:
+        """Keep when (seconds since the epoch) these pins (project, commit) were set on an index, and by which user."""
         rows = [(index, project, commit, at) for project, commit in pins]
+        users = [(*row[:3], who) for row in rows]
         with _Statement(self._lock):
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO pinned_by VALUES (?, ?, ?, ?)", users)
             self._connection.execute("COMMIT")
 
     def pinned_at(self, index: str, project: str, commit: str) -> float | None:
@@ -129,6 +149,12 @@ class FactStore:
             ).fetchone()
             return float(row[0]) if row is not None else None
         return None
+
+    def pinnings(self, index: str) -> tuple[Pinning, ...]:
+        """Every commit that was pinned on an index as far as that was seen here, the latest first."""
+        with _Statement(self._lock):
+            return tuple(Pinning(*row) for row in self._connection.execute(PINNINGS, (index,)))
+        return ()
 
     def _look(self, page: Page) -> _Known:
         """What is known of a page. Another process on the same file may have learned more `RECENT` seconds ago."""

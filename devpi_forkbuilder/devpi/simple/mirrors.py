@@ -10,7 +10,7 @@ import functools
 import logging
 from typing import Any
 
-from devpi_forkbuilder.devpi.names import MirrorStage
+from devpi_forkbuilder.devpi.names import MirrorStage, read_url
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.domain.simple.file_facts import read_facts
 
@@ -51,19 +51,34 @@ def listen() -> None:
     async def fetch(stage: Any, future: Any, project: str, *more: Any, **named: Any) -> None:
         catalog = catalog_of(stage.xom)
         if catalog is None:
-            await original(stage, future, project, *more, **named)
+            await _read(original, stage, future, project, *more, **named)
             return
         page = (stage.name, str(project))
         client = ListeningClient(stage.http, whole=not catalog.store.revision(page))
         stage.http = client
         try:
-            await original(stage, future, project, *more, **named)
+            await _read(original, stage, future, project, *more, **named)
         finally:
             stage.http = client._client
         if client.page is not None:
             learn(catalog, page, client.page)
 
     setattr(MirrorStage, FETCH, fetch)
+
+
+async def _read(original: Any, stage: Any, *more: Any, **named: Any) -> None:
+    """devpi's own reading; an answer that is not a simple page is the upstream server's fault, not a 500 of this one.
+
+    Raises UpstreamError for it, as for a status that says so.
+    """
+    try:
+        await original(stage, *more, **named)
+    except stage.UpstreamNotModified as error:
+        if error.etag is not None:
+            raise
+        raise stage.UpstreamError("304 status without anything to be the same as") from error
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise stage.UpstreamError(f"the answer of {read_url(stage)} is not a simple page") from error
 
 
 def learn(catalog: Any, page: tuple[str, str], answer: tuple[str, str, str]) -> None:

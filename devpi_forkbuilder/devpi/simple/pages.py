@@ -48,7 +48,7 @@ class Source:
         return catalog.published.of(self.stage, self.project, link, self.policy)
 
     def announces(self, link: Any, facts: FileFacts | None) -> bool:
-        """Whether the core metadata of a file can be had here (PEP 658)."""
+        """Whether the core metadata of a file is available here (PEP 658)."""
         if not link.key.endswith(".whl"):
             return False
         announced = facts is not None and facts.core_metadata is not None

@@ -111,7 +111,7 @@ class RangedFile(io.RawIOBase):
 def read_remote_metadata(file: RangedFile, project: str) -> bytes | None:
     """The core metadata in a wheel of a project (normalized name); None if it has none, or more than any.
 
-    Raises zipfile.BadZipFile and ValueError for what is no wheel, and what `file` raises.
+    Raises zipfile.BadZipFile and ValueError for what is not a wheel, and what `file` raises.
     """
     with zipfile.ZipFile(file) as archive:
         found = [(METADATA.fullmatch(info.filename), info) for info in archive.infolist()]

@@ -62,7 +62,7 @@ def client(python: str, platform: str, own: Client) -> Client:
 
 def user_agent(program: str, client: Client) -> str:
     """A User-Agent that says what is installed for, as pip's and uv's do (`Client.of_user_agent` reads it)."""
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "implementation": {"name": client.implementation},
         "python": f"{client.python[0]}.{client.python[1]}{'t' if client.free_threaded else ''}",
         "system": {"name": client.system},
@@ -70,10 +70,10 @@ def user_agent(program: str, client: Client) -> str:
     }
     release = ".".join(map(str, client.release))
     if client.system == "darwin":
-        told["distro"] = {"version": release}
+        facts["distro"] = {"version": release}
     elif client.libc:
-        told["distro"] = {"libc": {"lib": client.libc, "version": release}}
-    return f"{program} {json.dumps(told, separators=(',', ':'), sort_keys=True)}"
+        facts["distro"] = {"libc": {"lib": client.libc, "version": release}}
+    return f"{program} {json.dumps(facts, separators=(',', ':'), sort_keys=True)}"
 
 
 def _on(python: tuple[int, int], platform: str) -> Client:

@@ -54,8 +54,8 @@ class Client:
         return _of_user_agent(text) if text is not None and len(text) <= LONGEST else None
 
     @classmethod
-    def told(cls, text: str) -> Client | None:
-        """What `str` of a client has said; None for any other text."""
+    def parse(cls, text: str) -> Client | None:
+        """The client that `str` of one describes; None for any other text."""
         words = text.split(" ") if len(text) <= 200 else []
         if len(words) != 5:
             return None
@@ -80,7 +80,7 @@ class Client:
         return not _tags_of(filename).isdisjoint(_tags(self))
 
     def rank(self, filename: str) -> int | None:
-        """How well a wheel fits, 0 best, in the order of pip and uv (PEP 425); None: it does not, or is no wheel."""
+        """How well a wheel fits, 0 best, in the order of pip and uv (PEP 425); None: it does not, or is not a wheel."""
         ranks = _ranks(self)
         return min((ranks[tag] for tag in _tags_of(filename) if tag in ranks), default=None)
 
@@ -165,7 +165,7 @@ def choose_targets(
 
 def client_of_user_agent(python: str, server_targets: ServerTargets) -> Client | None:
     """The client that an order's `python` means: what `str` of one said, or an interpreter of the server's own."""
-    return Client.told(python) or (server_targets.client(python) if python else None)
+    return Client.parse(python) or (server_targets.client(python) if python else None)
 
 
 def is_interpreter(text: str) -> bool:

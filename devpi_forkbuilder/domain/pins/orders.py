@@ -6,7 +6,7 @@ Two requests with equal keys are the same work; an order whose fingerprint chang
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from devpi_forkbuilder.domain.pins.pins import Pin
@@ -58,7 +58,7 @@ class Order:
     `requirements_url` is the simple index that build requirements come from; empty: the public index. `pins_url`, if
     there is one, is a simple index that has only pinned projects and is asked before it. `ahead` are interpreters that
     the pin is built for as well when its wheel turns out to be made for one interpreter. `diagnose`: when it fails, the
-    settings that would make it build are looked for.
+    settings that would make it build are looked for. `urgency` says who waits for it; it does not shape the result.
     """
 
     index: str
@@ -70,6 +70,7 @@ class Order:
     pins_url: str = ""
     ahead: tuple[str, ...] = ()
     diagnose: bool = False
+    urgency: int = field(default=0, compare=False)
 
     @property
     def key(self) -> OrderKey:

@@ -167,7 +167,7 @@ def _parse_fragment(fragment: str) -> tuple[dict[str, str], list[tuple[str, str]
             values[key] = value
     egg = values.pop("egg", None)
     if egg is None:
-        faults.append(("no project name", "add #egg=NAME"))
+        faults.append(("no project name", "add #egg=NAME, or use 'devpi forks pin', which finds it"))
     else:
         values.update(_parse_egg(egg, faults))
     folder = values.get("subdirectory")

@@ -47,6 +47,10 @@ class PinPolicy:
             return f"{host} is not on the internet: ask the server's administrator for --forkbuilder-allow-url"
         return None
 
+    def allows(self, url: str) -> bool:
+        """Whether this server may talk to `url`."""
+        return self.url_fault(url) is None
+
     def names_host(self, url: str) -> bool:
         """Whether the administrator named the host of `url`: then it may be in a private network, or here."""
         return any(_covers(prefix, url) for prefix in (*self.prefixes, *self.also))

@@ -260,7 +260,7 @@ def _constraint_fault(line: ProjectLine) -> str | None:
 def _python_fault(line: ProjectLine) -> str | None:
     bad = [name for name in _listed(line.value) if not is_interpreter(name)]
     if bad or not _listed(line.value):
-        return f"{', '.join(bad)[:80] or 'nothing'} is no interpreter: write for example 3.12, or name: 3.10"
+        return f"{', '.join(bad)[:80] or 'nothing'} is not an interpreter: write for example 3.12, or name: 3.10"
     return None
 
 

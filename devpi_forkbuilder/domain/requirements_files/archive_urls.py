@@ -15,7 +15,7 @@ from devpi_forkbuilder.domain.pins.pins import COMMIT
 
 ENDING = r"\.(?:zip|tar\.gz|tgz|tar\.bz2|tar)"
 PUBLIC = frozenset({"github.com", "www.github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com"})
-"""Hosts whose archive URLs are known to have these forms, so that a branch or tag in one can be told from a path."""
+"""Hosts whose archive URLs are known to have these forms, so that a branch or tag is not taken for a path."""
 CODELOAD = re.compile(r"/(?P<path>[^/]+/[^/]+)/(?:legacy\.)?(?:zip|tar\.gz)/(?P<ref>.+)")
 GITLAB = re.compile(rf"/(?P<path>[^/]+(?:/[^/]+)+?)/-/archive/(?P<ref>.+)/[^/]+{ENDING}")
 OTHERS = (

@@ -70,6 +70,6 @@ def _problems(line: GitLine, release: FrozenRelease | None) -> Iterable[Problem]
     try:
         Version(release.version)
     except InvalidVersion:
-        yield f"the index gave {release.version[:80]!r}, which is not a version", "look at 'devpi forks list'"
+        yield f"the index gave {release.version[:80]!r}, which is not a version", "check 'devpi forks list'"
     if not all(SHA256.fullmatch(digest) for digest in release.sha256):
-        yield "the index gave something that is not a SHA-256", "look at 'devpi forks list'"
+        yield "the index gave something that is not a SHA-256", "check 'devpi forks list'"

@@ -92,7 +92,7 @@ class GitLine:
         return OLD_EGG_VERSION.search(self.place.text) is not None
 
     def pin(self, commit: str) -> Pin:
-        """The pin of this requirement at `commit`; raises PinsRefusedError when that is no full commit."""
+        """The pin of this requirement at `commit`; raises PinsRefusedError when that is not a full commit."""
         return Pin.parse(str(Pin(self.project, self.url, commit, self.version, self.subdirectory)), self.place.line)
 
 
@@ -157,7 +157,7 @@ def _plain_subdirectory(text: str) -> str:
 def plain_url(location: str) -> tuple[str, tuple[str, ...]]:
     """The URL of a repository: scp's form and what public hosts no longer serve converted, with a note for each."""
     url = location.removeprefix("git+")
-    if GIT_LOGIN.match(url):  # git's own login of ssh URLs, which is no credential over https
+    if GIT_LOGIN.match(url):  # git's own login of ssh URLs, which is not a credential over https
         return GIT_LOGIN.sub("https://", url), ("the login name git@ means nothing over https: left out",)
     gone = NO_LONGER_SERVED.match(url)
     if gone:
@@ -167,7 +167,7 @@ def plain_url(location: str) -> tuple[str, tuple[str, ...]]:
     if found is None:
         return url, ()
     converted = f"ssh://{found['login']}@{found['host']}/{found['path'].lstrip('/')}"
-    return converted, (f"scp's form host:path is no URL, pip refuses it: read as git+{converted}",)
+    return converted, (f"scp's form host:path is not a URL, pip refuses it: read as git+{converted}",)
 
 
 def split_ref(location: str) -> tuple[str, str | None]:

@@ -27,10 +27,14 @@ FILES = ("pyproject.toml", "setup.cfg", "setup.py")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Name and version; None for what is not written down as it is, but computed when the project is built."""
+    """Name and version; None for what is not written down as it is, but computed when the project is built.
+
+    `computed`: the project's build back end computed both.
+    """
 
     name: str | None = None
     version: str | None = None
+    computed: bool = False
 
 
 def identity(files: Mapping[str, str]) -> Identity:

@@ -18,6 +18,11 @@ KNOWN = {
 }
 """What is said of an error reference instead of its message; empty: the log knows it better."""
 ERROR_LINE = re.compile(r"(?:[\w.]*(?:Error|Exception|Exit)\b.*|(?:fatal |command )?error\b.*)", re.IGNORECASE)
+FAULT_LINE = re.compile(
+    r".*\b(?:cannot|can't|could not|couldn't|unable|failed|missing|not found|no such|invalid|unsupported|fatal)\b.*",
+    re.IGNORECASE,
+)
+"""A line that says so in words. uv hands on what a build prints and what it complains of by two pipes, in any order."""
 UV_REPORT = re.compile(r"^(?:error: |\s*\u00d7 )Failed to build", re.MULTILINE)
 """Where uv begins to say that the build failed, after the last line of the build itself."""
 OURS = "[forkbuilder]"
@@ -45,10 +50,11 @@ def short_cause(reference: str, message: str, log: str) -> str:
 
 
 def _last_error(log: str) -> str:
-    """The last line that the project's own code printed, or one of the few before it that names an error."""
+    """The last line that the project's own code printed, or one of the few before it that names an error or a fault."""
     own = UV_REPORT.split(ESCAPES.sub("", log), maxsplit=1)[0].splitlines()
     lines = [plain for line in reversed(own) if (plain := _plain(line)) and not line.startswith(OURS)][:NEAR]
-    found = next((line for line in lines if ERROR_LINE.fullmatch(line)), next(iter(lines), ""))
+    ranked = (line for pattern in (ERROR_LINE, FAULT_LINE) for line in lines if pattern.fullmatch(line))
+    found = next(ranked, lines[0] if lines else "")
     return found if len(found) <= LONGEST else ""
 
 

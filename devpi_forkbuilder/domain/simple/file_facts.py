@@ -61,7 +61,7 @@ class PageFacts:
 
 
 def read_facts(text: str, content_type: str, url: str) -> PageFacts:
-    """The facts on the page at `url`. Raises ValueError when it is no simple page. Odd values are left out."""
+    """The facts on the page at `url`. Raises ValueError when it is not a simple page. Odd values are left out."""
     if content_type.partition(";")[0].strip() != JSON:
         return PageFacts(dict(_facts_of_links(text, url)))
     try:
@@ -69,7 +69,7 @@ def read_facts(text: str, content_type: str, url: str) -> PageFacts:
         files = {str(file["filename"]): _facts_of_object(file, url) for file in page["files"]}
         return PageFacts(files, _status(page.get("project-status")))
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError("the answer is no simple page") from error
+        raise ValueError("the answer is not a simple page") from error
 
 
 def moment(value: object) -> str:

@@ -24,7 +24,7 @@ def described(
 ) -> dict[str, Any]:
     """A file as the page has it. `digest` is the hash's name and value, empty if there is none.
 
-    `announces` says that the file's core metadata can be had here (PEP 658).
+    `announces` says that the file's core metadata is available here (PEP 658).
     """
     kind, value = digest
     file: dict[str, Any] = {"filename": filename, "url": url, "hashes": {kind: value} if value else {}}

@@ -37,7 +37,7 @@ class ListedFile:
 
 
 def read_page(body: bytes, content_type: str, url: str) -> tuple[ListedFile, ...]:
-    """The files of the page at `url`. Raises ValueError when it is no simple page."""
+    """The files of the page at `url`. Raises ValueError when it is not a simple page."""
     if content_type.partition(";")[0].strip() == JSON:
         return _of_json(body, url)
     reader = _Links()
@@ -50,7 +50,7 @@ def _of_json(body: bytes, url: str) -> tuple[ListedFile, ...]:
         page = json.loads(body)
         return tuple(_of_object(file, url) for file in page["files"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError("the answer is no simple page") from error
+        raise ValueError("the answer is not a simple page") from error
 
 
 def _of_object(file: Mapping[str, Any], url: str) -> ListedFile:

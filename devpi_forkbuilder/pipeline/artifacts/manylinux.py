@@ -84,7 +84,7 @@ def judge_platform(answer: bytes, machine: str) -> RetagFinding:
         policy = POLICY.fullmatch(found["overall_tag"])
         libraries = sorted(map(str, found["external_libs"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return RetagFinding(why="auditwheel's answer is not understood")
+        return RetagFinding(why="auditwheel's answer cannot be read")
     if libraries:
         return RetagFinding(why=f"it links {', '.join(libraries)[:200]}, which other machines need not have")
     if policy is None or policy["machine"] != machine:
@@ -110,14 +110,14 @@ def _audited(path: Path, machine: str, sandbox: Sandbox, folder: Path, watch: Tr
         command = Command(argv, env, folder, TIMEOUT, PROGRAM, capture=True, capture_limit=MEBIBYTE)
         done = runner.run(box.wrap(command, network=False), log=watch.log, cancelled=watch.cancelled)
     except ForkbuilderError as error:
-        return RetagFinding(why=f"auditwheel could not look at it: {error.what}")
+        return RetagFinding(why=f"auditwheel could not examine it: {error.what}")
     finally:
         if box is not None:
             box.end()
     return (
         judge_platform(done.stdout, machine)
         if done.returncode == 0
-        else RetagFinding(why="auditwheel could not look at it")
+        else RetagFinding(why="auditwheel could not examine it")
     )
 
 

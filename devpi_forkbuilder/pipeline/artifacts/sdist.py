@@ -120,7 +120,7 @@ def _read_filename(filename: str, faults: Faults) -> tuple[str, Version]:
         if filename.isascii() and filename.endswith(SUFFIX):
             return parse_sdist_filename(filename)
     except ValueError:
-        pass  # told below, with the names that are refused before they are parsed
+        pass  # reported below, with the names that are refused before they are parsed
     faults.add("filename-invalid", "its file name is not that of a source distribution (NAME-VERSION.tar.gz)")
     faults.check()
     raise AssertionError  # the check has raised

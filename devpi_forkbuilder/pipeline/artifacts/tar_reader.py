@@ -33,7 +33,7 @@ AMBIGUOUS = ("size", "hdrcharset", "GNU.", "SUN.")
 def unpacked(path: Path, faults: Faults, limits: ArchiveLimits) -> Iterator[IO[bytes]]:
     """The tar archive in the gzip file at `path`, as a nameless file in the same folder, while the block lasts.
 
-    Raises what `faults` has when it is no gzip file or goes past `limits`, and InfrastructureError for a full disk.
+    Raises what `faults` has when it is not a gzip file or goes past `limits`, and InfrastructureError for a full disk.
     """
     with disk(path.name), tempfile.TemporaryFile(dir=path.parent) as target:
         with path.open("rb") as source:
@@ -53,7 +53,7 @@ def read_tar_members(file: IO[bytes], faults: Faults, limits: ArchiveLimits) -> 
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="strict") as archive:
             members = archive.getmembers()
     except (tarfile.TarError, ValueError, LookupError, OverflowError):
-        faults.add("tar-invalid", "it is no tar archive, or a damaged one")
+        faults.add("tar-invalid", "it is not a tar archive, or a damaged one")
         return ()
     limits.judge(sum(member.size for member in members), size, len(members), faults)
     judge_names([member.name + "/" * member.isdir() for member in members], faults)
@@ -74,9 +74,9 @@ def _inflate(source: IO[bytes], target: IO[bytes], faults: Faults, limits: Archi
                 return
             target.write(block)
     except zlib.error:
-        pass  # told below: the stream has not reached its end
+        pass  # reported below: the stream has not reached its end
     if not inflate.eof:
-        faults.add("gzip-damaged", "it is no gzip file, or a damaged one")
+        faults.add("gzip-damaged", "it is not a gzip file, or a damaged one")
     elif inflate.unused_data or source.read(1):
         faults.add("gzip-end", "something follows the end of the compressed data")
 
@@ -101,7 +101,7 @@ def _judge_headers(file: IO[bytes], size: int, faults: Faults, limits: ArchiveLi
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.TarError, ValueError):
-            faults.add("tar-invalid", "it is no tar archive, or a damaged one")
+            faults.add("tar-invalid", "it is not a tar archive, or a damaged one")
             return
         problem = _header_problem(header, file)
         count += 1

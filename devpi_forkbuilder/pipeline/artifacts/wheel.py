@@ -129,7 +129,7 @@ def _read_filename(filename: str, faults: Faults) -> Names:
         if filename.isascii() and _tag_count(filename.rsplit("-", 3)[-3:]) <= MOST_TAGS:
             return Names(*parse_wheel_filename(filename))
     except ValueError:
-        pass  # told below, with the names that are refused before they are parsed
+        pass  # reported below, with the names that are refused before they are parsed
     faults.add("filename-invalid", "its file name is not that of a wheel (NAME-VERSION-PYTHON-ABI-PLATFORM.whl)")
     return Names("", Version("0"), (), frozenset())
 

@@ -95,7 +95,7 @@ def _read_end(file: BinaryIO, size: int, faults: Faults) -> tuple[int, int, byte
     file.seek(max(size - END.size, 0))
     data = file.read(END.size)
     if len(data) < END.size or not data.startswith(b"PK\x05\x06"):
-        faults.add("zip-end", "it is no zip archive, or something follows the archive's end")
+        faults.add("zip-end", "it is not a zip archive, or something follows the archive's end")
         return None
     _, disk, first, here, count, length, start, comment = END.unpack(data)
     if comment or disk or first or here != count:

@@ -190,13 +190,15 @@ class _Work:
             mirror.url, into, "fetch", *COMMON_OPTIONS, "--quiet", *depth, "--", source, *wanted, local_copy=True
         )
         self._must(mirror.url, into, "checkout", "--quiet", "--detach", "--force", commit)
-        told = self._must(mirror.url, into, "log", "-1", "--no-show-signature", "--format=%H %T %ct").stdout.split()
-        head, tree_id, seconds = (*(word.decode() for word in told), "", "", "")[:3]
+        words = self._must(mirror.url, into, "log", "-1", "--no-show-signature", "--format=%H %T %ct").stdout.split()
+        head, tree_id, seconds = (*(word.decode() for word in words), "", "", "")[:3]
         if head != commit:
             raise fetch_errors.unclear(mirror.url)
         if not seconds.isdecimal() or not 0 <= int(seconds) <= LATEST:
             raise SourceError(
-                "commit-time-odd", f"The time of commit {commit} is not a date.", next_step="Commit anew."
+                "commit-time-odd",
+                f"Commit {commit[:12]} has an invalid date.",
+                next_step="Amend it (git commit --amend --date=now) and pin the new commit.",
             )
         return head, tree_id, int(seconds)
 

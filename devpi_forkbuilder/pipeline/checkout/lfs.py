@@ -20,6 +20,7 @@ from devpi_forkbuilder.pipeline.git.client import Git
 from devpi_forkbuilder.pipeline.git.tree import FILE_MODES, TreeEntry
 from devpi_forkbuilder.pipeline.process.atomic_write import placed
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.environment import search_path
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 
 FILTER = b"filter=lfs"
@@ -92,7 +93,7 @@ def endpoint(url: str) -> str:
 
 
 def _fetch(git: Git, place: LfsEndpoint, lacking: list[Pointer], watch: TransferWatch) -> None:
-    if shutil.which(PROGRAM, path=git.base.get("PATH", os.defpath)) is None:
+    if shutil.which(PROGRAM, path=search_path(git.base)) is None:
         what = f"{len(lacking)} files of the fork are kept in Git LFS, among them {lacking[0].entry.shown}."
         step = "Install git-lfs on this server, or commit the files themselves."
         raise SourceError("lfs-missing", what, next_step=step)

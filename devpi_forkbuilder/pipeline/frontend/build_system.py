@@ -1,6 +1,6 @@
 """A project's build system: what `pyproject.toml` says, read, and then judged (PEP 517, PEP 518).
 
-Reading touches files; judging is a pure function of the table, so that every fault can be told without a project.
+Reading touches files; judging is a pure function of the table, so that every fault can be reported without a project.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _read_pyproject(project: Path) -> dict[str, Any] | None:
 
 
 def _where(project: Path) -> str:
-    """The fix for a folder that is no project: often the project is one folder further down."""
+    """The fix for a folder that is not a project: often the project is one folder further down."""
     below = sorted(
         child.name
         for child in project.iterdir()

@@ -23,7 +23,7 @@ from packaging.tags import platform_tags
 from devpi_forkbuilder.domain.compat.targets import FAMILIES, Client, ServerTargets
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
-from devpi_forkbuilder.pipeline.process.environment import network_variables
+from devpi_forkbuilder.pipeline.process.environment import network_variables, search_path
 from devpi_forkbuilder.pipeline.process.programs import SilentWatch
 from devpi_forkbuilder.pipeline.process.runner import run
 
@@ -166,7 +166,7 @@ class Interpreters:
         with self._fetching:
             if run(command, log=silence, cancelled=silence.cancelled).returncode:
                 what = f"Python {name} could not be fetched."
-                step = "Install it on the server, or look whether uv's releases can be reached from there."
+                step = "Install it on the server, or check whether uv's releases can be reached from there."
                 raise InfrastructureError("interpreter-download-failed", what, next_step=step)
 
     def _look(self) -> tuple[Interpreter, ...]:
@@ -240,14 +240,15 @@ def _macos() -> tuple[int, int]:
 def interpreter_search_path(environ: Mapping[str, str]) -> str:
     """PATH with each folder of pyenv's launchers replaced by the folders of the interpreters they stand for.
 
-    A launcher works only for versions that pyenv has switched on, where the interpreter itself always does.
+    A launcher works only for versions that pyenv has switched on, where the interpreter itself always does. Folders
+    that this server may not look into, such as those of the user who started it with su(1), have no interpreter for it.
     """
     folders: dict[str, None] = {}
-    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+    for folder in search_path(environ).split(os.pathsep):
         root = Path(folder).parent
-        if Path(folder).name == "shims" and (root / "versions").is_dir():
+        if Path(folder).name == "shims" and os.path.isdir(root / "versions"):  # noqa: PTH112  (Path's raises for closed ones)
             folders.update(_version_folders(root))
-        elif folder:
+        else:
             folders[folder] = None
     if root_named := environ.get("PYENV_ROOT"):
         folders.update(_version_folders(Path(root_named)))
@@ -255,4 +256,7 @@ def interpreter_search_path(environ: Mapping[str, str]) -> str:
 
 
 def _version_folders(root: Path) -> Iterable[tuple[str, None]]:
-    return ((str(folder), None) for folder in sorted((root / "versions").glob("*/bin"), reverse=True))
+    try:
+        return [(str(folder), None) for folder in sorted((root / "versions").glob("*/bin"), reverse=True)]
+    except OSError:
+        return []

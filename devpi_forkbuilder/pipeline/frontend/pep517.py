@@ -17,6 +17,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from devpi_forkbuilder.domain.pins.pins import NAME
+from devpi_forkbuilder.domain.requirements_files.project_identity import Identity
 from devpi_forkbuilder.errors import BuildError, LimitsError
 from devpi_forkbuilder.pipeline.frontend import hook_runner
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildEnv
@@ -33,7 +35,7 @@ class BuildOutputs:
     """What to build: the project's folder (in the bench's `source`), constraints, index, and whether an sdist too.
 
     `pins_url` is an index that is asked first, `login` is for the one that is ours, `health` is for when requirements
-    cannot be installed (see `Supplies`). `needs` is told each set of requirements before it is installed, and raises
+    cannot be installed (see `Supplies`). `needs` is given each set of requirements before it is installed, and raises
     when that has to wait.
     """
 
@@ -76,15 +78,33 @@ def build(build_env: BuildEnv, wanted: BuildOutputs) -> Left:
     system = read_build_system(wanted.project)
     copy = _copied(build_env, wanted)
     try:
-        requirements_env = RequirementsEnv(
-            system.requires, wanted.constraints, wanted.index_url, wanted.pins_url, wanted.login, wanted.health
-        )
-        requirements_env, held = _equip(build_env, system, requirements_env, wanted)
+        requirements_env, held = _equip(build_env, system, _required(system, wanted), wanted)
         wheel = _build_wheel(build_env, wanted.project)
         sdist = None if copy is None else _try_sdist(build_env, system, requirements_env, replace(wanted, project=copy))
     finally:
         build_env.end()
     return Left(wheel, sdist, held)
+
+
+def computed_identity(build_env: BuildEnv, wanted: BuildOutputs) -> Identity | None:
+    """Return the project's name and version as its build back end computes them, without building the project.
+
+    None: the back end has no hook for that (`prepare_metadata_for_build_wheel` is optional in PEP 517). The answer
+    comes from the project's own code. Raises what `build` raises.
+    """
+    system = read_build_system(wanted.project)
+    try:
+        _equip(build_env, system, _required(system, wanted), wanted)
+        answer = _call(build_env, system, wanted.project, hook_runner.METADATA_HOOK)
+    finally:
+        build_env.end()
+    return _identity(answer)
+
+
+def _required(system: BuildSystem, wanted: BuildOutputs) -> RequirementsEnv:
+    """What the table requires, from the indexes of `wanted`."""
+    indexes = (wanted.index_url, wanted.pins_url, wanted.login, wanted.health)
+    return RequirementsEnv(system.requires, wanted.constraints, *indexes)
 
 
 def _copied(build_env: BuildEnv, wanted: BuildOutputs) -> Path | None:
@@ -135,6 +155,11 @@ def _supply(build_env: BuildEnv, requirements_env: RequirementsEnv, wanted: Buil
 
 
 def _ask(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) -> tuple[str, ...]:
+    return _requirements(_call(build_env, system, project, name), name)
+
+
+def _call(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) -> bytes:
+    """What the back end's hook answers, as JSON."""
     script = build_env.fresh("hook") / "hook.py"
     shutil.copyfile(hook_runner.__file__, script)
     arguments = (build_env.inside(script), name, system.backend, *system.backend_path)
@@ -142,7 +167,22 @@ def _ask(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) -> 
     if answered.returncode:
         what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
         raise ProjectError("hook-failed", what, next_step=LOOK, output=answered.tail)
-    return _requirements(answered.stdout, name)
+    return answered.stdout
+
+
+def _identity(answer: bytes) -> Identity | None:
+    """The name and the version in the answer of the metadata hook: anything may be in it."""
+    try:
+        found = json.loads(answer)
+        if found == []:
+            return None
+        name, version = found
+        if isinstance(name, str) and NAME.fullmatch(name) and isinstance(version, str):
+            return Identity(name, version)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    what = "The fork's build back end writes metadata without a valid project name."
+    raise BuildError("hook-failed", what, next_step=LOOK)
 
 
 def _requirements(answer: bytes, name: str) -> tuple[str, ...]:

@@ -201,7 +201,7 @@ def _judge(done: Finished, requirements_env: RequirementsEnv, network: bool, hea
 def _listed(build_env: BuildEnv) -> tuple[str, ...]:
     """From folder names (binary distribution format, `.dist-info`), so that nothing of the environment has to run.
 
-    A requirement that was built from source may have put anything there: what is no name and version is left out.
+    A requirement that was built from source may have put anything there: what is not a name and version is left out.
     """
     found = itertools.islice(build_env.folder.environment.glob("lib/*/site-packages/*.dist-info"), LISTED)
     pairs = (path.name.removesuffix(".dist-info").rpartition("-") for path in found)

@@ -2,7 +2,7 @@
 
 `trees/TREE.tar.gz` has the exact files of a tree, submodules included, each once whatever commits have it. What else
 makes a commit is in `commits/URL-DIGEST/COMMIT.json`: only by the URL that it came from can an archive be reached,
-since the source of one private repository must not be had through another's URL.
+since the source of one private repository must not be read through another's URL.
 """
 
 from __future__ import annotations

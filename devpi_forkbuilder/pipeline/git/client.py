@@ -20,6 +20,7 @@ from devpi_forkbuilder.domain.pins.urls import url_faults
 from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.pipeline.git import credential_helper
 from devpi_forkbuilder.pipeline.git.credential_files import CredentialFiles
+from devpi_forkbuilder.pipeline.git.moved import MOST, moved_to
 from devpi_forkbuilder.pipeline.git.pinned_dns import PinnedAddress
 from devpi_forkbuilder.pipeline.process import environment, runner
 from devpi_forkbuilder.pipeline.process.command import MEBIBYTE, Command, Finished
@@ -68,17 +69,19 @@ nor variables on to the process that serves a `file` URL."""
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A network command that ended, and the status codes of the HTTP answers it got, in their order."""
+    """A network command that ended, the status codes of the HTTP answers it got, in their order, and the URL on the
+    same host to which it was redirected."""
 
     finished: Finished
     statuses: tuple[int, ...] = ()
+    moved: str | None = None
 
 
 class Git:
     """Runs git. `home` is a folder of ours, `base` the server's environment, `timeout` in seconds for one command.
 
     A host that sends fewer than `slow_bytes` a second for `slow_seconds` is given up. `route` leads to a URL's host, or
-    raises when it may not be connected to.
+    raises when it may not be connected to. `follows` says whether a redirect within a host may lead to a URL.
     """
 
     def __init__(
@@ -91,12 +94,14 @@ class Git:
         slow_seconds: int = 30,
         slow_bytes: int = 1000,
         route: Callable[[str], PinnedAddress] = lambda _url: PinnedAddress(),
+        follows: Callable[[str], bool] = lambda _url: False,
     ) -> None:
         self.home = home
         self.base = base
         self.access = access or CredentialFiles()
         self.timeout = timeout
         self.route = route
+        self.follows = follows
         self.slow = (f"http.lowSpeedLimit={slow_bytes}", f"http.lowSpeedTime={slow_seconds}")
 
     def local(
@@ -128,14 +133,38 @@ class Git:
     def network(self, folder: Path, url: str, *arguments: str, watch: TransferWatch, capture: bool = False) -> Transfer:
         """Run git in `folder` with the network, only with the transport of `url`, and with the credentials.
 
+        A repository that was renamed on its host is read under its new URL, and the log says so.
+
         Raises RefusedError (`url-refused`) for a `url` that is none of ours: `ext::COMMAND` has a scheme, too; and what
         `Access.check` and `route` raise.
         """
         faults = url_faults(url)
         if faults:
             raise RefusedError("url-refused", f"git is not run on {redacted(url)!r}: {faults[0][0]}.")
+        transfer = self._exchange(folder, url, arguments, watch, capture)
+        current = url
+        for _ in range(MOST):
+            target = transfer.moved
+            if transfer.finished.returncode == 0 or target is None or not self.follows(target):
+                break
+            watch.log.say(f"{current} has moved to {target}: following; pin the new URL")
+            transfer = self._exchange(folder, target, arguments, watch, capture, instead_of=url)
+            current = target
+        return transfer
+
+    def _exchange(
+        self,
+        folder: Path,
+        url: str,
+        arguments: tuple[str, ...],
+        watch: TransferWatch,
+        capture: bool,
+        instead_of: str = "",
+    ) -> Transfer:
+        """Run git once; `url` takes the place of `instead_of` in its arguments."""
         self.access.check()
         scheme, route = urlsplit(url).scheme, self.route(url)
+        rewriting = [(f"url.{url}.insteadOf", instead_of)] if instead_of else []
         ssh_command = environment.ssh_command(self.access.ssh_key, self.access.known_hosts, route.ssh_options)
         with self._trace() as trace:
             env = environment.git_environment(
@@ -143,7 +172,7 @@ class Git:
                 self._home(),
                 (scheme,),
                 network=True,
-                config=[*self._credentials(), *route.settings],
+                config=[*self._credentials(), *route.settings, *rewriting],
                 ssh_command=ssh_command,
             )
             # git names no status code in its exit status; its trace of the HTTP exchange does, and never a secret
@@ -153,7 +182,8 @@ class Git:
             limit = LISTING_LIMIT if capture else 0
             command = self._command(folder, arguments, env, extra=self.slow, capture=capture, capture_limit=limit)
             finished = runner.run(command, log=watch.log, cancelled=watch.cancelled)
-            return Transfer(finished, _statuses(trace))
+            seen = _read(trace)
+            return Transfer(finished, _statuses(seen), moved_to(url, seen))
 
     def _command(
         self,
@@ -203,9 +233,13 @@ class Git:
             yield Path(folder, "curl")
 
 
-def _statuses(trace: Path) -> tuple[int, ...]:
+def _read(trace: Path) -> bytes:
     try:
         with trace.open("rb") as stream:
-            return tuple(int(found) for found in STATUS.findall(stream.read(TRACE_LIMIT)) if not found.startswith(b"1"))
+            return stream.read(TRACE_LIMIT)
     except FileNotFoundError:
-        return ()
+        return b""
+
+
+def _statuses(trace: bytes) -> tuple[int, ...]:
+    return tuple(int(found) for found in STATUS.findall(trace) if not found.startswith(b"1"))

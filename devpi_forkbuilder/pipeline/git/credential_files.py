@@ -44,7 +44,7 @@ class CredentialFiles:
 
 
 def _mode(path: Path, option: str) -> int:
-    step = f"Look at --forkbuilder-{option} and at the file's owner and mode."
+    step = f"Check --forkbuilder-{option} and at the file's owner and mode."
     try:
         mode = path.stat().st_mode
     except OSError as error:

@@ -92,7 +92,7 @@ def helper(file: Path) -> str:
 
 
 def answer_git(file: Path, description: str) -> str:
-    """What git is told for `description`, its `key=value` lines; nothing when the file has nothing for it."""
+    """What git is given for `description`, its `key=value` lines; nothing when the file has nothing for it."""
     asked = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
     found, _ = parse(file.read_text(encoding="utf-8"))
     one = best(found, asked.get("protocol", ""), asked.get("host", ""), asked.get("path", ""))

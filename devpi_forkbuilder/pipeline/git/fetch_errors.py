@@ -90,7 +90,7 @@ def quoted(words: bytes) -> str:
 
 def missing_repository(url: str) -> SourceError:
     """No repository under this URL."""
-    step = "Check the URL; a private repository may also look missing to who has no credentials for it."
+    step = "Check the URL; a private repository may also look missing to clients without credentials for it."
     return SourceError("repository-missing", f"There is no git repository at {url}.", next_step=step)
 
 
@@ -119,7 +119,7 @@ def _by_status(url: str, status: int) -> SourceError:
     if status in {404, 410}:
         return missing_repository(url)
     if status < 400:
-        step = "Pin the URL that it redirects to: redirects are not followed, so that a host cannot send us elsewhere."
+        step = "Pin the URL that it redirects to: a redirect is followed only to a repository on the same host."
         return SourceError("redirect-refused", f"{url} redirects to another URL ({status}).", next_step=step)
     if status == 407:
         return unreachable(url, "cannot be reached: the proxy wants a login (407)")
@@ -148,7 +148,7 @@ def _silent(url: str) -> SourceError:
 
 def _unknown_host_key(url: str) -> SourceError:
     step = "Add the host's key to the file that --forkbuilder-known-hosts names (ssh-keyscan prints it)."
-    return SourceError("host-key-unknown", f"The ssh key of {host(url)} is not a known one.", next_step=step)
+    return SourceError("host-key-unknown", f"The ssh key of {host(url)} is unknown.", next_step=step)
 
 
 def _no_login(url: str) -> SourceError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,11 @@ from devpi_forkbuilder.pipeline.process.command import MEBIBYTE
 from devpi_forkbuilder.pipeline.process.flock import locked
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import LogSink
+
+LOCK = ".lock"
+"""The suffix of a mirror's lock file, whose time says when the mirror was last used."""
+COMMITS = "-commits"
+"""Ends the name of the repository that has the commits of all branches, without files."""
 
 
 class Mirrors:
@@ -81,11 +87,12 @@ class Mirrors:
         folder = self.root / (name if len(commit) == 40 else f"{name}-sha256")
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(folder.with_suffix(".lock"), watch.cancelled):
+            with locked(lock := folder.with_suffix(LOCK), watch.cancelled):
+                os.utime(lock)
                 yield Mirror(folder, url, self, watch)
         except OSError as error:
             what = f"The folder for git mirrors cannot be used: {error.strerror}."
-            raise InfrastructureError("mirror-folder", what, next_step="Look at the server's disk.") from error
+            raise InfrastructureError("mirror-folder", what, next_step="Check the server's disk.") from error
 
     def count(self) -> None:
         """One more network fetch."""
@@ -108,7 +115,7 @@ class Mirror:
         self._git = mirrors.git
         self._watch = watch
         self._files = Repository(folder, url, mirrors.git, watch, mirrors.room)
-        self._commits = Repository(folder.with_name(f"{folder.name}-commits"), url, mirrors.git, watch, mirrors.room)
+        self._commits = Repository(folder.with_name(f"{folder.name}{COMMITS}"), url, mirrors.git, watch, mirrors.room)
 
     def need(self, commit: str, *, history: bool = False, anywhere: bool = False) -> None:
         """Have `commit`, with all tags and ancestors when `history` is wanted; no network when it is there.

@@ -16,7 +16,7 @@ def disk(filename: str) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"The server could not write {filename}: {error.strerror or 'input or output failed'}."
-        raise InfrastructureError("disk-failed", what, next_step="Look at the server's disk.") from error
+        raise InfrastructureError("disk-failed", what, next_step="Check the server's disk.") from error
 
 
 @contextmanager

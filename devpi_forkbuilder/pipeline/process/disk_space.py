@@ -66,7 +66,7 @@ def check_space(path: Path, floor: int = FLOOR) -> None:
 
 def out_of_space(found: Space, said: str) -> InfrastructureError:
     """Return the failure of work that ended with `said` while the disk had no more than `found`."""
-    what = f"The server's disk for builds ran full: it had {found} when this failed: {said}"
+    what = f"The server's disk for builds was full: it had {found} when this failed: {said}"
     return InfrastructureError("disk-full", what, next_step=MAKE_ROOM)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,8 +38,16 @@ QUIET_TOOLS = {
 
 
 def search_path(base: Mapping[str, str]) -> str:
-    """The server's `PATH`, or the usual one."""
-    return base.get("PATH") or SEARCH_PATH
+    """The server's `PATH` (`absolute_folders` of it), or the usual one."""
+    return absolute_folders(base.get("PATH", "")) or SEARCH_PATH
+
+
+def absolute_folders(path: str) -> str:
+    """Return `path` (as in PATH) without its empty and relative entries.
+
+    They stand for another folder wherever a program runs, also for one that holds a fork's own files.
+    """
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if Path(folder).is_absolute())
 
 
 def network_variables(base: Mapping[str, str]) -> dict[str, str]:

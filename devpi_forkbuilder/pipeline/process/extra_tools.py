@@ -45,7 +45,7 @@ def _judged(folder: Path) -> Path:
     try:
         real = folder.resolve(strict=True)
         if not real.is_dir() or os.pathsep in str(real):
-            raise NotADirectoryError(0, "it is no folder, or has a colon in its name")
+            raise NotADirectoryError(0, "it is not a folder, or has a colon in its name")
         found = next(filter(_is_exposed, _parts(real)), None)
     except OSError as error:
         what = f"{folder} ({OPTION}) cannot be read: {error.strerror}."

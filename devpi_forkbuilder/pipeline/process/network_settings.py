@@ -1,4 +1,4 @@
-"""Proxies and certificate authorities as people have them, told to each program in its own words.
+"""Proxies and certificate authorities as people have them, handed to each program in its own variables.
 
 A company's proxy is often known to pip alone, and its certificate under one name of five: uv reads `SSL_CERT_FILE` (its
 manual, "TLS certificates"), devpi and other users of requests `REQUESTS_CA_BUNDLE`, git `GIT_SSL_CAINFO` (git(1)), pip

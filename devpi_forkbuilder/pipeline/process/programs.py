@@ -11,6 +11,7 @@ import uv
 from devpi_forkbuilder import __version__
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.command import Command
+from devpi_forkbuilder.pipeline.process.environment import absolute_folders
 from devpi_forkbuilder.pipeline.process.runner import run
 
 TIMEOUT = 30.0
@@ -41,15 +42,16 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What builds are made with."""
+    """What builds are made with; a builder on another machine has no git."""
 
     uv: Tool
-    git: Tool
+    git: Tool | None = None
 
     @property
     def identity(self) -> str:
         """Names and versions in one line; a remembered failure may be tried again when it changes."""
-        return f"devpi-forkbuilder {__version__}, uv {self.uv.version}, git {self.git.version}"
+        programs = (f"{tool.name} {tool.version}" for tool in (self.uv, self.git) if tool is not None)
+        return ", ".join((f"devpi-forkbuilder {__version__}", *programs))
 
     @classmethod
     def find(cls, path: str) -> Tools:
@@ -79,7 +81,7 @@ def uv_program(path: str) -> Path:
 
 
 def _which(name: str, path: str) -> Path:
-    found = shutil.which(name, path=path)
+    found = shutil.which(name, path=absolute_folders(path))
     if found is None:
         raise InfrastructureError("program-missing", f"{name} is not installed on the server.", next_step="Install it.")
     return Path(found)

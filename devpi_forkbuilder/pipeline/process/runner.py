@@ -154,7 +154,7 @@ class _Child:
     def _judge_time(self, now: float) -> None:
         command = self.command
         if now - self.started > command.timeout:
-            # what is left of a whole build's time is no round number
+            # what is left of a whole build's time is not a round number
             seconds = round(command.timeout) if command.timeout >= 10 else round(command.timeout, 1)
             what = f"{command.label} took longer than {seconds:g} seconds and was stopped."
             raise LimitsError("timeout", what, next_step="The end of the log shows how far it came.")
@@ -265,7 +265,7 @@ def _spawn(command: Command) -> subprocess.Popen[bytes]:
         raise _missing(command, error) from None
     except OSError as error:
         what = f"{command.label} could not be started: {error.strerror}."
-        raise InfrastructureError("spawn-failed", what, next_step="Look at the server's memory and limits.") from None
+        raise InfrastructureError("spawn-failed", what, next_step="Check the server's memory and limits.") from None
     except RuntimeError:  # the interpreter is shutting down
         raise CancelledError(command.label) from None
 
@@ -288,7 +288,7 @@ def _popen(command: Command) -> subprocess.Popen[bytes]:
 def _missing(command: Command, error: FileNotFoundError) -> InfrastructureError:
     if not command.cwd.is_dir():
         what = f"The folder for {command.label} is not there any more."
-        return InfrastructureError("folder-missing", what, next_step="Look at the server's disk and clean-up jobs.")
+        return InfrastructureError("folder-missing", what, next_step="Check the server's disk and clean-up jobs.")
     program = error.filename or command.argv[0]
     what = f"{command.label} needs {program!s}, which is not installed."
     return InfrastructureError("program-missing", what, next_step=f"Install {program!s} on the server.")

@@ -16,6 +16,8 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
 
 PREFIX = "build-"
+BEGUN = "begun"
+"""A file in a work folder whose time says when the build began."""
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +68,7 @@ def work_folder(parent: Path, owner: str) -> Iterator[WorkFolder]:
         raise InfrastructureError("disk-failed", what, next_step="Look at the disk of --forkbuilder-dir.") from None
     try:
         folder = WorkFolder(root)
+        (root / BEGUN).touch()
         folder.fresh(folder.box)
         yield folder
     finally:
@@ -86,12 +89,26 @@ def owner_of(pid: int) -> str:
 
 def sweep_leftovers(parent: Path, *, owner: Callable[[int], str] = owner_of, prefix: str = PREFIX) -> tuple[Path, ...]:
     """Remove the folders `PREFIXowner-...` of processes that are gone; returns what was removed. Never raises."""
-    removed = []
-    for path in sorted(parent.glob(f"{prefix}*")):
-        name = path.name.removeprefix(prefix).partition("-")[0]
-        if not _lives(name, owner) and discard(path):
-            removed.append(path)
-    return tuple(removed)
+    found = (path for path in sorted(parent.glob(f"{prefix}*")) if is_abandoned(path, owner=owner, prefix=prefix))
+    return tuple(path for path in found if discard(path))
+
+
+def oldest_build(*parents: Path) -> float:
+    """When the oldest build that still runs in one of the folders began, in seconds since the epoch; else infinity."""
+    folders = (path for parent in parents for path in parent.glob(f"{PREFIX}*") if not is_abandoned(path))
+    return min(map(_begun, folders), default=float("inf"))
+
+
+def _begun(path: Path) -> float:
+    try:
+        return (path / BEGUN).stat().st_mtime
+    except OSError:  # made a moment ago, or by an earlier version: then it may use anything
+        return 0.0
+
+
+def is_abandoned(path: Path, *, owner: Callable[[int], str] = owner_of, prefix: str = PREFIX) -> bool:
+    """Whether the process that made the folder `PREFIXowner-...` is gone."""
+    return not _lives(path.name.removeprefix(prefix).partition("-")[0], owner)
 
 
 def discard(path: Path) -> bool:

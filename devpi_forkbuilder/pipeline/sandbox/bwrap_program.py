@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
+from devpi_forkbuilder.pipeline.process.environment import absolute_folders
 from devpi_forkbuilder.pipeline.process.programs import tool_at
 
 MINIMUM = (0, 8)
@@ -61,7 +62,7 @@ def bundled() -> Path | None:
 
 
 def _candidates(search_path: str) -> list[tuple[Path, str]]:
-    on_path = shutil.which("bwrap", path=search_path)
+    on_path = shutil.which("bwrap", path=absolute_folders(search_path))
     found = [(Path(on_path), on_path)] if on_path else []
     package = bundled()
     return [*found, (package, f"Python package {PACKAGE} {metadata.version(PACKAGE)}")] if package else found

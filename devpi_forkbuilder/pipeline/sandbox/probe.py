@@ -146,7 +146,7 @@ def report_tier(
 
 
 def _bounded(find: Finder, place: _Place, limits: ResourceLimits) -> Sandbox:
-    """A tier that works, with control groups if a trial shows that they do; to have none is no reason not to build."""
+    """A tier that works, with control groups if a trial shows that they do; builds need none."""
     found = survey()
     better = grouped(find, limits, found.places)
     if better is None:

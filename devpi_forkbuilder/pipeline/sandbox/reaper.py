@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.pipeline.sandbox import seccomp
 
 MARK = "FORKBUILDER_BUILD"
 """The variable's name; its value is `<server's pid>-<server's start time>-<number>-<its process namespace>`.
@@ -47,7 +48,10 @@ def carries(mark: str) -> Predicate:
 
 
 def belongs_to(uid: int) -> Predicate:
-    """Whether a living process has `uid` as one of its four user ids (credentials(7))."""
+    """Whether a living process has `uid` as one of its four user ids (credentials(7)), here or in a container.
+
+    Containers without a user namespace of their own have the same user ids; this machine sees their processes.
+    """
     wanted = str(uid)
 
     def ours(pid: int) -> bool:
@@ -56,6 +60,19 @@ def belongs_to(uid: int) -> Predicate:
         return alive and wanted in fields.get("Uid", "").split()
 
     return ours
+
+
+def belongs_here(uid: int) -> Predicate:
+    """`belongs_to`, for processes that are not in a process namespace below this server's.
+
+    Those are of another server, in a container. A build cannot make such a namespace: its system call filter refuses.
+    What bubblewrap makes ends with its first process. Without a filter for this machine every process counts.
+    """
+    belongs = belongs_to(uid)
+    if not seccomp.knows(os.uname().machine):
+        return belongs
+    own = _depth(os.getpid())
+    return lambda pid: belongs(pid) and _depth(pid) <= own
 
 
 def closes(program: str) -> Predicate:
@@ -195,8 +212,13 @@ def _status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def _depth(pid: int) -> int:
+    """In how many process namespaces, one in the other, a process is; those above /proc's own do not count."""
+    return len(_status(pid).get("NSpid", "").split())
+
+
 def _namespace() -> str:
-    """The number of this process's process namespace (pid_namespaces(7)); empty when it is not told."""
+    """The number of this process's process namespace (pid_namespaces(7)); empty when it is not known."""
     try:
         return str((PROC / "self" / "ns" / "pid").stat().st_ino)
     except OSError:

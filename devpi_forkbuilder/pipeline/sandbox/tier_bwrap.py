@@ -72,7 +72,7 @@ class BwrapBox:
         marked, closing = reaper.carries(self.mark), reaper.closes("bwrap")
         reaper.until_gone(lambda pid: marked(pid) or closing(pid), patience=PATIENCE)
         if slot:
-            reaper.until_gone(reaper.belongs_to(slot.uid))
+            reaper.until_gone(reaper.belongs_here(slot.uid))
 
     def _plan(self, cwd: Path) -> dict[str, Any]:
         inside = self.path(cwd) if cwd.is_relative_to(self.work) else str(INSIDE)

@@ -76,7 +76,7 @@ class UidBox:
 
     def _end_processes(self, slot: uid_pool.Slot) -> None:
         reaper.until_gone(reaper.carries(self.mark), patience=PATIENCE)
-        reaper.until_gone(reaper.belongs_to(slot.uid))
+        reaper.until_gone(reaper.belongs_here(slot.uid))
 
 
 def _admit(path: Path, group: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import pwd
 import socket
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +18,12 @@ from devpi_forkbuilder.pipeline.sandbox import ownership, reaper
 FIRST = 61000
 """In a range that systemd's list of user ids calls unused (60578 to 61183), and below 65536: containers have these.
 
-Whether another holds one is seen by a lock of the network namespace and by processes. Containers of one host that share
-neither, and have no user namespace of their own, need ranges of their own (--forkbuilder-first-uid).
+Whether another holds one is seen by a lock of the network namespace, by one of the file system and by processes.
+Containers of one host that share none of them, and have no user namespace of their own, should have ranges of their own
+(--forkbuilder-first-uid): limits that count by user count both.
 """
+LOCKS = Path("/run/lock/devpi-forkbuilder")
+"""Where servers in network namespaces of their own see each other's locks."""
 COUNT = 128
 SHARED_FOLDERS = (Path("/dev/shm"), Path("/tmp"), Path("/var/tmp"))  # noqa: S108  (what a build left there is removed)
 SET_ASIDE: list[Slot] = []
@@ -31,7 +36,7 @@ class Slot:
     """A user id that is ours until it is released; nothing else on the machine runs under it."""
 
     uid: int
-    lock: socket.socket = field(repr=False, compare=False)
+    lock: contextlib.ExitStack = field(repr=False, compare=False)
 
     def release(self) -> None:
         """Hand it back; once more does no harm."""
@@ -69,7 +74,7 @@ def take(first: int = FIRST, count: int = COUNT) -> Slot:
 def emptied(uid: int) -> bool:
     """End the processes of `uid` and remove what it has left where everybody may write; False when something stays."""
     try:
-        reaper.until_gone(reaper.belongs_to(uid))
+        reaper.until_gone(reaper.belongs_here(uid))
     except InfrastructureError as error:
         log.warning("%s", error)
         return False
@@ -91,12 +96,29 @@ def _named(uid: int) -> bool:
     return False
 
 
-def _lock(uid: int) -> socket.socket | None:
-    """An abstract socket name (unix(7)): one holder in a network namespace, and free when its server dies."""
-    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+def _lock(uid: int) -> contextlib.ExitStack | None:
+    """Both locks, free when their server dies; None when another holds one.
+
+    An abstract socket name (unix(7)) has one holder in a network namespace; a file (flock(2)) has one among those who
+    see the folder. Where there can be no such folder (a read-only file system) the name alone has to do.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)).bind(f"\0devpi-forkbuilder-uid-{uid}")
+            if (file := _lock_file(uid)) is not None:
+                stack.callback(os.close, file)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return None
+        return stack.pop_all()
+
+
+def _lock_file(uid: int) -> int | None:
     try:
-        lock.bind(f"\0devpi-forkbuilder-uid-{uid}")
+        LOCKS.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seen = LOCKS.lstat()
+        if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
+            return None  # another user's, in a folder that everybody may write to
+        return os.open(LOCKS / str(uid), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
-        lock.close()
         return None
-    return lock

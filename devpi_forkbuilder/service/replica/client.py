@@ -20,7 +20,7 @@ class PrimaryUnreachableError(InfrastructureError):
         super().__init__(
             UNREACHABLE,
             f"The primary at {url} cannot be reached: {why}.",
-            next_step="What is built already is served all the same. Start the primary, or see to the way to it.",
+            next_step="What is built already is served all the same. Start the primary, or check the way to it.",
         )
 
 
@@ -82,7 +82,7 @@ class Store(Protocol):
 
 
 def answer_of(key: OrderKey, states: Iterable[Mapping[str, Any]]) -> Record | None:
-    """The record in the API's states that is about `key`, if there is one. Raises ValueError for what is no state."""
+    """The record in the API's states that is about `key`, if there is one. Raises ValueError for anything else."""
     wanted = (key.commit, key.version, key.subdirectory)
     try:
         for state in states:

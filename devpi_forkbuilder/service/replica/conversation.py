@@ -31,7 +31,7 @@ class Patience:
     """How long this replica waits for what, in seconds.
 
     `first`: for a primary that does not answer when it is asked for the first time. `lost`: for one that stops
-    answering later; a restart or a short cut of the network is no reason to send clients away. `lag`: for a release
+    answering later; a restart or a short cut of the network must not send clients away. `lag`: for a release
     to arrive here. `poll`: the longest silent time of a poll. `gap`: between two tries.
     """
 
@@ -64,34 +64,34 @@ class BuildOnPrimary:
         if self._store.covers(order):
             record = Record(order.key, State.BUILT)
         else:
-            told = self._until_ended(order, advance)
-            record = told.record
+            answer = self._until_ended(order, advance)
+            record = answer.record
             if record.state is State.FAILED:
                 return record
-            self._receive(order, told.serial)
+            self._receive(order, answer.serial)
         self._store.complete(order)
         return replace(record, state=State.BUILT)
 
     def _until_ended(self, order: Order, advance: Advance) -> PrimaryAnswer:
-        told = self._start(order, self._patience.first)
-        while not told.record.state.ended:
-            advance(told.record)
-            before, began = told.record.state, self._clock.monotonic()
-            told = self._patiently(lambda: self._primary.poll(order.key, self._patience.poll), self._patience.lost)
-            if told.record.state is State.WANTED:
+        answer = self._start(order, self._patience.first)
+        while not answer.record.state.ended:
+            advance(answer.record)
+            before, began = answer.record.state, self._clock.monotonic()
+            answer = self._patiently(lambda: self._primary.poll(order.key, self._patience.poll), self._patience.lost)
+            if answer.record.state is State.WANTED:
                 # The primary was restarted, or has just published: asking tells which.
-                told = self._start(order, self._patience.lost)
-            elif told.record.state is before and self._clock.monotonic() - began < self._patience.gap:
+                answer = self._start(order, self._patience.lost)
+            elif answer.record.state is before and self._clock.monotonic() - began < self._patience.gap:
                 # It has no seat for a long poll: then it answers at once, and asking all the time helps nobody.
                 self._rest()
-        return told
+        return answer
 
     def _start(self, order: Order, patience: float) -> PrimaryAnswer:
         def miss() -> PrimaryAnswer:
-            told = self._primary.miss(order.key, max(self._patience.first, 1.0))
-            if told.record.state is State.WANTED:
+            answer = self._primary.miss(order.key, max(self._patience.first, 1.0))
+            if answer.record.state is State.WANTED:
                 raise UnwillingError(self._primary.url, "it takes no builds now")
-            return told
+            return answer
 
         return self._patiently(miss, patience)
 
@@ -100,7 +100,7 @@ class BuildOnPrimary:
         deadline = self._clock.monotonic() + patience
         while True:
             try:
-                told = ask()
+                answer = ask()
             except (PrimaryUnreachableError, UnwillingError) as error:  # noqa: PERF203  (each try is a request)
                 if isinstance(error, UnwillingError):
                     self._breaker.succeeded()  # it has answered
@@ -111,7 +111,7 @@ class BuildOnPrimary:
                 self._rest()
             else:
                 self._breaker.succeeded()
-                return told
+                return answer
 
     def _receive(self, order: Order, serial: int) -> None:
         deadline = self._clock.monotonic() + self._patience.lag

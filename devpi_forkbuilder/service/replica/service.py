@@ -14,8 +14,10 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.counters import BuildFigures
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
+from devpi_forkbuilder.service.overview import Overview
 from devpi_forkbuilder.service.queue import Backlog
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
@@ -34,7 +36,7 @@ class RemoteService:
     """What `ForkService` is on a primary, with conversations in place of builds.
 
     Everybody who asks for the same order shares one conversation; at most `conversations` are held at once, the others
-    wait their turn. Nothing is kept when the server ends: what is built is told by the index, the rest by the primary.
+    wait their turn. Nothing is kept when the server ends: built files are in the index, the primary has the rest.
     """
 
     def __init__(
@@ -86,13 +88,13 @@ class RemoteService:
         return flight
 
     def record(self, key: OrderKey) -> Record | None:
-        """What this replica was told last."""
+        """What the primary answered last."""
         with self._lock:
             flight = self._live.get(key)
             return flight.record if flight is not None else self._records.get(key)
 
     def records_of(self, index: str, project: str | None = None) -> tuple[Record, ...]:
-        """What this replica was told last of an index, or of one project (normalized name) on it."""
+        """What the primary answered last about an index, or of one project (normalized name) on it."""
         with self._lock:
             known = {**self._records, **{key: flight.record for key, flight in self._live.items()}}
         return tuple(one for key, one in known.items() if key.index == index and project in {None, key.project})
@@ -100,6 +102,10 @@ class RemoteService:
     def outlook(self, record: Record) -> Outlook:  # noqa: ARG002  (the web layer's protocol)
         """Nothing: the queue is the primary's."""
         return NOTHING
+
+    def overview(self) -> Overview:
+        """Nothing: builds are the primary's."""
+        return Overview()
 
     def log_path(self, key: OrderKey) -> Path | None:  # noqa: ARG002  (the web layer's protocol)
         """None: logs are on the primary."""
@@ -116,7 +122,7 @@ class RemoteService:
         return ()
 
     def stop(self) -> None:
-        """End it: whoever waits is let go. A thread that listens to the primary is left to itself."""
+        """End it: waiting requests are released. A thread that listens to the primary is left to itself."""
         self._stopping.set()
         self._backlog.close()
         with self._lock:
@@ -137,6 +143,10 @@ class RemoteService:
             "conversations_failed_total": self._failed,
             "primary_given_up": int(self._breaker.open),
         }
+
+    def figures(self) -> BuildFigures:
+        """None: the builds are the primary's."""
+        return BuildFigures()
 
     def _admitted(self, order: Order) -> Flight:
         """A flight for `order`, queued, or done. The lock is held."""
@@ -166,15 +176,15 @@ class RemoteService:
             # The primary may have died while this one waited for its turn.
             if not (trial or self._breaker.allows() or self._store.covers(order)):
                 raise self._silent()
-            record = self._build_on_primary.hold(order, lambda told: self._advance(flight, told))
+            record = self._build_on_primary.hold(order, lambda reported: self._advance(flight, reported))
         except CancelledError:
             record = replace(flight.record, state=State.WANTED)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flight's waiters must hear of its end
-            told = explained(error)
-            if told is not error:
+            reported = explained(error)
+            if reported is not error:
                 report_exception(error, f"asking the primary for {order.key.project}")
             self._failed += 1
-            record = self._fell(flight.record, told)
+            record = self._fell(flight.record, reported)
             log_state(record)
         self._land(flight, record)
 

@@ -1,12 +1,14 @@
-"""Figures for monitoring: Prometheus text, and devpi's own metrics hook."""
+"""Figures for monitoring: Prometheus' text, and devpi's own metrics hook, whose names have no labels."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from prometheus_client import CollectorRegistry, generate_latest
 from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.connections import open_connections
+from devpi_forkbuilder.web.api.prometheus import ContextCollector
 from devpi_forkbuilder.web.context import REGISTRY, Context
 
 Metric = tuple[str, str, float]
@@ -33,8 +35,6 @@ def _type(name: str) -> str:
 
 def metrics_view(request: Any) -> Any:
     """Prometheus' text format, version 0.0.4."""
-    found, connections = metrics_of(request.registry[REGISTRY]), open_connections(request)
-    if connections is not None:
-        found.append((PREFIX + "open_connections", "gauge", connections))
-    lines = [f"# TYPE {name} {kind}\n{name} {value}\n" for name, kind, value in found]
-    return Response("".join(lines), content_type="text/plain", charset="utf-8")
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ContextCollector(request.registry[REGISTRY], open_connections(request)))
+    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4", charset="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +12,14 @@ from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import READ, query
-from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.domain.compat.targets import Client, is_interpreter
-from devpi_forkbuilder.domain.pins.settings import notes_of
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.records import Record
-from devpi_forkbuilder.web.api.listing import HEADERS, listing_page
 from devpi_forkbuilder.web.api.states import log_path, record_for, states_as_json
 from devpi_forkbuilder.web.context import REGISTRY, Context
 from devpi_forkbuilder.web.miss.outcome import Miss
 from devpi_forkbuilder.web.miss.read_ahead import read_ahead
+from devpi_forkbuilder.web.same_origin import from_elsewhere
 
 TYPE = "forkstates"
 
@@ -34,9 +32,9 @@ class ApiError(Exception):
         self.status = status
 
 
-def json_answer(status: int, *, result: Any = None, message: str | None = None) -> Any:
+def json_answer(status: int, *, result: Any = None, message: str | None = None, kind: str = TYPE) -> Any:
     """A JSON response wrapped as devpi wraps its own: `type` and `result`, or `message`."""
-    body: dict[str, Any] = {} if result is None else {"type": TYPE, "result": result}
+    body: dict[str, Any] = {} if result is None else {"type": kind, "result": result}
     if message is not None:
         body["message"] = message
     text = json.dumps(body, indent=2) + "\n"
@@ -53,19 +51,19 @@ class ForksView:
         self.context: Context = request.registry[REGISTRY]
 
     def states(self) -> Any:
-        """The states of all pins, or of one project's; a page for browsers."""
+        """The states of all pins, or of one project's."""
         python = _python(query(self.request, "python"))
         pinned = self._pinned(READ, python)
-        if "text/html" in (self.request.headers.get("Accept") or ""):
-            notes = notes_of(settings_of(self.request.context.stage))
-            page = Response(listing_page(self._index(), self._states(pinned), notes), content_type="text/html")
-            page.headers.update(HEADERS)
-            return page
         return json_answer(200, result=self._states(pinned, python))
 
     def build(self) -> Any:
         """Start; with `force` build again after a failure, with `diagnose` look for settings that help. Never waits."""
+        self._own_browsers()
         options = self._options()
+        return json_answer(202, result=self._states(self._ask(options), options["python"]))
+
+    def _ask(self, options: Mapping[str, Any]) -> list[Pinned]:
+        """Start what a request asks for. Raises ApiError."""
         pinned = [
             one for one in self._pinned("upload", options["python"]) if options["commit"] in {None, one.pin.commit}
         ]
@@ -79,7 +77,12 @@ class ForksView:
             orders = (one.order,) if one.missing else self.context.lookup.ahead(one)
             for order in orders:
                 self.context.builds.ask(replace(order, diagnose=options["diagnose"]), force=options["force"])
-        return json_answer(202, result=self._states(pinned, options["python"]))
+        return pinned
+
+    def _own_browsers(self) -> None:
+        """Raises ApiError for what a page of another site makes a browser send."""
+        if from_elsewhere(self.request):
+            raise ApiError(403, "This request came from a page of another site. Use the page of this server.")
 
     def miss(self) -> Any:
         """What a simple page does, without the page."""
@@ -104,7 +107,7 @@ class ForksView:
             raise ApiError(404, f"The index {index} does not pin {project}.")
         return pinned
 
-    def _states(self, pinned: tuple[Pinned, ...] | list[Pinned], python: str = "") -> list[dict[str, Any]]:
+    def _states(self, pinned: Sequence[Pinned], python: str = "") -> list[dict[str, Any]]:
         project = canonicalize_name(self.request.matchdict["project"]) if "project" in self.request.matchdict else None
         records = self.context.builds.records_of(self._index(), project)
         by_group: dict[Any, list[Any]] = {}
@@ -149,7 +152,7 @@ def _python(value: object) -> str:
     """An interpreter's name, `str` of a client, or empty. Raises ApiError."""
     if not value:
         return ""
-    if not isinstance(value, str) or not (is_interpreter(value) or Client.told(value)):
+    if not isinstance(value, str) or not (is_interpreter(value) or Client.parse(value)):
         raise ApiError(400, "python is an interpreter such as '3.12', or a target: '3.12 linux x86_64 glibc 2.36'.")
     return value
 

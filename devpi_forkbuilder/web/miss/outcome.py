@@ -72,8 +72,8 @@ def _stage(flight: Flight) -> str | None:
     if record.state is State.FAILED:
         if record.error is None:
             return State.FAILED.value
-        told = record.error.reference in {*REASONS, NO_INTERPRETER}
-        return record.error.reference if told else record.error.stage.value
+        known = record.error.reference in {*REASONS, NO_INTERPRETER}
+        return record.error.reference if known else record.error.stage.value
     return STOPPED if record.state is not State.BUILT else None
 
 

@@ -14,7 +14,7 @@ from devpi_forkbuilder.web.paths import SHORTCUT, SIMPLE
 LONGEST_PATH = 512
 LONGEST_ACCEPT = 512
 LONGEST_AGENT = 2048
-"""Longer texts are no installer's: their requests take the ordinary way."""
+"""Longer texts do not come from installers: their requests take the ordinary way."""
 TEXTS = 2 * 2**20
 """Bytes of header texts whose meaning is remembered."""
 

@@ -24,6 +24,9 @@ from devpi_forkbuilder.web.pages import JSON
 from devpi_forkbuilder.web.paths import INDEX, page_request
 
 LISTS = re.compile(rf"{INDEX}/\+(?:simple|cached)/?")
+DEVPI = "devpi-"
+"""How the User-Agent of a devpi server begins. Told that a list of projects is as it was, a replica or a mirror takes
+the projects that it has fetched for all that there are (devpi-server 6.20, MirrorStage._update_projects)."""
 METADATA = re.compile(rf"{INDEX}/\+f/.+\.metadata")
 REPEATED = ("Cache-Control", "Vary", "X-DEVPI-SERIAL")
 """What a 304 says again besides its ETag, without which uv ignores it (RFC 9110, 15.4.5)."""
@@ -58,7 +61,9 @@ def tween_pages(handler: Any, registry: Any) -> Any:
 
 def _has_validators(request: Any) -> bool:
     path = request.path_info
-    return bool(page_request(path, by_installer(request)) or LISTS.fullmatch(path) or METADATA.fullmatch(path))
+    if LISTS.fullmatch(path):
+        return not (request.user_agent or "").startswith(DEVPI)
+    return bool(page_request(path, by_installer(request)) or METADATA.fullmatch(path))
 
 
 def _body(response: Any) -> bytes | None:
@@ -112,7 +117,7 @@ def _keep(context: Context, key: PageKey, response: Any, body: bytes) -> None:
     if note is None:
         return
     headers = tuple((name, value) for name, value in response.headerlist if name.lower() not in OF_SERVER)
-    page = CachedPage(body, response.etag, headers)
+    page = CachedPage(body, response.etag, headers, note.pinned)
     context.pages.put(key.for_everybody() if note.for_everybody else key, page, note.facts)
 
 

@@ -1,8 +1,8 @@
 """Core metadata (PEP 658) of wheels that are not here: `FILE.metadata` where devpi has no answer, or a wrong one.
 
-Of a mirror's wheel devpi 6 gives it only where upstream has the file, if told to; of a wheel whose bytes a replica has
-not got yet it gives the wheel itself (seen with 6.20.3), and uv ends with "invalid metadata". Behind a load balancer
-that happens easily: the page came from a replica that has the file, and its metadata is asked for at another one.
+Of a mirror's wheel devpi 6 gives it only with an option and where upstream has the file; of a wheel whose bytes have
+not reached a replica yet it gives the wheel itself (seen with 6.20.3), and uv ends with "invalid metadata". That is
+common behind a load balancer: the page came from a replica that has the file, the request for metadata goes to another.
 """
 
 from __future__ import annotations

@@ -76,15 +76,15 @@ def unavailable(links: tuple[HiddenFile, ...], cached: set[str]) -> list[HiddenF
 
 
 def _listed(file: HiddenFile, page: str) -> dict[str, Any]:
-    """A file for the page. It is yanked (PEP 592): only who asks for exactly this version is told."""
-    told: dict[str, Any] = {
+    """A file for the page. It is yanked (PEP 592): only requests for exactly this version get it."""
+    entry: dict[str, Any] = {
         "filename": file.filename,
         "url": relative(file.path, page),
         "yanked": YANKED,
         "upload-time": EPOCH,
     }
-    told["hashes"] = {"sha256": file.sha256} if file.sha256 else {}
-    return {**told, "requires-python": file.requires_python} if file.requires_python else told
+    entry["hashes"] = {"sha256": file.sha256} if file.sha256 else {}
+    return {**entry, "requires-python": file.requires_python} if file.requires_python else entry
 
 
 def _names(body: bytes, content_type: str) -> set[str]:

@@ -1,28 +1,33 @@
 """Pages of an index that mirrors another devpi's index: upstream may be building, and its page then takes its time.
 
 devpi's own page waits without a byte, which installers give up on after 15 or 30 seconds; and whoever asks for the same
-page meanwhile is told 404 when it has come, from a transaction older than the page. So such pages are made one at a
+page meanwhile gets 404 when it has come, from a transaction older than the page. So such pages are made one at a
 time for each project, each in a transaction of its own, and the requests for them are held with newlines.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pyramid.httpexceptions import HTTPException
 from pyramid.request import apply_request_extensions
 from pyramid.threadlocal import RequestContext
 
+from devpi_forkbuilder.devpi.offline import is_offline
 from devpi_forkbuilder.devpi.store_facts import Facts
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.web.context import Context
 from devpi_forkbuilder.web.page_cache.finished import rest_on
 from devpi_forkbuilder.web.pages import bare_page
-from devpi_forkbuilder.web.waiting.busy import unknown_page_when_busy
+from devpi_forkbuilder.web.waiting.busy import unknown_page, unknown_page_when_busy
 from devpi_forkbuilder.web.waiting.seats import Seat
 from devpi_forkbuilder.web.waiting.stream import WaitingPage
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 
@@ -124,23 +129,54 @@ class ChainedPage(WaitingPage):
         return self._work is not None and self._work.wait(seconds)
 
     def answer(self) -> Any:
-        """Return what the view has answered; raises what it has raised."""
-        response = self._work.response() if self._work is not None and self._work.wait(0) else None
-        if response is not None:
-            rest_on(response, self._facts)
+        """Return what the view has answered, or no page where upstream has not; raises devpi's refusals."""
+        response = self._response()
+        if response is None:
+            return unknown_page(self.context, self.request, self.content_type, self._silence)
+        rest_on(response, self._facts)
         return response
 
     def busy(self) -> Any:
-        """Return an answer on which nobody goes on to another index, as far as there is one (see `busy.unknown`)."""
+        """Return an answer on which nobody goes on to another index, see `busy.unknown_page`."""
         return unknown_page_when_busy(self.context, self.request, self.content_type)
 
     def page(self) -> bytes:
-        """Return the view's page. Raises InfrastructureError, and what the view has raised."""
-        response = self.answer()
+        """Return the view's page. Raises InfrastructureError when upstream has not answered."""
+        response = self._response()
         if response is not None and response.status_int == 200:
+            rest_on(response, self._facts)
             return bytes(response.body)
-        project = self._key[2]
         if response is not None and response.status_int == 404:
-            return bare_page(self.content_type, project)
-        what = f"The page of {project} did not come from upstream."
-        raise InfrastructureError("upstream-silent", what, next_step="See to the upstream server, and ask again.")
+            return bare_page(self.content_type, self._key[2])
+        raise InfrastructureError(
+            "upstream-silent", self._silence, next_step="Check the upstream server, and ask again."
+        )
+
+    @property
+    def _silence(self) -> str:
+        return f"The page of {self._key[2]} did not come from upstream."
+
+    def _response(self) -> Any:
+        """Return what devpi's view says; None when it has not ended, has failed, or speaks of what it does not know.
+
+        Raises HTTPException, which is devpi's answer to a login.
+        """
+        if self._work is None or not self._work.wait(0):
+            return None
+        try:
+            response = self._work.response()
+        except HTTPException:
+            raise
+        except Exception:
+            log.exception("no page of %s", self._key[2])
+            return None
+        silent = response.status_int == 502 or (response.status_int == 404 and self._unheard())
+        return None if silent else response
+
+    def _unheard(self) -> bool:
+        """Return whether a mirror has not said that there is no such project: devpi's 404 is a time-out's, too."""
+        mirrors = self.context.mirrors
+        if mirrors is None or is_offline(self.request.registry):
+            return False
+        with self.context.keyfs.read_transaction():
+            return bool(mirrors.unheard(mirrors.needed(*self._key, chained=True), self._key[2]))

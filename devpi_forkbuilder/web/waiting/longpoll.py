@@ -58,8 +58,8 @@ class Poll:
         with context.keyfs.read_transaction():
             pinned = context.lookup.of_index(*self._index, project, python) or ()
         records = context.builds.records_of(index, project)
-        told = [state_of(one, record_for(one, records, one.order.python if python else None)) for one in pinned]
-        self._token = token if any(not state.ended for state in told) else None
+        states = [state_of(one, record_for(one, records, one.order.python if python else None)) for one in pinned]
+        self._token = token if any(not state.ended for state in states) else None
 
     def wait(self, seconds: float) -> bool:
         """Return whether a state has changed, within that time."""

@@ -193,7 +193,7 @@ def test_read_page__html_and_json_are_one(body: bytes, kind: str) -> None:
     "body", [b"", b"[]", b'{"files": 3}', b'{"files": [3]}', b'{"files": [{"url": "x"}]}', b"[" * 9999]
 )
 def test_read_page__what_is_no_page(body: bytes) -> None:
-    with pytest.raises(ValueError, match="no simple page"):
+    with pytest.raises(ValueError, match="not a simple page"):
         read_page(body, JSON, "http://h/")
 
 

@@ -81,7 +81,7 @@ def of(text: str) -> Client:
 def test_user_agent__of_real_clients(text, said):
     client = of(text)
     assert str(client) == said
-    assert Client.told(said) == client
+    assert Client.parse(said) == client
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_user_agent__odd_values_are_left_out_and_cost_nothing():
 @given(st.text(max_size=200))
 def test_user_agent__never_raises(text):
     Client.of_user_agent("pip/24.0 {" + text)
-    Client.told(text)
+    Client.parse(text)
 
 
 def test_accepts__is_what_packaging_says_of_the_same_machine():

@@ -50,10 +50,10 @@ def test_judge__what_policy_allows():
         (answer(overall_tag="linux_x86_64"), "no manylinux policy"),
         (answer(overall_tag="manylinux_2_17_aarch64"), "no manylinux policy"),
         (answer(overall_tag="manylinux_2_17_x86_64.whl/../x"), "no manylinux policy"),
-        (b"", "not understood"),
-        (b"[]", "not understood"),
-        (b"[" * 100_000, "not understood"),
-        (answer(overall_tag=None), "not understood"),
+        (b"", "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
+        (answer(overall_tag=None), "cannot be read"),
     ],
 )
 def test_judge__what_it_does_not(given: bytes, why: str):

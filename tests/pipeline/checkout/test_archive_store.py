@@ -43,13 +43,13 @@ def forget(shop: WheelBuilder, *repositories: Repository) -> None:
     """The repositories are gone, and so are this server's mirrors of them."""
     for repository in repositories:
         shutil.rmtree(repository.path)
-    shutil.rmtree(shop.mirrors.root)
+    shutil.rmtree(shop.source.mirrors.root)
 
 
 def archive_of(shop: WheelBuilder, line: str) -> Path:
     pin = Pin.parse(line)
-    assert shop.sources is not None
-    path = shop.sources.find(pin.url, pin.commit)
+    assert shop.source.sources is not None
+    path = shop.source.sources.find(pin.url, pin.commit)
     assert path is not None
     return path
 
@@ -66,10 +66,10 @@ def test_archive__a_build_from_it_gives_the_same_bytes(tmp_path: Path, repositor
 def test_archive__is_made_when_the_files_are_out(tmp_path: Path, repositories: Repositories) -> None:
     line, shop = repositories.pin_line(repositories.make("inline")), wheel_builder(tmp_path)
     pin = Pin.parse(line)
-    assert shop.sources is not None
+    assert shop.source.sources is not None
     with shop.build(order(line), Follower()):
-        assert shop.sources.find(pin.url, pin.commit) is None
-    assert shop.sources.find(pin.url, pin.commit) is not None
+        assert shop.source.sources.find(pin.url, pin.commit) is None
+    assert shop.source.sources.find(pin.url, pin.commit) is not None
 
 
 def test_archive__is_the_exact_tree(tmp_path: Path, repositories: Repositories) -> None:
@@ -103,8 +103,8 @@ def test_archive__two_servers_keep_the_same_bytes_once_for_each_tree(
             line = repositories.pin_line(fork, commit=commit)
             built(shop, line)
             archives.add(archive_of(shop, line).read_bytes())
-        assert shop.sources is not None
-        assert len(list((shop.sources.root / "trees").iterdir())) == 1
+        assert shop.source.sources is not None
+        assert len(list((shop.source.sources.root / "trees").iterdir())) == 1
     assert len(archives) == 1
 
 
@@ -143,21 +143,21 @@ def test_archive__that_is_damaged_is_told(tmp_path: Path, repositories: Reposito
         with pytest.raises(SourceError) as caught:
             built(shop, line)
         assert caught.value.reference == "source-archive-damaged"
-        shutil.rmtree(shop.mirrors.root)
+        shutil.rmtree(shop.source.mirrors.root)
 
 
 def test_archive__nothing_is_kept_of_what_was_not_built(tmp_path: Path, repositories: Repositories) -> None:
     line, shop = repositories.pin_line(repositories.make("fails")), wheel_builder(tmp_path)
     with pytest.raises(ForkbuilderError):
         built(shop, line)
-    assert shop.sources is not None
-    assert shop.sources.find(Pin.parse(line).url, Pin.parse(line).commit) is None
+    assert shop.source.sources is not None
+    assert shop.source.sources.find(Pin.parse(line).url, Pin.parse(line).commit) is None
 
 
 def test_archive__that_cannot_be_written_spoils_no_build(tmp_path: Path, repositories: Repositories) -> None:
     line, shop, follower = repositories.pin_line(repositories.make("inline")), wheel_builder(tmp_path), Follower()
-    assert shop.sources is not None
-    shop.sources.root.write_text("a file is in the way")
+    assert shop.source.sources is not None
+    shop.source.sources.root.write_text("a file is in the way")
     assert built(shop, line, follower)
     assert "could not be kept" in follower.log.text
 
@@ -230,7 +230,7 @@ def test_archive__that_cannot_be_made(tmp_path: Path) -> None:
     shop = wheel_builder(tmp_path / "shop")
     (tmp_path / "trees").write_text("a file is in the way")
     with pytest.raises(InfrastructureError) as caught:
-        keep(Sources(tmp_path), shop.mirrors, [Part(*NOTED, "t" * 40, "", ())], {}, watch())
+        keep(Sources(tmp_path), shop.source.mirrors, [Part(*NOTED, "t" * 40, "", ())], {}, watch())
     assert caught.value.reference == "disk-failed"
 
 
@@ -239,12 +239,12 @@ def test_archive__is_written_once_by_those_who_keep_the_same_tree(tmp_path: Path
     line = repositories.pin_line(fork)
     built(shop, line)
     pin = Pin.parse(line)
-    assert shop.sources is not None
-    noted = shop.sources.read(pin.url, pin.commit)
+    assert shop.source.sources is not None
+    noted = shop.source.sources.read(pin.url, pin.commit)
     assert noted is not None
     part = Part(pin.url, pin.commit, noted.tree, "", ())
     with sources.held(noted.tree):
-        other = Thread(target=keep, args=(sources, shop.mirrors, [part], {"": "1"}, watch()))
+        other = Thread(target=keep, args=(sources, shop.source.mirrors, [part], {"": "1"}, watch()))
         other.start()
         other.join(0.3)
         assert not sources.archive(noted.tree).exists()

@@ -73,7 +73,7 @@ def test_checkout__files_and_what_is_known_of_them(
     assert (done.project, done.commit) == (done.root, fork.commits[0])
     assert done.commit_time == fork.time(fork.commits[0])
     assert done.tree == git(fork.path, "rev-parse", f"{fork.commits[0]}^{{tree}}")
-    # the second one brings commits without files: the pinned one is no branch's newest
+    # the second one brings commits without files: the pinned one is not a branch's newest
     assert git_server.fetches("fork") == 2
     assert len(desk.log.fetches) == 2
 

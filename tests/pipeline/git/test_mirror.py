@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_fetch__older_commit_of_the_same_repository(
     url = git_server.repository_url(fork.name)
     first = mirrors.fetch(pin(url, fork.commits[0]), log, never)
     assert mirrors.fetch(pin(url, fork.commits[1]), log, never) == first
-    assert mirrors.fetches == 3  # one for the commits alone: the first one is no branch's newest
+    assert mirrors.fetches == 3  # one for the commits alone: the first one is not a branch's newest
 
 
 def test_fetch__host_that_refuses_ids_is_fetched_whole(
@@ -215,6 +216,62 @@ def test_fetch__host_that_misbehaves(
     with BadServer(behaviour, "http://169.254.169.254") as server:
         fault = failure(mirrors, server.repository_url("fork"), NOWHERE, log)
     assert (fault.reference, fault.retryable) == (reference, retryable)
+
+
+def following(tmp_path: Path, follows: Callable[[str], bool] = lambda _url: True) -> Mirrors:
+    return Mirrors(tmp_path / "mirrors", Git(tmp_path / "home", os.environ, slow_seconds=1, follows=follows))
+
+
+def test_fetch__of_a_repository_that_was_renamed(
+    git_server: GitServer, fork: Repository, tmp_path: Path, log: Lines
+) -> None:
+    new = git_server.repository_url(fork.name)
+    git_server.move("oldest", git_server.repository_url("older"))
+    git_server.move("older", new)
+    old = git_server.repository_url("oldest")
+    mirror = following(tmp_path).fetch(pin(old, fork.commit), log, never, history=True)
+    assert git(mirror, "cat-file", "-t", fork.commit) == "commit"
+    assert f"has moved to {new}: following; pin the new URL" in log.text
+
+
+def test_fetch__a_login_is_looked_up_for_the_new_path(
+    git_server: GitServer, fork: Repository, tmp_path: Path, log: Lines
+) -> None:
+    git_server.require_login(fork.name, "builder", "canary")
+    git_server.move("old", git_server.repository_url(fork.name))
+    store = tmp_path / "store"
+    store.write_text(git_server.repository_url("old").replace("://", "://builder:canary@") + "\n")
+    store.chmod(0o600)
+    access = CredentialFiles(credentials_file=store)
+    mirrors = Mirrors(tmp_path / "m", Git(tmp_path / "home", os.environ, access=access, follows=lambda _url: True))
+    old = git_server.repository_url("old")
+    assert failure(mirrors, old, fork.commit, log).reference == "credentials-refused"
+    store.write_text(git_server.repository_url(fork.name).replace("://", "://builder:canary@") + "\n")
+    mirrors.fetch(pin(old, fork.commit), log, never)
+
+
+@pytest.mark.parametrize("target", ["other-host", "other-port", "not-allowed", "login-page", "itself", "in-circles"])
+def test_fetch__redirects_that_are_not_followed(
+    git_server: GitServer, fork: Repository, tmp_path: Path, log: Lines, target: str
+) -> None:
+    good = git_server.repository_url(fork.name)
+    port = git_server.url.rpartition(":")[2]
+    with BadServer("silent") as other:
+        locations = {
+            "other-host": good.replace("127.0.0.1", "localhost"),
+            "other-port": other.repository_url(fork.name),
+            "not-allowed": good,
+            "login-page": f"http://127.0.0.1:{port}/login?back=",
+            "itself": git_server.repository_url("old"),
+            "in-circles": git_server.repository_url("older"),
+        }
+        git_server.move("old", locations[target])
+        git_server.move("older", git_server.repository_url("old"))
+        mirrors = following(tmp_path, lambda url: target != "not-allowed" or "old" in url)
+        fault = failure(mirrors, git_server.repository_url("old"), fork.commit, log)
+        assert (fault.reference, fault.retryable) == ("redirect-refused", False)
+        assert not git_server.requests_for(fork.name)
+        assert not other.requests
 
 
 def test_fetch__cut_in_mid_pack(

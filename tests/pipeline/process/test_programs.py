@@ -13,7 +13,9 @@ from packaging.tags import sys_tags
 
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.pipeline.frontend.interpreters import Interpreter, Interpreters, interpreter_search_path
-from devpi_forkbuilder.pipeline.process.programs import Tools
+from devpi_forkbuilder.pipeline.process.environment import search_path
+from devpi_forkbuilder.pipeline.process.programs import Tools, find_git
+from tests.pipeline.rooms import UNPRIVILEGED
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,54 @@ def test_search_path__pyenv_root(tmp_path):
     assert (
         interpreter_search_path({"PATH": "/bin", "PYENV_ROOT": str(tmp_path)}) == f"/bin:{tmp_path}/versions/3.9.1/bin"
     )
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A folder that this process may not look into, with pyenv's folders in it."""
+    for name in ("shims", "versions/3.9.1/bin"):
+        (tmp_path / "closed" / name).mkdir(parents=True)
+    (tmp_path / "closed").chmod(0)
+    if os.geteuid():
+        yield tmp_path / "closed"
+    else:
+        os.seteuid(UNPRIVILEGED)  # root may look into everything
+        try:
+            yield tmp_path / "closed"
+        finally:
+            os.seteuid(0)
+    (tmp_path / "closed").chmod(0o700)
+
+
+def odd_entries(folder: Path) -> dict[str, str]:
+    (folder / "a-file").touch()
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "loop").symlink_to("loop")
+    names = ("a-file", "dangling", "loop", "not-there")
+    return {"empty": "", "relative": "shims", **{name: f"{folder}/{name}/shims" for name in names}}
+
+
+def test_search_path__closed_folders_of_launchers(closed):
+    path = f"{closed}/shims:/usr/bin"
+    assert interpreter_search_path({"PATH": path, "PYENV_ROOT": str(closed)}) == path
+    assert git_at(f"{closed}/shims:{os.environ['PATH']}") == git_at(os.environ["PATH"])
+
+
+@pytest.mark.parametrize("kind", ["empty", "relative", "a-file", "dangling", "loop", "not-there"])
+def test_search_path__odd_entries_are_passed_over(kind, tmp_path, monkeypatch):
+    program(tmp_path / "shims", "git", "echo git version 0.0.1")
+    program(tmp_path, "git", "echo git version 0.0.1")
+    entry = odd_entries(tmp_path)[kind]
+    monkeypatch.chdir(tmp_path)
+    found = interpreter_search_path({"PATH": f"{entry}:/usr/bin"}).split(":")
+    assert found == ([entry, "/usr/bin"] if Path(entry).is_absolute() else ["/usr/bin"])
+    assert search_path({"PATH": f"{entry}:/usr/bin"}).split(":") == found
+    assert git_at(f"{entry}:{os.environ['PATH']}") == git_at(os.environ["PATH"])
+
+
+def git_at(path: str) -> tuple[Path, str]:
+    found = find_git(path)
+    return found.path, found.version
 
 
 def test_own__is_the_base_interpreter(tools):

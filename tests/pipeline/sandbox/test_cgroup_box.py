@@ -414,7 +414,7 @@ def test_choose__has_groups_where_they_can_be_made(groups: Groups, monkeypatch: 
 def test_choose__groups_that_do_not_work_are_no_reason_not_to_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Such as a folder that takes everything and is no control group."""
+    """A folder that takes everything, in the place of a control group."""
     monkeypatch.setattr(probe, "survey", lambda: Survey((CgroupPlace(tmp_path, 1, ("pids",)),)))
     sandbox = probe.choose_tier("none", scratch=tmp_path)
     assert (sandbox.name, bounded(sandbox)) == ("none", ())

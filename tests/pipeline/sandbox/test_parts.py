@@ -278,6 +278,55 @@ class TestSlots:
             assert mine.uid == self.FIRST + 1
             assert theirs.poll() is None
 
+    def test_take__a_server_in_another_network_namespace_has_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        theirs = uid_pool.take(self.FIRST, 2)
+        try:
+            monkeypatch.setattr(uid_pool.socket.socket, "bind", lambda *_: None)  # names are free there
+            mine = uid_pool.take(self.FIRST, 2)
+            mine.release()
+            assert mine.uid != theirs.uid
+        finally:
+            theirs.release()
+
+    def test_take__without_a_place_for_lock_files(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(uid_pool, "LOCKS", tmp_path / "file" / "locks")
+        first, second = uid_pool.take(self.FIRST, 2), uid_pool.take(self.FIRST, 2)
+        first.release()
+        second.release()
+        assert first.uid != second.uid
+
+    @pytest.mark.skipif(not ROOT, reason="needs root")
+    def test_take__lock_files_are_not_another_users(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for kind in ("folder", "link"):
+            place = tmp_path / kind
+            if kind == "folder":
+                place.mkdir()
+                os.chown(place, 61000, 61000)
+            else:
+                place.symlink_to(tmp_path)
+            monkeypatch.setattr(uid_pool, "LOCKS", place)
+            uid_pool.take(self.FIRST, 2).release()
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "link"]
+
+    @pytest.mark.skipif(not ROOT, reason="needs root")
+    def test_take__leaves_builds_of_a_server_in_a_container_alone(self) -> None:
+        """Its processes have a namespace below ours, and nothing of them says more once they dropped their mark."""
+        inner = f"exec setpriv --reuid={self.FIRST} --clear-groups -- sh -c 'echo up; exec sleep 60'"
+        argv = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", inner]
+        with subprocess.Popen(argv, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE) as theirs:
+            try:
+                assert theirs.stdout
+                if theirs.stdout.readline() != b"up\n":
+                    pytest.skip("this root may not make process namespaces")
+                uid_pool.take(self.FIRST, 1).release()
+                reaper.until_gone(reaper.belongs_here(self.FIRST))
+                assert reaper.is_there(reaper.belongs_to(self.FIRST))
+                reaper.until_gone(reaper.belongs_to(self.FIRST))
+                assert theirs.wait(10) != 0
+            finally:
+                theirs.kill()
+
     @pytest.mark.skipif(not ROOT, reason="needs root")
     def test_take__ends_what_a_dead_server_left(self) -> None:
         with marked("", uid=self.FIRST) as left:

@@ -69,7 +69,7 @@ def location(git: object, url: object) -> str | None:
 
 
 def toml(gathered: Gathered) -> Table:
-    """The file as a table; a file that is no TOML is one fault and an empty table."""
+    """The file as a table; a file that is not TOML is one fault and an empty table."""
     try:
         return tomllib.loads(gathered.text.removeprefix("\ufeff").replace("\r\n", "\n"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
