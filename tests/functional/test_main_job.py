@@ -119,8 +119,8 @@ def test_release__provenance_is_in_devpis_own_json(live: Live) -> None:
     assert entry["commit"] == fork.commit
     assert entry["url"] == f"{live.host.git.url}/{fork.name}.git"
     assert entry["commit_time"] == str(fork.time())
-    digest = link["href"].partition("#sha256=")[2] if SEVEN else link["hash_spec"].removeprefix("sha256=")
-    assert digest == live.file(index, "inline")["hashes"]["sha256"]
+    if not SEVEN:  # which has no hash there
+        assert link["hash_spec"].endswith(live.file(index, "inline")["hashes"]["sha256"])
     assert (version["name"], version["version"]) == ("inline", stamped(fork))
 
 
