@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -104,6 +104,22 @@ def _accepts(url: str) -> bool:
     with suppress(OSError), socket.create_connection((parts.hostname, parts.port or 80), PATIENCE):
         return True
     return False
+
+
+def check_users(xom: Any, users: Iterable[str]) -> None:
+    """Raise RefusedError (`user-missing`) for a user that the store does not have."""
+    with xom.keyfs.read_transaction():
+        unknown = [user for user in users if xom.model.get_user(user) is None]
+    if unknown:
+        raise RefusedError("user-missing", f"There is no user {unknown[0]}.", next_step="Name one that the server has.")
+
+
+def set_passwords(xom: Any, passwords: Mapping[str, str]) -> None:
+    """Give users new passwords, by name; nothing is written when there are none."""
+    if passwords:
+        with xom.keyfs.write_transaction():
+            for name, password in passwords.items():
+                xom.model.get_user(name).modify(password=password)
 
 
 def missing_files(xom: Any) -> list[str]:
