@@ -20,6 +20,7 @@ from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.equipment import make_builder, make_farm
 from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.service.log_lines import write_json
 from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.browser import WEB
 from devpi_forkbuilder.web.context import REGISTRY, Context
@@ -54,6 +55,8 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     """Routes and tweens, and the service that is started and stopped with the server."""
     xom = pyramid_config.registry["xom"]
     options = Options.read(config.args, config.server_path)
+    if options.log_format == "json":
+        write_json()
     context, service = _assembled(xom, options)
     pyramid_config.registry[REGISTRY] = context
     xom.thread_pool.register(ServiceThread(service, context))

@@ -17,7 +17,9 @@ from devpi_server.replica import ReplicaHTTPClient
 from pyramid.response import Response
 
 from devpi_forkbuilder.domain.pins.orders import OrderKey
+from devpi_forkbuilder.domain.trace import HEADER
 from devpi_forkbuilder.service.replica.client import PrimaryAnswer, PrimaryUnreachableError, UnwillingError, answer_of
+from devpi_forkbuilder.service.tracing import next_hop
 
 CONNECT = 3.0
 ANSWER = 5.0
@@ -100,7 +102,7 @@ class PrimaryServer:
         self._http.close()
 
     def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> PrimaryAnswer:
-        headers = self._http.get_extra_headers(PLAIN_JSON)
+        headers = self._http.get_extra_headers({**PLAIN_JSON, HEADER: str(next_hop())})
         status, answer_headers, content = self._send(method, f"{self._root}{path}", body, headers, timeout)
         code = int(status.split()[0])
         if code // 100 != 2:

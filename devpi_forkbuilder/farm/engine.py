@@ -34,7 +34,7 @@ PATIENCE = 15.0
 ROUND = 1.0
 """Seconds between two looks for announcements."""
 HEARTBEAT = 5.0
-STALLED = 30.0
+STALLED = 20.0
 """Seconds without a heartbeat after which what a worker had is queued again (procrastinate's "Retry stalled jobs")."""
 ANNOUNCING = 20.0
 """Seconds between two announcements of a worker."""

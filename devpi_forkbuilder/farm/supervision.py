@@ -12,7 +12,7 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.farm.parcel import Attempt, Parcel
 from devpi_forkbuilder.pipeline.protocols import BuildProgress
 
-SILENCE = 45.0
+SILENCE = 30.0
 """Seconds without a word of the worker, which speaks every few seconds, after which its attempt is over."""
 LOOK = 5.0
 """Seconds between two looks at the engine."""

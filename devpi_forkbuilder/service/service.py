@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import ASKED, Order, OrderKey
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.tidy import DAY
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
@@ -25,6 +26,7 @@ from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.tracing import traced
 from devpi_forkbuilder.service.worker import Worker
 
 
@@ -112,6 +114,7 @@ class ForkService:
 
     def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
         admitted: list[Flight] = []
+        order = order if ahead else replace(order, urgency=ASKED)
         try:
             fingerprint = order.fingerprint(self._builder.identity)
             flight = self._board.enter(
@@ -122,7 +125,8 @@ class ForkService:
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
         for new in admitted:
-            self._announce(new.record)
+            with traced(new.trace):
+                self._announce(new.record)
         if not admitted and not flight.done and not ahead:
             self._counts.join()
         return flight
@@ -205,10 +209,10 @@ class ForkService:
         since = [flight.record.queued_at for flight in self._board.live() if flight.record.state is State.QUEUED]
         age = max((now - at for at in since if at is not None), default=0.0)
         try:
-            last = self._records.last_built()
+            last, failing = self._records.last_built(), self._records.failed_since(now - DAY)
         except InfrastructureError:
-            last = None
-        return self._counts.figures(max(0.0, age), last)
+            last, failing = None, 0
+        return replace(self._counts.figures(max(0.0, age), last), failing=failing)
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
@@ -261,7 +265,8 @@ class ForkService:
             worker = threading.current_thread().name
             self._at_work[worker] = flight
             try:
-                ahead = self._runner.run(order, flight)
+                with traced(flight.trace):
+                    ahead = self._runner.run(order, flight)
             finally:
                 self._at_work.pop(worker, None)
                 self._backlog.release(group)

@@ -75,6 +75,10 @@ TWEENS = (
         "before everything that looks at changes or opens a transaction: files of builders come in over minutes",
     ),
     Tween(
+        "devpi_forkbuilder.web.tweens.trace.tween_trace",
+        "before everything that may start a build, so that its log lines have the request's trace",
+    ),
+    Tween(
         "devpi_forkbuilder.web.tweens.forward.tween_forward",
         "first: what the primary answers to a view of builds is not touched on a replica",
     ),

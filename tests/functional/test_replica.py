@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,6 +62,15 @@ def test_miss__on_a_replica_is_built_on_the_primary_and_served_by_the_replica(si
 
 
 @pytest.mark.network
+def test_trace__leads_from_the_replicas_log_to_the_primarys(site: Site, host: Host) -> None:
+    trace = os.urandom(16).hex()
+    fork = host.fork("inline")
+    index = site.index_of(fork)
+    site.replica.page(index, fork.project, traceparent=f"00-{trace}-00f067aa0ba902b7-01").check()
+    for live in (site.replica, site.primary):
+        assert re.search(rf"{fork.project} .*trace {trace}\]  built in", live.server.log_text())
+
+
 def test_miss__two_replicas_two_installers_one_build(site: Site, host: Host, pip_new: Pip, uv: Uv) -> None:
     fork = host.slow(2)
     index = site.index_of(fork)

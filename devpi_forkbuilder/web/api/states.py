@@ -50,9 +50,9 @@ def log_path(one: Pinned, pinned: Iterable[Pinned]) -> str:
 
 
 def states_as_json(
-    pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING
+    pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING, worker: str = ""
 ) -> dict[str, Any]:
-    """One object of `GET .../+forks`; `log` is the path of its log."""
+    """One object of `GET .../+forks`; `log` is the path of its log, `worker` builds it on another machine."""
     pin, state = pinned.pin, state_of(pinned, record)
     return {
         "project": pin.project,
@@ -61,6 +61,7 @@ def states_as_json(
         "commit": pin.commit,
         "subdirectory": pin.subdirectory,
         "state": state.value,
+        "worker": worker or None,
         "targets": sorted({_target(file) for file in pinned.files}),
         "files": [_file(file, link) for file in pinned.files],
         "commit_time": record.commit_time if record is not None else None,
