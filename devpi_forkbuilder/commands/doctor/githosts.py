@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from devpi_forkbuilder.commands.doctor.findings import Finding
-from devpi_forkbuilder.commands.doctor.words import Words
+from devpi_forkbuilder.commands.doctor.trial_output import TrialOutput
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
 from devpi_forkbuilder.pipeline.git import fetch_errors
@@ -83,7 +83,7 @@ def _check(options: Options, environ: Mapping[str, str], folder: Path, host: Git
     access = CredentialFiles(options.credentials, options.ssh_key, options.known_hosts)
     route = PinnedDns(options.policy.names_host, environ)
     git = Git(folder / "home", environ, access=access, timeout=SECONDS, slow_seconds=10, route=route.to)
-    watch = TransferWatch(Words(), lambda: False)
+    watch = TransferWatch(TrialOutput(), lambda: False)
     try:
         transfer = git.network(folder, host.url, "ls-remote", "--", host.url, watch=watch)
     except ForkbuilderError as fault:

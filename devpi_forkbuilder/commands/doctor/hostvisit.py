@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devpi_forkbuilder.commands.doctor.findings import Finding
 from devpi_forkbuilder.commands.doctor.githosts import LOOK, check_hosts, hosts_of
-from devpi_forkbuilder.commands.doctor.words import Words
+from devpi_forkbuilder.commands.doctor.trial_output import TrialOutput
 from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
@@ -42,7 +42,7 @@ def _settings(environ: Mapping[str, str]) -> Finding:
 
 def _index(uv: Path, environ: Mapping[str, str], folder: Path) -> Finding:
     """Ask the public index in the way that builds do; no package is fetched."""
-    requirement, words = folder / "requirements.in", Words()
+    requirement, words = folder / "requirements.in", TrialOutput()
     requirement.write_text(f"{PROBE}\n")
     env = {
         **network_variables(environ),

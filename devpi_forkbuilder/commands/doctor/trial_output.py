@@ -5,7 +5,7 @@ from __future__ import annotations
 LONGEST = 2000
 
 
-class Words:
+class TrialOutput:
     """A log that keeps the last of what a trial prints."""
 
     def __init__(self) -> None:
