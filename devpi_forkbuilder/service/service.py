@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import ASKED, Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.tidy import DAY
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
@@ -115,6 +115,7 @@ class ForkService:
 
     def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
         admitted: list[Flight] = []
+        order = order if ahead else replace(order, urgency=ASKED)
         try:
             fingerprint = order.fingerprint(self._builder.identity)
             flight = self._board.enter(

@@ -11,6 +11,9 @@ from enum import Enum
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 
+AHEAD, PINNED, ASKED = 0, 1, 2
+"""Urgencies: built ahead of a client that asks one by one, built because it is pinned, asked for."""
+
 
 class Versions(str, Enum):
     """The `fork_versions` setting: what version the published files carry."""
