@@ -31,7 +31,8 @@ class BuildFigures:
     """What has no name without labels: builds by platform tag (`any`), failures by (kind, stage), durations by stage.
 
     `queue_age` are the seconds for which the oldest order waits; `last_built` is when the last build succeeded, in
-    seconds since the epoch; `joined` counts those who asked for what was under way.
+    seconds since the epoch; `joined` counts those who asked for what was under way. `failing`: orders whose latest run
+    failed within a day.
     """
 
     built: Mapping[str, int] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class BuildFigures:
     joined: int = 0
     queue_age: float = 0.0
     last_built: float | None = None
+    failing: int = 0
 
 
 class Counters:

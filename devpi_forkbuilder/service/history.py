@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.service.records import Record
+
 log = logging.getLogger(__name__)
 
 HOUR = 3600
@@ -47,6 +50,12 @@ class BuildHistory:
         except sqlite3.Error as error:
             log.warning("The history in %s cannot be used (%s): charts begin with this start.", path, error)
             self._connection = _opened(None)
+
+    def ended(self, record: Record) -> None:
+        """Keep a run that has ended, unless nothing had to be done."""
+        if record.seconds and record.finished_at is not None:
+            seconds = sum(record.seconds.values())
+            self.add_build(EndedBuild(record.finished_at, seconds, record.state is State.BUILT))
 
     def add_build(self, build: EndedBuild) -> None:
         """Keep a build that has ended, and drop what is too old."""

@@ -190,6 +190,13 @@ class Records:
             found: float | None = self._connection.execute(query, (State.BUILT.value,)).fetchone()[0]
             return found
 
+    def failed_since(self, moment: float) -> int:
+        """How many orders' latest runs failed after a moment (seconds since the epoch)."""
+        with self._told(), self._lock:
+            query = "SELECT count(*) FROM records WHERE state=? AND finished_at>?"
+            found: int = self._connection.execute(query, (State.FAILED.value, moment)).fetchone()[0]
+            return found
+
     def forget(self, index: str) -> None:
         """Remove all records of `index`: it was deleted."""
         self._execute("DELETE FROM records WHERE idx=?", (index,))

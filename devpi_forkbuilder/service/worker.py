@@ -21,6 +21,7 @@ from devpi_forkbuilder.service.run import Run
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.tracing import traced
 
 MOST_AHEAD = 20
 """How many builds one build may bring with it."""
@@ -110,7 +111,8 @@ class Worker:
             retry_at=self._clock.now(),
         )
         if self._board.conclude(flight, record):
-            log_state(record)
+            with traced(flight.trace):
+                log_state(record)
             self._counts.fail(error.kind, record.error.stage if record.error is not None else State.QUEUED)
 
     def _look_again(self, order: Order) -> None:

@@ -29,6 +29,7 @@ from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.tidy.daily import DailyTidy
+from devpi_forkbuilder.service.webhook import Webhook
 from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.traffic import Traffic
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
@@ -128,8 +129,9 @@ class Context:
     and `fetch`, which has the bytes of a file brought here, are there on a replica. `source` finds the archive of a
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
-    builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`. `traffic` counts
-    requests; `facts` are figures of disks and replicas; `history` is what charts are made of.
+    builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`.
+    `webhook` tells of builds that ended; `traffic` counts requests; `facts` are figures of disks and replicas;
+    `history` is what charts are made of.
     """
 
     keyfs: Any
@@ -158,6 +160,7 @@ class Context:
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
     farm: WorkDesk | None = None
     tidy: DailyTidy | None = None
+    webhook: Webhook | None = None
     traffic: Traffic = field(default_factory=Traffic)
     facts: Callable[[], ServerFacts] = ServerFacts
     history: BuildHistory = field(default_factory=lambda: BuildHistory(None))

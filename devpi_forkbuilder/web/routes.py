@@ -9,6 +9,7 @@ from pyramid.events import BeforeRender
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.web.api.badge import BadgeView
 from devpi_forkbuilder.web.api.identity import identity_view
 from devpi_forkbuilder.web.api.logs import LogsView
 from devpi_forkbuilder.web.api.metrics import metrics_view
@@ -30,11 +31,13 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks/", FORKS + "/", ForksView, "states", READING),
     ("forks-identity", FORKS + "/+identity", identity_view, None, "POST"),
     ("forks-project", PROJECT, ForksView, "states", READING),
+    ("forks-badge", PROJECT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
     ("forks-again", PROJECT + "/again", ForksPage, "again", "POST"),
     ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-live", COMMIT + "/live", BuildPage, "live", READING),
+    ("forks-commit-badge", COMMIT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
     ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
@@ -75,6 +78,10 @@ TWEENS = (
     Tween(
         "devpi_forkbuilder.web.tweens.work.tween_work",
         "before everything that looks at changes or opens a transaction: files of builders come in over minutes",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.tweens.trace.tween_trace",
+        "before everything that may start a build, so that its log lines have the request's trace",
     ),
     Tween(
         "devpi_forkbuilder.web.tweens.forward.tween_forward",

@@ -16,7 +16,7 @@ import pytest
 from devpi_forkbuilder.domain.simple.offline import WORDS
 from tests.clients import Installer
 from tests.devpi import COMMAND, IMPORTS
-from tests.functional.conftest import MakeLive
+from tests.functional.conftest import MakeLive, uv_alone
 from tests.live import Host, Live, stamped, wheel_of
 from tests.preloaded import preloaded
 from tests.processes import Result, Running
@@ -100,6 +100,7 @@ def needing_backend(host: Host) -> Repository:
     return host.fork("inline", project="needing", files=files)
 
 
+@uv_alone
 def test_warm__all_of_it_installs_offline(
     own_cache: Cache, public: PublicIndex, host: Host, installer: Installer, tmp_path: Path
 ) -> None:
@@ -282,6 +283,7 @@ def test_verify__reads_the_bytes(own_cache: Cache) -> None:
 WHAT = ["fork", "file", "project", "url"]
 
 
+@uv_alone
 def test_offline__what_is_missing_is_told_at_once(
     own_cache: Cache, public: PublicIndex, host: Host, installer: Installer
 ) -> None:

@@ -17,6 +17,8 @@ from pyramid.request import Request
 from devpi_forkbuilder.devpi import primary as module
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.trace import TraceParent
+from devpi_forkbuilder.service.tracing import traced
 from tests.service.fakes import order
 
 STATE = {
@@ -37,9 +39,11 @@ class Gzipping(BaseHTTPRequestHandler):
     """Answers with `BODY`."""
 
     asked: list[str]
+    traces: list[str] = []
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        self.traces.append(self.headers.get("traceparent", ""))
         packs = "gzip" in self.headers.get("Accept-Encoding", "")
         body = gzip.compress(BODY) if packs else BODY
         self.send_response(200)
@@ -121,3 +125,14 @@ def test_forward__a_client_that_takes_gzip_gets_it(primary: PrimaryServer) -> No
     request = Request.blank("/main/forks/+forks/alpha", headers={"Accept-Encoding": "gzip"})
     response = primary.forward(request, 0)
     assert (gzip.decompress(response.body), response.headers["Content-Encoding"]) == (BODY, "gzip")
+
+
+def test_trace__is_handed_on_with_an_id_of_each_call(primary: PrimaryServer) -> None:
+    Gzipping.traces.clear()
+    trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
+    with traced(trace):
+        primary.miss(order().key, 5)
+        primary.poll(order().key, 0)
+    found = [TraceParent.parse(header) for header in Gzipping.traces]
+    assert [one and (one.trace_id, one.flags) for one in found] == [(trace.trace_id, "01")] * 2
+    assert len({one.parent_id for one in (*found, trace) if one}) == 3

@@ -25,6 +25,7 @@ from devpi_forkbuilder.service.replica.client import Primary, PrimaryUnreachable
 from devpi_forkbuilder.service.replica.conversation import BuildOnPrimary, Patience
 from devpi_forkbuilder.service.seams import Clock
 from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.tracing import traced
 
 REMEMBERED = 10_000
 QUEUE = 1_000
@@ -172,7 +173,8 @@ class RemoteService:
         while (taken := self._backlog.take()) is not None:
             group, (order, flight, trial) = taken
             try:
-                self._converse(order, flight, trial)
+                with traced(flight.trace):
+                    self._converse(order, flight, trial)
             finally:
                 self._backlog.release(group)
 
@@ -191,6 +193,7 @@ class RemoteService:
                 report_exception(error, f"asking the primary for {order.key.project}")
             self._failed += 1
             record = self._fell(flight.record, reported)
+        if record.state.ended:
             log_state(record)
         self._land(flight, record)
 
@@ -203,6 +206,8 @@ class RemoteService:
 
     def _advance(self, flight: Flight, record: Record) -> None:
         if not flight.done and flight.record != record:
+            if flight.record.state is not record.state:
+                log_state(record)
             flight.advance(record)
             self.changes.announce(record.key.index, record.key.project)
 

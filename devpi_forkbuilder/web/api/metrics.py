@@ -26,7 +26,29 @@ def metrics_of(context: Context) -> list[Metric]:
     tier = [(f"{PREFIX}sandbox_{context.tier}", "gauge", 1.0)] if context.tier else []
     groups = [(f"{PREFIX}cgroup_{name}", "gauge", 1.0) for name in context.bounded]
     equal = [] if context.guard is None else [(f"{PREFIX}replica_diverged", "gauge", float(context.guard.diverged))]
-    return [*found, *equal, held, (PREFIX + "held_requests_limit", "gauge", context.seats.limit), *tier, *groups]
+    return [
+        *found,
+        *equal,
+        *_farm(context),
+        held,
+        (PREFIX + "held_requests_limit", "gauge", context.seats.limit),
+        *tier,
+        *groups,
+    ]
+
+
+def _farm(context: Context) -> list[Metric]:
+    if context.farm is None:
+        return []
+    figures = context.farm.figures()
+    waits = [seconds for found in figures.waits.values() for seconds in found]
+    values = {
+        "workers": figures.workers,
+        "building": figures.building,
+        "waiting": len(waits),
+        "wait_seconds": max(waits, default=0.0),
+    }
+    return [(f"{PREFIX}farm_{name}", "gauge", float(value)) for name, value in values.items()]
 
 
 def _type(name: str) -> str:

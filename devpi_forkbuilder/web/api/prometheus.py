@@ -47,6 +47,7 @@ class ContextCollector(Collector):
         bounded = {name: float(name in context.bounded) for name in ("memory", "pids")}
         yield _gauge("cgroup_bounded", "1 where a control group bounds this for whole builds.", bounded, "kind")
         yield from self._tidied()
+        yield from self._farm()
 
     def _builds(self) -> Iterator[Metric]:
         stats, figures = self._context.builds.stats(), self._context.builds.figures()
@@ -102,6 +103,16 @@ class ContextCollector(Collector):
         if guard is not None:
             about = "1 when this replica has another history than its primary."
             yield _plain("replica_diverged", about, float(guard.diverged))
+
+    def _farm(self) -> Iterator[Metric]:
+        if self._context.farm is not None:
+            figures = self._context.farm.figures()
+            yield _plain("farm_workers", "Workers that were heard of lately.", figures.workers)
+            yield _plain("farm_building", "Orders that workers build.", figures.building)
+            counts = {queue: float(len(seconds)) for queue, seconds in figures.waits.items()}
+            yield _gauge("farm_waiting", "Orders that wait for a worker.", counts, "queue")
+            longest = {queue: max(seconds, default=0.0) for queue, seconds in figures.waits.items()}
+            yield _gauge("farm_wait_seconds", "Seconds for which the first of them waits.", longest, "queue")
 
     def _tidied(self) -> Iterator[Metric]:
         report = self._context.tidy.last if self._context.tidy is not None else None
