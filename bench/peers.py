@@ -29,7 +29,8 @@ from tests.surroundings import clean_environment
 
 PROJECT = "lib"
 START = 60.0
-GOALS = {"devpi alone": 0.95, "bare waitress": None}
+GOALS = {"devpi alone": 0.95, "proxpi": None, "bare waitress": None}
+"""Without a goal: both answer from memory, for one index, whoever asks."""
 Command = Callable[[Path, Path, str, int], tuple[list[str], dict[str, str]]]
 
 
