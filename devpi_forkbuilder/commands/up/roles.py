@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from devpi_forkbuilder.devpi.names import MIRROR
 from devpi_forkbuilder.errors import RefusedError
 
 CACHE_WAIT = 960
@@ -87,7 +88,7 @@ def _replica(arguments: argparse.Namespace, given: Collection[str]) -> Role:
             " devpi-forkbuilder up has it in SERVERDIR/.forkbuilder/passwords/+server-secret.",
         )
     role = ("--role", "replica", "--primary-url", arguments.replica_of.rstrip("/"))
-    return Role(init=role, serve=role if SKIP in given else (*role, SKIP, "mirror"))
+    return Role(init=role, serve=role if SKIP in given else (*role, SKIP, MIRROR))
 
 
 def _cache(arguments: argparse.Namespace, given: Collection[str]) -> Role:
