@@ -22,6 +22,7 @@ from devpi_forkbuilder.option_values import (
     seconds,
     size,
     url_prefix,
+    web_url,
 )
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.uid_pool import COUNT, FIRST
@@ -68,6 +69,8 @@ def add_options(parser: Any) -> None:
         help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
         "forks are then built by `devpi-forkbuilder worker`",
     )
+    add("webhook", type=web_url, metavar="URL", help="told of builds that failed, recovered or were built, by a POST")
+    add("webhook-secret", metavar="FILE", help="signs the webhook's POSTs (first line); default: <dir>/webhook-secret")
     add(
         "log-format",
         choices=LOG_FORMATS,
@@ -247,6 +250,8 @@ class Options:
     tidy: TidyPlan = field(default_factory=TidyPlan)
     gc_interval: float = DAY
     log_format: str = "text"
+    webhook: str | None = None
+    webhook_secret: Path | None = None
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -278,6 +283,8 @@ class Options:
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             trusted_proxies=tuple(option("trusted_proxy")),
             log_format=option("log_format"),
+            webhook=option("webhook"),
+            webhook_secret=_path(option("webhook_secret")),
             tidy=TidyPlan.of(option("gc_age"), option("gc_size"), option("gc_free")),
             gc_interval=option("gc_interval") or 0.0,
             limits=ResourceLimits(**{name: option(f"limit_{name}") for name in LIMITS}),

@@ -12,6 +12,7 @@ from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assembl
 from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.connections import limit_idle_connections
+from devpi_forkbuilder.devpi.file_log import accept_build_entries
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
@@ -40,7 +41,8 @@ def devpiserver_add_parser_options(parser: Any) -> None:
 
 @hookimpl  # type: ignore[untyped-decorator]  # as above
 def devpiserver_get_stage_customizer_classes() -> list[tuple[str, type]]:
-    """The index type."""
+    """The index type. devpi-import asks for it, too, before it reads files and their logs."""
+    accept_build_entries()
     return [(INDEX_TYPE, ForkbuilderIndex)]
 
 

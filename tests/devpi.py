@@ -21,7 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import mirror_setting
 from devpi_forkbuilder.devpi.storage import repair_sqlite
+from tests.devpinames import options_of_devpi, settings_of_devpi
 from tests.preloaded import preloaded
 from tests.processes import Running, remember_descendants
 from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
@@ -68,7 +70,7 @@ INIT = f"""\
 from devpi_server import main
 from devpi_server.init import init
 # The list of all public projects is tens of megabytes: a server that has this from its first start never asks for it.
-main._pypi_ixconfig_default["mirror_no_project_list"] = True
+main._pypi_ixconfig_default["{mirror_setting("no_project_list")}"] = True
 raise SystemExit(init())
 """
 
@@ -111,6 +113,7 @@ class DevpiServer:
     """
 
     program: tuple[str, ...] = ("-c", SERVE)
+    python: str = sys.executable
 
     def __init__(
         self,
@@ -128,7 +131,11 @@ class DevpiServer:
         self.serverdir = folder / "server" if beside is None else beside.serverdir
         self.log = folder / "devpi.log"
         self.port = free_port()
-        self.options = (*_flag("--threads", threads), *_flag("--primary-url", primary and primary.url), *options)
+        self.options = (
+            *_flag("--threads", threads),
+            *_flag("--primary-url", primary and primary.url),
+            *options_of_devpi(options),
+        )
         self.tokens: dict[str, str] = {}
         self._mirror = mirror
         self._primary = primary
@@ -165,10 +172,9 @@ class DevpiServer:
     def start(self) -> DevpiServer:
         """Start, and return when `/+api` answers."""
         assert self._running is None, "the server runs already"
+        modules = preloaded(IMPORTS) if self.python == sys.executable else None
         with self.log.open("ab") as log:
-            self._running = Running(
-                self._command(), self._surroundings(), self.folder, log, preloaded=preloaded(IMPORTS)
-            )
+            self._running = Running(self._command(), self._surroundings(), self.folder, log, preloaded=modules)
         self._wait_until_up(time.monotonic() + START)
         return self
 
@@ -220,7 +226,7 @@ class DevpiServer:
             given["X-Devpi-Auth"] = base64.b64encode(f"{user}:{self.tokens[user]}".encode()).decode()
         data = None
         if content is not None:
-            data = json.dumps(content).encode()
+            data = json.dumps(settings_of_devpi(content)).encode()
             given["Content-Type"] = "application/json"
         url = path if path.startswith("http") else f"{self.url}/{path.lstrip('/')}"
         return send(urllib.request.Request(url, data, given, method=method), timeout)
@@ -278,7 +284,7 @@ class DevpiServer:
     def _command(self) -> list[str]:
         place = ["--serverdir", str(self.serverdir), "--secretfile", str(self.serverdir / "secret")]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        return [sys.executable, *self.program, *place, *address, *CHEAP_KEY, *self.options]
+        return [self.python, *self.program, *place, *address, *CHEAP_KEY, *self.options]
 
     def _surroundings(self) -> dict[str, str]:
         return clean_environment(self.folder, **self._environment)

@@ -12,8 +12,9 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
-from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.serial import ANY, LastSerial
 from devpi_forkbuilder.devpi.store_facts import Facts, Remembered
 
 MOST = 20_000
@@ -56,8 +57,15 @@ class KnownFiles:
             return known.value
         at = int(stage.keyfs.tx.at_serial)
         files = tuple(built_files(stage, name))
-        versions = stage.list_versions_perstage(name)
-        keys = (stage.key_projversions(name), *(stage.key_projversion(name, version) for version in versions))
         with self._lock:
-            self._known[stage.name, name] = Remembered(files, Facts(at, frozenset(str(key.relpath) for key in keys)))
+            self._known[stage.name, name] = Remembered(files, Facts(at, _keys(stage, name)))
         return files
+
+
+def _keys(stage: Any, name: str) -> frozenset[str]:
+    """The keys of devpi's store that list the versions and files of a project."""
+    if SEVEN:
+        return frozenset({ANY})
+    versions = stage.list_versions_perstage(name)
+    keys = (stage.key_projversions(name), *(stage.key_projversion(name, version) for version in versions))
+    return frozenset(str(key.relpath) for key in keys)

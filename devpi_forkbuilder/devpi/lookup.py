@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from devpi_forkbuilder.devpi.known_files import KnownFiles
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
@@ -168,5 +169,5 @@ class Lookup:
         asked for what this one does not have.
         """
         url = f"{self._own_url}/{stage.name}/{CACHED}/"
-        leads_out = any(base.ixconfig["type"] == "mirror" for base in stage.sro())
+        leads_out = any(is_mirror(base) for base in stage.sro())
         return {"requirements_url": url} if leads_out else {"pins_url": url}

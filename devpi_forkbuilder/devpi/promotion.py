@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.errors import RefusedError
 
 NODE = ".nodeinfo"
@@ -128,7 +129,7 @@ def missing_files(xom: Any) -> list[str]:
         for user in xom.model.get_userlist():
             for name in user.get()["indexes"]:
                 stage = xom.model.getstage(user.name, name)
-                if stage is not None and stage.ixconfig["type"] != "mirror":
+                if stage is not None and not is_mirror(stage):
                     missing.extend(_missing_of(stage))
     return missing
 

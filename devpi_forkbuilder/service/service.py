@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class ForkService:
         queue_limit: int = 1000,
         read_ahead: int = 0,
         claim: Claim = unclaimed,
+        ended: Callable[[Record], None] = lambda _record: None,
     ) -> None:
         self.changes = Changes()
         self._builder = builder
@@ -63,7 +64,7 @@ class ForkService:
         self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
         self._at_work: dict[str, Flight] = {}
         self._read_ahead = read_ahead
-        self._board = FlightRegistry(records, self.changes)
+        self._board = FlightRegistry(records, self.changes, ended)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
         self._dependency_wait = DependencyWait(lambda order: self._take(order, front=True))
         self._runner = Worker(
@@ -154,6 +155,10 @@ class ForkService:
         ]
         parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
         return Overview(len(self._workers), running, (*queue, *parked))
+
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The failures that are remembered, the latest first. Raises InfrastructureError."""
+        return self._records.failures(limit)
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""

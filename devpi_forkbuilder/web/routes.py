@@ -9,6 +9,7 @@ from pyramid.events import BeforeRender
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.web.api.badge import BadgeView
 from devpi_forkbuilder.web.api.identity import identity_view
 from devpi_forkbuilder.web.api.logs import LogsView
 from devpi_forkbuilder.web.api.metrics import metrics_view
@@ -19,6 +20,7 @@ from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.html.assets import asset_view
 from devpi_forkbuilder.web.html.build import BuildPage
 from devpi_forkbuilder.web.html.forks import HTML, ForksPage
+from devpi_forkbuilder.web.html.operators import OperatorsPage
 
 FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
 PROJECT = FORKS + "/{project:[^+/]+}"
@@ -29,16 +31,19 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks/", FORKS + "/", ForksView, "states", READING),
     ("forks-identity", FORKS + "/+identity", identity_view, None, "POST"),
     ("forks-project", PROJECT, ForksView, "states", READING),
+    ("forks-badge", PROJECT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
     ("forks-again", PROJECT + "/again", ForksPage, "again", "POST"),
     ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-live", COMMIT + "/live", BuildPage, "live", READING),
+    ("forks-commit-badge", COMMIT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
     ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
     ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
+    ("forkbuilder", "/+forkbuilder", OperatorsPage, "operators", READING),
     ("forkbuilder-static", "/+forkbuilder/static/{name}", asset_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""

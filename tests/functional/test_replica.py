@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from tests.clients import Pip, Uv
 from tests.devpi import ROOT_PASSWORD
 from tests.live import SIMPLE_JSON, Host, Live, stamped, wheel_of
@@ -254,7 +255,8 @@ def test_public_project__that_takes_longer_than_devpi_waits(lagging: Site, tmp_p
         index = lagging.primary.index(bases=("root/public",))
         lagging.settle()
         assert list(lagging.replica.files(index, "remote")) == ["remote-1.0-py3-none-any.whl"]
-        assert lagging.replica.page(index, "nowhere").status == 404
+        # the primary of version 7 answers 502 for what its mirror has found missing (7.0.0b4)
+        assert lagging.replica.page(index, "nowhere").status == (503 if SEVEN else 404)
 
 
 def test_cached__on_a_replica_never_asks_the_primary(site: Site, host: Host) -> None:

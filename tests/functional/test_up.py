@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from devpi_forkbuilder.devpi.storage import DATABASE
 from tests.clients import Uv
 from tests.devpi import COMMAND, IMPORTS, Answer, DevpiServer, free_port, send
 from tests.live import Host
@@ -307,7 +308,7 @@ def test_up__repairs_what_a_crash_left(up: Up, file: Path, uv: Uv, tmp_path: Pat
     up.start("-r", str(file))
     serial = up.serial()
     up.stop().check()
-    _make_hot(up.serverdir / ".sqlite", tmp_path / "other")
+    _make_hot(up.serverdir / DATABASE, tmp_path / "other")
     orphan = up.serverdir / "+files" / "main" / "forks" / "+f" / f"a.whl-{'0' * 32}-tmp"
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"half of a file")
@@ -324,7 +325,7 @@ def test_hot_journal__stops_devpi_without_the_repair(up: Up, file: Path, tmp_pat
     """Else the test above would prove nothing."""
     up.start("-r", str(file))
     up.stop().check()
-    _make_hot(up.serverdir / ".sqlite", tmp_path / "other")
+    _make_hot(up.serverdir / DATABASE, tmp_path / "other")
     server = DevpiServer(tmp_path / "plain", template=up.serverdir)
     with pytest.raises(AssertionError, match="readonly database"):
         server.start()
@@ -342,7 +343,7 @@ def _make_hot(database: Path, aside: Path) -> None:
     connection.execute("CREATE TABLE wrecked (content BLOB)")
     for _ in range(50):
         connection.execute("INSERT INTO wrecked VALUES (randomblob(5000))")
-    journal = database.with_name(".sqlite-journal")
+    journal = database.with_name(f"{DATABASE}-journal")
     aside.mkdir()
     for path in (database, journal):
         shutil.copy2(path, aside / path.name)

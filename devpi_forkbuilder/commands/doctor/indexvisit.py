@@ -132,7 +132,7 @@ def mirrors_of(base: str) -> tuple[str, ...]:
     waiting, seen, found = [index], {index}, list[str]()
     while waiting and len(seen) <= MOST_BASES:
         config = _at(ask(f"{root}/{prefix}{waiting.pop(0)}?no_projects=").document, "result")
-        url, bases = _at(config, "mirror_url"), _at(config, "bases")
+        url, bases = _at(config, "mirror_url") or _at(config, "remote_url"), _at(config, "bases")
         if isinstance(url, str):
             its = urlsplit(url)
             found.append(urlunsplit((its.scheme, its.netloc.rpartition("@")[2], its.path.rstrip("/"), "", "")))
