@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from devpi_forkbuilder.commands.up.secretfiles import read_secret
 from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.cluster_lock import ClusterLocks
 from devpi_forkbuilder.devpi.health import HealthProbes, Probe, disk_probe, store_probe, tier_probe, worker_probe
@@ -23,7 +25,7 @@ from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.releases import Releases
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.replication import Replication
-from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.server_facts import server_facts
 from devpi_forkbuilder.devpi.simple.catalog import equip
 from devpi_forkbuilder.devpi.simple.remote import RemoteMetadata
 from devpi_forkbuilder.devpi.tidy.shelves import daily_tidy
@@ -38,11 +40,13 @@ from devpi_forkbuilder.pipeline.process.private import closed, private_file, pri
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.history import BuildHistory
 from devpi_forkbuilder.service.identities import Identities
-from devpi_forkbuilder.service.records import Records
+from devpi_forkbuilder.service.records import Record, Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
+from devpi_forkbuilder.service.webhook import Webhook
 from devpi_forkbuilder.web.context import Builds, Context, Waiting
 from devpi_forkbuilder.web.page_cache.cache import PageCache
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
@@ -88,6 +92,8 @@ class ServiceThread:
                 self._context.pinned.start()
             if self._context.tidy is not None:
                 self._context.tidy.start()
+            if self._context.webhook is not None:
+                self._context.webhook.start()
         except Exception:
             log.exception("the build service did not start")
         self._over.wait()
@@ -99,6 +105,8 @@ class ServiceThread:
             self._context.pinned.stop()
         if self._context.tidy is not None:
             self._context.tidy.stop()
+        if self._context.webhook is not None:
+            self._context.webhook.stop()
         if self._context.identities is not None:
             self._context.identities.stop()
         self._service.stop()
@@ -106,6 +114,8 @@ class ServiceThread:
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
         self._context.store.close()
+        self._context.history.add_pages(self._context.traffic.take_hours())
+        self._context.history.close()
         self._over.set()
 
 
@@ -126,6 +136,8 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.server_targets)
+    history = BuildHistory(options.folder / "history.sqlite")
+    webhook = webhook_of(options)
     service = ForkService(
         builder=builder,
         publisher=Releases(xom, builder.server_targets, lookup.needs),
@@ -136,18 +148,44 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         workers=options.workers,
         read_ahead=options.read_ahead,
         claim=ClusterLocks(xom),
+        ended=_both(history.ended, webhook.ended) if webhook is not None else history.ended,
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     works = (builder.work,) if isinstance(builder, WheelBuilder) else ()
     context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
-    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned)
-    context = replace(context, identities=Identities(builder.identify))
+    context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned, webhook=webhook)
+    context = replace(context, identities=Identities(builder.identify), history=history)
     if isinstance(builder, FarmBuilder):
         context = replace(context, farm=builder.desk)
     if isinstance(builder, (WheelBuilder, LateBuilder, FarmBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
+
+
+def _both(first: Callable[[Record], None], second: Callable[[Record], None]) -> Callable[[Record], None]:
+    """One call for two that hear of the same."""
+
+    def ended(record: Record) -> None:
+        first(record)
+        second(record)
+
+    return ended
+
+
+def webhook_of(options: Options) -> Webhook | None:
+    """What tells the operator's URL, where there is one. Its secret is made unless a file is named.
+
+    Raises RefusedError when the file cannot be read, and OSError when none can be made.
+    """
+    if options.webhook is None:
+        return None
+    path = options.webhook_secret
+    if path is None:
+        path = private_file(options.folder / "webhook-secret")
+        if not path.stat().st_size:
+            path.write_text(f"{secrets.token_hex(32)}\n", encoding="ascii")
+    return Webhook(options.webhook, read_secret(str(path), "--forkbuilder-webhook-secret").encode(), SystemClock())
 
 
 def unable(builder: Builder) -> str:
@@ -184,7 +222,7 @@ def _context(
     xom: Any, options: Options, builds: Builds, lookup: Lookup, *probes: Probe, works: tuple[Path, ...] = ()
 ) -> Context:
     disk = disk_probe((xom.config.server_path, options.folder), options.disk_floor)
-    store = LastSerial(xom.keyfs)
+    store = lookup.store
     seats = Seats(seats_of(xom.config.args))
     return Context(
         keyfs=xom.keyfs,
@@ -202,6 +240,7 @@ def _context(
         metadata=RemoteMetadata(xom, equip(xom, options.folder / "simple.sqlite")),
         cached_only=options.cached_only,
         source=Sources(options.folder / "sources").find,
+        facts=partial(server_facts, xom, options.folder),
         tidy=daily_tidy(xom, options.folder, options.tidy, options.gc_interval, works),
     )
 

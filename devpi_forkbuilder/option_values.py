@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import urlsplit
 
 from devpi_forkbuilder.domain.pins.policy import prefix_fault
 from devpi_forkbuilder.domain.tidy import DAY, TidyKind
@@ -82,6 +83,14 @@ def _of_kind(text: str) -> tuple[TidyKind, str]:
     if name not in names or not value:
         raise ArgumentTypeError(f"{text!r}: write KIND=VALUE, with KIND one of {', '.join(names)}")
     return TidyKind(name), value
+
+
+def web_url(text: str) -> str:
+    """A URL of a web server, without user info; raises ArgumentTypeError."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ArgumentTypeError("not the URL of a web server without user info: write for example https://ci.example/x")
+    return text
 
 
 def url_prefix(text: str) -> str:

@@ -22,6 +22,7 @@ from devpi_forkbuilder.option_values import (
     seconds,
     size,
     url_prefix,
+    web_url,
 )
 from devpi_forkbuilder.pipeline.sandbox.rlimits import ResourceLimits
 from devpi_forkbuilder.pipeline.sandbox.uid_pool import COUNT, FIRST
@@ -30,6 +31,7 @@ PREFIX = "--forkbuilder-"
 TIERS = ("auto", "bwrap", "uid", "landlock", "none")
 FOLDER = ".forkbuilder"
 LIMITS = ("cpu", "memory", "total_memory", "processes", "open_files", "file_size", "folder")
+LOG_FORMATS = ("text", "json")
 DISK_FLOOR = 256 * 2**20
 FARM_BUILDS = 64
 """Builds that are out at once where others build: each is a thread that waits."""
@@ -66,6 +68,19 @@ def add_options(parser: Any) -> None:
         metavar="DSN",
         help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
         "forks are then built by `devpi-forkbuilder worker`",
+    )
+    add(
+        "webhook",
+        type=web_url,
+        metavar="URL",
+        help="URL that gets a POST for builds that failed, recovered or were built",
+    )
+    add("webhook-secret", metavar="FILE", help="signs the webhook's POSTs (first line); default: <dir>/webhook-secret")
+    add(
+        "log-format",
+        choices=LOG_FORMATS,
+        default=LOG_FORMATS[0],
+        help="lines of the server's logs as text, or as JSON objects with ids of builds; default: text",
     )
     add("cached-only", action="store_true", help="never build; pins without a file get a placeholder that says so")
     add("read-only", action="store_true", help="refuse every change; misses are still built, or passed to the primary")
@@ -239,6 +254,9 @@ class Options:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     tidy: TidyPlan = field(default_factory=TidyPlan)
     gc_interval: float = DAY
+    log_format: str = "text"
+    webhook: str | None = None
+    webhook_secret: Path | None = None
 
     @classmethod
     def read(cls, args: Namespace, server_path: Path, environ: Mapping[str, str] = os.environ) -> Options:
@@ -269,6 +287,9 @@ class Options:
             first_uid=option("first_uid"),
             tools=tuple(Path(folder).expanduser().absolute() for folder in option("tools")),
             trusted_proxies=tuple(option("trusted_proxy")),
+            log_format=option("log_format"),
+            webhook=option("webhook"),
+            webhook_secret=_path(option("webhook_secret")),
             tidy=TidyPlan.of(option("gc_age"), option("gc_size"), option("gc_free")),
             gc_interval=option("gc_interval") or 0.0,
             limits=ResourceLimits(**{name: option(f"limit_{name}") for name in LIMITS}),

@@ -12,6 +12,7 @@ from devpi_forkbuilder.assembly import Service, ServiceThread, assemble, assembl
 from devpi_forkbuilder.devpi.answers import own_url
 from devpi_forkbuilder.devpi.bootstrap import stop_on_sigterm
 from devpi_forkbuilder.devpi.connections import limit_idle_connections
+from devpi_forkbuilder.devpi.file_log import accept_build_entries
 from devpi_forkbuilder.devpi.identity import BuildIdentity, build_identity
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
@@ -20,6 +21,7 @@ from devpi_forkbuilder.devpi.simple.pages import install
 from devpi_forkbuilder.equipment import make_builder, make_farm
 from devpi_forkbuilder.options import Options, add_options
 from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.service.log_lines import write_json
 from devpi_forkbuilder.web.api.metrics import metrics_of
 from devpi_forkbuilder.web.browser import WEB
 from devpi_forkbuilder.web.context import REGISTRY, Context
@@ -39,7 +41,8 @@ def devpiserver_add_parser_options(parser: Any) -> None:
 
 @hookimpl  # type: ignore[untyped-decorator]  # as above
 def devpiserver_get_stage_customizer_classes() -> list[tuple[str, type]]:
-    """The index type."""
+    """The index type. devpi-import asks for it, too, before it reads files and their logs."""
+    accept_build_entries()
     return [(INDEX_TYPE, ForkbuilderIndex)]
 
 
@@ -54,6 +57,8 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     """Routes and tweens, and the service that is started and stopped with the server."""
     xom = pyramid_config.registry["xom"]
     options = Options.read(config.args, config.server_path)
+    if options.log_format == "json":
+        write_json()
     context, service = _assembled(xom, options)
     pyramid_config.registry[REGISTRY] = context
     xom.thread_pool.register(ServiceThread(service, context))
@@ -61,7 +66,7 @@ def devpiserver_pyramid_configure(config: Any, pyramid_config: Any) -> None:
     if not config.pluginmanager.has_plugin(WEB):
         pyramid_config.include("devpi_forkbuilder.web.browser")
     if not config.args.absolute_urls:
-        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped))
+        pyramid_config.set_execution_policy(KeptPages(xom, context.pages, context.stopped, context.traffic))
     limit_idle_connections(config)
     listen()
     install()

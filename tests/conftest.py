@@ -19,13 +19,14 @@ from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
 from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
 
-NOT_EVERY_TIME = ("slow", "docker", "faults", "installers", "newcomer", "soak")  # run when `-m` names them
+NOT_EVERY_TIME = ("browser", "slow", "docker", "faults", "installers", "newcomer", "soak")  # run when `-m` names them
 MARKED_BY_FIXTURE = {
     "devpi_server": ("functional",),
     "storage": ("functional",),
     "pip_new": ("network",),
     "pip_old": ("network", "installers"),
 }
+LONGEST_FIRST = ("functional", "faults", "client", "threats", "pipeline", "commands", "server")
 GRACE = 5.0  # seconds that the children of a killed server have to notice
 
 DevpiFactory = Callable[..., DevpiServer]
@@ -53,14 +54,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in NOT_EVERY_TIME)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workerinput"):
+        items.sort(key=side_by_side)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n`, a file's tests run in one process: they share servers."""
+    """With `-n`, a file's tests run in one process: they share servers. Files are taken in `side_by_side`'s order."""
     from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415  (only where tests run side by side)
 
+    config.option.loadscopereorder = False
     return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`, more processes than CPUs where there are few: half of a functional test's time is waiting."""
+    cpus = len(os.sched_getaffinity(0))
+    return max(cpus, min(2 * cpus, 6))
+
+
+def side_by_side(item: pytest.Item) -> int:
+    """Where a test's file stands in the order: what takes longest begins first, or one process ends long after all."""
+    ring = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST_FIRST.index(ring) if ring in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,10 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import mirror_setting
 from devpi_forkbuilder.devpi.storage import repair_sqlite
+from tests.devpinames import options_of_devpi, settings_of_devpi
 from tests.preloaded import preloaded
 from tests.processes import Running, remember_descendants
-from tests.surroundings import clean_environment, remember_interpreters
+from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
 
 ROOT_PASSWORD = "of-root"
 START = 60.0  # seconds until a server that does not answer is given up
@@ -38,11 +40,16 @@ import devpi_server.auth
 from passlib.context import CryptContext
 devpi_server.auth.pwd_context = CryptContext(schemes=["argon2"], **{CHEAP_PASSWORDS})
 """
+COMMAND = "import sys; from devpi_forkbuilder.commands.main import main; sys.exit(main())"
+"""What `devpi-forkbuilder` does, whatever folder the environment's scripts are in."""
 IMPORTS = """\
+import devpi_forkbuilder.commands.up.startup
+import devpi_forkbuilder.commands.warm
 import devpi_server.config
 import passlib.context
 devpi_server.config.get_pluginmanager()
 """
+"""What a server or a command of ours imports when it starts."""
 SERVE = f"""\
 {CHEAPLY}
 from devpi_server.main import main
@@ -63,7 +70,7 @@ INIT = f"""\
 from devpi_server import main
 from devpi_server.init import init
 # The list of all public projects is tens of megabytes: a server that has this from its first start never asks for it.
-main._pypi_ixconfig_default["mirror_no_project_list"] = True
+main._pypi_ixconfig_default["{mirror_setting("no_project_list")}"] = True
 raise SystemExit(init())
 """
 
@@ -102,10 +109,11 @@ class DevpiServer:
 
     `template` is a directory made by `initialise`; copying it takes milliseconds where `devpi-init` takes seconds.
     `primary` makes this server its replica, `beside` another process on the directory of a server that runs already.
-    `options` are handed to devpi-server.
+    `options` are handed to devpi-server. It knows the machine's usual interpreters, or `every_python` that is on PATH.
     """
 
     program: tuple[str, ...] = ("-c", SERVE)
+    python: str = sys.executable
 
     def __init__(
         self,
@@ -117,16 +125,23 @@ class DevpiServer:
         primary: DevpiServer | None = None,
         beside: DevpiServer | None = None,
         environment: Mapping[str, str] | None = None,
+        every_python: bool = False,
     ) -> None:
         self.folder = folder
         self.serverdir = folder / "server" if beside is None else beside.serverdir
         self.log = folder / "devpi.log"
         self.port = free_port()
-        self.options = (*_flag("--threads", threads), *_flag("--primary-url", primary and primary.url), *options)
+        self.options = (
+            *_flag("--threads", threads),
+            *_flag("--primary-url", primary and primary.url),
+            *options_of_devpi(options),
+        )
         self.tokens: dict[str, str] = {}
         self._mirror = mirror
         self._primary = primary
         self._environment = dict(environment or {})
+        if not every_python:
+            self._environment.setdefault("PATH", few_interpreters(os.environ["PATH"]))
         self._running: Running | None = None
         self.template = template
         self._prepare(template)
@@ -157,10 +172,9 @@ class DevpiServer:
     def start(self) -> DevpiServer:
         """Start, and return when `/+api` answers."""
         assert self._running is None, "the server runs already"
+        modules = preloaded(IMPORTS) if self.python == sys.executable else None
         with self.log.open("ab") as log:
-            self._running = Running(
-                self._command(), self._surroundings(), self.folder, log, preloaded=preloaded(IMPORTS)
-            )
+            self._running = Running(self._command(), self._surroundings(), self.folder, log, preloaded=modules)
         self._wait_until_up(time.monotonic() + START)
         return self
 
@@ -212,7 +226,7 @@ class DevpiServer:
             given["X-Devpi-Auth"] = base64.b64encode(f"{user}:{self.tokens[user]}".encode()).decode()
         data = None
         if content is not None:
-            data = json.dumps(content).encode()
+            data = json.dumps(settings_of_devpi(content)).encode()
             given["Content-Type"] = "application/json"
         url = path if path.startswith("http") else f"{self.url}/{path.lstrip('/')}"
         return send(urllib.request.Request(url, data, given, method=method), timeout)
@@ -257,8 +271,7 @@ class DevpiServer:
 
     def _prepare(self, template: Path | None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / ".cache").exists():
-            remember_interpreters(self.folder)
+        remember_interpreters(self.folder)
         if self.serverdir.exists():
             return  # somebody serves it already
         if self._primary is not None:
@@ -271,7 +284,7 @@ class DevpiServer:
     def _command(self) -> list[str]:
         place = ["--serverdir", str(self.serverdir), "--secretfile", str(self.serverdir / "secret")]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        return [sys.executable, *self.program, *place, *address, *CHEAP_KEY, *self.options]
+        return [self.python, *self.program, *place, *address, *CHEAP_KEY, *self.options]
 
     def _surroundings(self) -> dict[str, str]:
         return clean_environment(self.folder, **self._environment)
@@ -356,6 +369,14 @@ def send(request: urllib.request.Request, timeout: float) -> Answer:
     with response:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, response.reason, headers, response.read())
+
+
+def is_served(url: str) -> bool:
+    """Whether a devpi server answers there."""
+    try:
+        return send(urllib.request.Request(f"{url}/+api"), 5.0).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _flag(name: str, value: object) -> tuple[str, ...]:

@@ -170,10 +170,11 @@ class Live:
     # the server
 
     def metric(self, name: str) -> float:
+        """The figure; the sum of all where it has labels."""
         text = self.server.get("+forkbuilder/metrics").check().text
-        found = re.search(rf"^devpi_forkbuilder_{name} (.+)$", text, re.MULTILINE)
+        found = re.findall(rf"^devpi_forkbuilder_{name}(?:{{.*}})? (.+)$", text, re.MULTILINE)
         assert found, text
-        return float(found[1])
+        return sum(map(float, found))
 
     def wait_for_metric(self, name: str, fine: Callable[[float], bool], timeout: float = PATIENCE) -> float:
         deadline = time.monotonic() + timeout

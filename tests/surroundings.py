@@ -64,7 +64,13 @@ def remember_interpreters(home: Path) -> None:
     """Give `home` what uv learned of this machine's interpreters in other homes. Builds have caches of their own."""
     INTERPRETERS.mkdir(mode=0o700, exist_ok=True)
     (home / ".cache").mkdir(parents=True, exist_ok=True)
-    (home / ".cache" / "uv").symlink_to(INTERPRETERS)
+    if not (home / ".cache" / "uv").exists():
+        (home / ".cache" / "uv").symlink_to(INTERPRETERS)
+
+
+def few_interpreters(path: str) -> str:
+    """`path` (as in PATH) without launchers of interpreters: a server asks each one at its start what it is."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if Path(folder).name != "shims")
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:

@@ -88,6 +88,12 @@ class ForkState:
         return tuple(str(line) for line in (self.raw.get("error") or {}).get("remedy") or ())
 
     @property
+    def shown(self) -> str:
+        """The state, and the worker of another machine that is at it: `building on NAME`."""
+        worker = self.raw.get("worker")
+        return f"{self.state} on {worker}" if worker else self.state
+
+    @property
     def name(self) -> str:
         """The normalized project name."""
         return canonicalize_name(self.project)

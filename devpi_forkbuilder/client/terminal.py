@@ -189,5 +189,5 @@ def _drawn(table: Table) -> Any:
     styles = [STYLES if header in COLOURED else {} for header in table.headers]
     for row in table.rows:  # Text, for a string would be read as markup
         cells = zip(row, styles, strict=True)
-        drawn.add_row(*(Text(printable(cell), style=style.get(cell, "")) for cell, style in cells))
+        drawn.add_row(*(Text(printable(cell), style=style.get(cell.partition(" ")[0], "")) for cell, style in cells))
     return drawn

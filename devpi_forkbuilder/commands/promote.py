@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from devpi_forkbuilder.commands import store_options
 from devpi_forkbuilder.commands.up import secretfiles
+from devpi_forkbuilder.commands.up.passwords import Passwords
 from devpi_forkbuilder.commands.up.server_lock import ServerLock
 from devpi_forkbuilder.errors import RefusedError
 from devpi_forkbuilder.options import FOLDER
 
 GONE = "--old-primary-is-gone"
 LACKING = "--accept-missing-files"
+NEW_PASSWORD = "--new-password"
 USAGE = """\
 examples:
   devpi-forkbuilder promote --serverdir /srv/devpi
@@ -35,6 +38,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(GONE, action="store_true", help="the old primary is stopped for good, whatever still answers")
     parser.add_argument(LACKING, action="store_true", help="lose the releases whose bytes have not come here")
+    parser.add_argument(
+        NEW_PASSWORD,
+        action="append",
+        default=[],
+        metavar="USER",
+        help="generate a password for USER, and keep it as `up` does (repeatable)",
+    )
     store_options.add_options(parser)
     parser.set_defaults(run=run, usage_error=parser.error, words=store_options.words_for_store)
 
@@ -59,7 +69,9 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
                 next_step=f"Stop it for good first. If something else answers there: {GONE}",
             )
         words = secretfiles.storage_words(arguments)
-        xom = open_store(server_path, words, {**node.content, "role": "primary"})
+        readonly = not arguments.new_password
+        xom = open_store(server_path, words, {**node.content, "role": "primary"}, readonly=readonly)
+        promotion.check_users(xom, arguments.new_password)
         missing = promotion.missing_files(xom)
         if missing and not arguments.accept_missing_files:
             raise RefusedError(
@@ -68,6 +80,8 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
                 next_step=f"Promote a replica that has them, or lose them: {LACKING}",
             )
         node.promote()
+        passwords = Passwords(server_path / FOLDER / "passwords")
+        promotion.set_passwords(xom, {user: passwords.make(user) for user in arguments.new_password})
         print(_next_steps(arguments, node, xom.keyfs.get_current_serial()))
     finally:
         lock.release()
@@ -85,4 +99,11 @@ def _next_steps(arguments: argparse.Namespace, node: Any, serial: int) -> str:
    this one. They go on from where they are; one that has more changes says so, and must be recreated.
 3. Never start the old primary's directory again. Its machine can be a replica with a new directory:
      devpi-forkbuilder up --replica-of URL --secretfile FILE --serverdir NEW-DIRECTORY
-Users keep their passwords. Where nobody knows root's: devpi-passwd root --serverdir {path}"""
+{_about_passwords(arguments, path)}"""
+
+
+def _about_passwords(arguments: argparse.Namespace, path: Path) -> str:
+    kept = Passwords(path / FOLDER / "passwords")
+    new = [f"{user}'s new password is in {kept.path(user)}." for user in arguments.new_password]
+    others = "Users keep their passwords; the files with generated ones are with the old primary."
+    return "\n".join([*new, f"{others} Where nobody knows root's: devpi-passwd root --serverdir {path}"])

@@ -17,6 +17,7 @@ from devpi_server.fileutil import loads
 
 from devpi_forkbuilder import __version__
 from devpi_forkbuilder.devpi.backup_folder import CHANGES, FILES, SECRET, BackupManifest, ChangesWriter, copy
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 
 ROUNDS = 20
@@ -120,7 +121,7 @@ class Backup:
     def _of_mirror(self, path: str) -> bool:
         with self._keyfs.read_transaction():
             stage = self._model.getstage("/".join(path.split("/")[:2]))
-            return stage is not None and stage.ixconfig["type"] == "mirror"
+            return stage is not None and is_mirror(stage)
 
     def _copy_kept(self, kept: Mapping[str, Path], secret: Path) -> None:
         if secret.is_file():

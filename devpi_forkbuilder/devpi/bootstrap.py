@@ -16,6 +16,7 @@ from devpi_server.log import configure_logging
 from devpi_server.main import CommandRunner, xom_from_config
 
 from devpi_forkbuilder.devpi import answers, storage
+from devpi_forkbuilder.devpi.names import MIRROR, mirror_setting
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE
 from devpi_forkbuilder.domain.pins.settings import BUILD, BuildWhen
@@ -57,8 +58,7 @@ def serve(config: Any, started: float, prepare: Callable[[Any], None], ready: Ca
     storage.write_node_when_changed(config)
     with CommandRunner() as runner:
         configure_logging(config.args)
-        if config.args.storage == "sqlite":
-            storage.repair_sqlite(config.server_path)
+        storage.repair_sqlite(config.server_path)
         xom = xom_from_config(config)
         xom.keyfs  # noqa: B018  (made on first use: devpi finishes what a crash left unfinished)
         storage.sweep(config.server_path, started)
@@ -88,7 +88,10 @@ def set_public(xom: Any, url: str | None = None) -> bool:
 
     The list has more than 900,000 entries, and with devpi-web each is indexed: minutes of CPU for nothing.
     """
-    wanted = {"mirror_no_project_list": True, **({"mirror_url": url.rstrip("/") + "/"} if url else {})}
+    wanted = {
+        mirror_setting("no_project_list"): True,
+        **({mirror_setting("url"): url.rstrip("/") + "/"} if url else {}),
+    }
     with xom.keyfs.read_transaction():
         stage = xom.model.getstage(PUBLIC)
         done = stage is None or wanted.items() <= dict(stage.ixconfig).items()
@@ -125,11 +128,15 @@ def ensure_cache(xom: Any, name: str, url: str, expiry: int, password: Callable[
     Its pages are given for `expiry` seconds without asking. Raises InfrastructureError when the index has another type.
     """
     user, index = name.split("/")
-    wanted = {"mirror_url": url, "mirror_cache_expiry": expiry, "mirror_no_project_list": True}
+    wanted = {
+        mirror_setting("url"): url,
+        mirror_setting("cache_expiry"): expiry,
+        mirror_setting("no_project_list"): True,
+    }
     with xom.keyfs.read_transaction():
         stage = xom.model.getstage(name)
         config = None if stage is None else dict(stage.ixconfig)
-    if config is not None and config["type"] != "mirror":
+    if config is not None and config["type"] != MIRROR:
         raise _other_type(name, config["type"])
     if config is not None and wanted.items() <= config.items():
         return False
@@ -138,7 +145,7 @@ def ensure_cache(xom: Any, name: str, url: str, expiry: int, password: Callable[
             xom.model.getstage(name).modify(**wanted)
         else:
             owner = xom.model.get_user(user) or xom.model.create_user(user, password(user))
-            owner.create_stage(index, type="mirror", volatile=False, **wanted)
+            owner.create_stage(index, type=MIRROR, volatile=False, **wanted)
     return True
 
 

@@ -13,6 +13,13 @@ def fork_indexes(xom: Any) -> list[tuple[str, str]]:
     return sorted((user, name) for user, found in users for name, ix in found.items() if ix.get("type") == INDEX_TYPE)
 
 
+def fork_index_behind(xom: Any, user: str, index: str) -> str | None:
+    """The first index of that type among an index and its bases (`user/name`); needs a transaction."""
+    stage = xom.model.getstage(user, index)
+    bases = stage.sro() if stage is not None else ()
+    return next((str(base.name) for base in bases if base.ixconfig["type"] == INDEX_TYPE), None)
+
+
 def is_fork_index(xom: Any, user: str, index: str) -> bool:
     """Whether it is there and of that type; needs a transaction."""
     stage = xom.model.getstage(user, index)

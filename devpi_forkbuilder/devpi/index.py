@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from devpi_server.model import BaseStageCustomizer
 from packaging.utils import canonicalize_name
 from pyramid.threadlocal import get_current_request
 
+from devpi_forkbuilder.devpi.names import SEVEN, IndexCustomizer, config_fields
 from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
@@ -35,7 +35,7 @@ RELEASED_ONLY = "forkbuilder.released-only"
 """In the WSGI environ: projects without a release are left out of an index's list of projects."""
 
 
-class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-server ships no types
+class ForkbuilderIndex(IndexCustomizer):  # type: ignore[misc]  # devpi-server ships no types
     """What makes a private stage an index of forks."""
 
     def __init__(self, stage: Any) -> None:
@@ -48,6 +48,8 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
         self._del_project, self._delete = stage.del_project, stage.delete
         self._deleted = False
         stage.del_project, stage.delete = self._del_project_but_not_its_name, self._delete_all
+        if SEVEN:  # where a new index can have projects only after its settings are stored
+            self._modify, stage._modify = stage._modify, self._modify_and_register
 
     def get_possible_indexconfig_keys(self) -> tuple[str, ...]:
         """The settings of this index type."""
@@ -65,6 +67,10 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
             return str(value)
         return list(lines_of(value)) if is_lines(value) else value
 
+    def get_indexconfig_fields(self) -> list[Any]:
+        """The settings with their defaults, as devpi-server 7 asks for them."""
+        return config_fields(self.get_default_config_items(), self.normalize_indexconfig_value)
+
     def validate_config(self, oldconfig: Mapping[str, Any], newconfig: dict[str, Any]) -> None:
         """Judge all settings at once; register the pinned projects, so that no base's same-named project is served."""
         try:
@@ -76,8 +82,16 @@ class ForkbuilderIndex(BaseStageCustomizer):  # type: ignore[misc]  # devpi-serv
             raise self.InvalidIndexconfig(faults)
         for key in LINES:
             newconfig[key] = list(meaningful(lines_of(newconfig.get(key, ()))))
-        self._register(settings, oldconfig)
+        if SEVEN:
+            self._accepted = (settings, oldconfig)
+        else:
+            self._register(settings, oldconfig)
         self._build_when_stored(settings)
+
+    def _modify_and_register(self, **changes: Any) -> Any:
+        result = self._modify(**changes)
+        self._register(*self._accepted)
+        return result
 
     def _policy_faults(self, settings: IndexSettings, oldconfig: Mapping[str, Any]) -> list[str]:
         """What the server's rules say to pins that are new in a request.

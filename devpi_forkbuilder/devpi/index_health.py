@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from devpi_server.main import _pypi_ixconfig_default
 from packaging.specifiers import SpecifierSet
 
+from devpi_forkbuilder.devpi.names import PUBLIC_URL, is_mirror, read_url
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure
 from devpi_forkbuilder.domain.index_health import IndexHealth, fitting_wheels, portable, python_allows, specifiers
@@ -25,8 +25,6 @@ from devpi_forkbuilder.domain.pins.orders import Order
 from devpi_forkbuilder.domain.pins.pins import redacted
 from devpi_forkbuilder.domain.simple.simplepage import ACCEPT, ListedFile, read_page
 
-PUBLIC = str(_pypi_ixconfig_default["mirror_url"])
-"""The public index as devpi names it: the one that uv asks when it is given no other (its manual, "Indexes")."""
 MOST = 30
 """How many projects are asked for."""
 LARGEST = 16 * 1024 * 1024
@@ -136,17 +134,17 @@ def _requires(wheel: bytes) -> list[str]:
 
 def _own_projects(stage: Any) -> set[str]:
     """Names that are pinned or uploaded here: public indexes are not asked for them, and do not learn of them."""
-    local = [base for base in (stage.sro() if stage is not None else ()) if base.ixconfig["type"] != "mirror"]
+    local = [base for base in (stage.sro() if stage is not None else ()) if not is_mirror(base)]
     pinned = {name for base in local if is_forkbuilder(base) for name in settings_of(base).projects}
     return pinned.union(*(base.list_projects_perstage() for base in local))
 
 
 def _indexes(xom: Any, stage: Any) -> Iterator[_Index]:
-    mirrors = [base for base in (stage.sro() if stage is not None else ()) if base.ixconfig["type"] == "mirror"]
+    mirrors = [base for base in (stage.sro() if stage is not None else ()) if is_mirror(base)]
     for mirror in mirrors:
-        yield _Index(mirror.mirror_url_without_auth.url, mirror.http.get, partial(_forget, mirror))
+        yield _Index(read_url(mirror), mirror.http.get, partial(_forget, mirror))
     if not mirrors:
-        yield _Index(PUBLIC, xom.http.get, lambda _project: None)
+        yield _Index(PUBLIC_URL, xom.http.get, lambda _project: None)
 
 
 def _forget(mirror: Any, project: str) -> None:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devpi_forkbuilder.devpi.known_files import KnownFiles
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.devpi.releases import ReleaseFile, built_files
+from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.domain.compat.requirement_closure import RequirementClosure, environment_of
 from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, choose_targets, client_of_user_agent
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.domain.pins.settings import IndexSettings
 
 CACHED = "+cached"
 """The path segment of an index that never starts a build."""
@@ -69,6 +73,8 @@ class Lookup:
 
     def __init__(self, xom: Any, own_url: str, server_targets: Callable[[], ServerTargets] = ServerTargets) -> None:
         self._xom = xom
+        self.store = LastSerial(xom.keyfs)
+        self._files = KnownFiles(xom, self.store)
         self._own_url = own_url.rstrip("/")
         self.server_targets = server_targets
 
@@ -94,9 +100,13 @@ class Lookup:
         stage = self._xom.model.getstage(user, index)
         if stage is None or not is_forkbuilder(stage):
             return None
-        names = settings_of(stage).projects if project is None else (project,)
+        settings = settings_of(stage)
+        names = settings.projects if project is None else (project,)
         client = client_of_user_agent(python, self.server_targets())
-        return tuple(pinned for name in names for pinned in self._of_project(stage, name, client))
+        files = self._files.of(stage, names)
+        return tuple(
+            pinned for name in names for pinned in self._of_project(stage, name, client, (settings, files[name]))
+        )
 
     def ahead(self, pinned: Pinned) -> tuple[Order, ...]:
         """The orders for the interpreters that a pin with files is built for ahead and has no file for yet."""
@@ -136,10 +146,16 @@ class Lookup:
                         wanted.add(file.requires_dist)
         return tuple(found.values())
 
-    def _of_project(self, stage: Any, project: str, client: Client | None) -> Iterator[Pinned]:
-        settings = settings_of(stage)
+    def _of_project(
+        self,
+        stage: Any,
+        project: str,
+        client: Client | None,
+        known: tuple[IndexSettings, tuple[ReleaseFile, ...]] | None = None,
+    ) -> Iterator[Pinned]:
+        settings = settings_of(stage) if known is None else known[0]
         pins = settings.pins_of(project)
-        files = tuple(built_files(stage, project)) if pins else ()
+        files = known[1] if known is not None else tuple(built_files(stage, project)) if pins else ()
         for pin in pins:
             own = tuple(file for file in files if file.stands_for(pin))
             only = settings.recipe(project).pythons
@@ -153,5 +169,5 @@ class Lookup:
         asked for what this one does not have.
         """
         url = f"{self._own_url}/{stage.name}/{CACHED}/"
-        leads_out = any(base.ixconfig["type"] == "mirror" for base in stage.sro())
+        leads_out = any(is_mirror(base) for base in stage.sro())
         return {"requirements_url": url} if leads_out else {"pins_url": url}

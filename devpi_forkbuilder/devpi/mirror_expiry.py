@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import is_mirror, lets_mirrors_in
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.store_facts import Condition
-
-MIRROR = "mirror"
 
 
 def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
@@ -19,8 +18,8 @@ def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
     Needs a transaction. `project` is a normalized name.
     """
     bases = list(stage.sro())
-    mirrors = [base for base in bases if base.ixconfig["type"] == MIRROR]
-    if not mirrors or _blocked([base for base in bases if base.ixconfig["type"] != MIRROR], project):
+    mirrors = [base for base in bases if is_mirror(base)]
+    if not mirrors or _blocked([base for base in bases if not is_mirror(base)], project):
         return ()
     if any(mirror.offline for mirror in mirrors):
         return None  # a page has the files whose bytes are here, and those come and go without a commit
@@ -28,11 +27,9 @@ def mirror_conditions(stage: Any, project: str) -> tuple[Condition, ...] | None:
 
 
 def _blocked(stages: list[Any], project: str) -> bool:
-    """Return whether devpi asks no mirror, as an index has a project of that name, and no whitelist has it."""
-    listed = (set(stage.ixconfig.get("mirror_whitelist") or ()) for stage in stages)
-    return not any({"*", project} & names for names in listed) and any(
-        stage.has_project_perstage(project) for stage in stages
-    )
+    """Return whether devpi asks no mirror, as an index has the project, and no rule lets mirrors add to it."""
+    has = [stage for stage in stages if stage.has_project_perstage(project)]
+    return bool(has) and not any(lets_mirrors_in(stage, project) for stage in stages)
 
 
 def _condition(mirror: Any, project: str) -> Condition:

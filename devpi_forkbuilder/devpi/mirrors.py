@@ -14,10 +14,11 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from devpi_server.model import UpstreamError, UpstreamNotFoundError
 from devpi_server.replica import H_REPLICA_UUID
 
 from devpi_forkbuilder.devpi.batched_postgres import batch
+from devpi_forkbuilder.devpi.mirror_files import has_page
+from devpi_forkbuilder.devpi.names import SEVEN, UpstreamError, UpstreamNotFoundError, is_mirror, mirrored_url
 from devpi_forkbuilder.errors import InfrastructureError
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,10 @@ class MirrorPages:
         """
         stage = self._xom.model.getstage(user, index)
         bases = list(stage.sro()) if stage is not None else []
-        own = (base for base in bases if base.ixconfig["type"] != "mirror")
+        own = (base for base in bases if not is_mirror(base))
         if any(base.has_project_perstage(project) for base in own):
             return ()
-        mirrors = (base for base in bases if base.ixconfig["type"] == "mirror")
+        mirrors = (base for base in bases if is_mirror(base))
         return tuple(base.name for base in mirrors if _chained(base) == chained)
 
     def unheard(self, mirrors: tuple[str, ...], project: str) -> tuple[str, ...]:
@@ -113,11 +114,12 @@ class MirrorPages:
     def _try(self, mirror: str, project: str) -> None:
         with self._xom.keyfs.read_transaction():
             stage = self._xom.model.getstage(mirror)
-            if stage is None or stage.ixconfig["type"] != "mirror":
+            if stage is None or not is_mirror(stage):
                 return
             stage.timeout = min(PATIENCE, self._limit)  # this transaction's stage alone
             stage.http.http = _PatientClient(stage.http.http, stage.timeout)
-            stage._update_simplelinks = partial(self._store, stage._update_simplelinks)
+            if not SEVEN:  # which stores a page's links together itself
+                stage._update_simplelinks = partial(self._store, stage._update_simplelinks)
             stage.get_simplelinks_perstage(project)
 
     def _store(self, store: Callable[..., Any], project: str, info: Any, *links: Any) -> Any:
@@ -159,11 +161,11 @@ def repeat(work: Callable[[], None], limit: float) -> None:
 def _heard(mirror: Any, project: str) -> bool:
     if not mirror.cache_retrieve_times.is_expired(project, max(REMEMBERED, mirror.cache_expiry)):
         return True  # in memory, where the links of a large project take milliseconds to be read
-    return bool(mirror.key_projsimplelinks(project).get())
+    return has_page(mirror, project)
 
 
 def _chained(mirror: Any) -> bool:
-    return "/+simple" in mirror.ixconfig.get("mirror_url", "")
+    return "/+simple" in mirrored_url(mirror)
 
 
 def _silent(mirror: str, project: str, cause: str) -> InfrastructureError:

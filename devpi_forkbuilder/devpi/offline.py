@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+from devpi_forkbuilder.devpi.mirror_files import has_page, listed_files
+from devpi_forkbuilder.devpi.names import is_mirror, mirror_setting
 from devpi_forkbuilder.domain.simple.offline import HiddenFile
-
-MIRROR = "mirror"
 
 
 def is_offline(registry: Any) -> bool:
@@ -29,32 +28,21 @@ class MirrorContents:
         """
         stage = self._xom.model.getstage(user, index)
         bases = list(stage.sro()) if stage is not None else []
-        mirrors = [base for base in bases if base.ixconfig["type"] == MIRROR]
-        own = [base for base in bases if base.ixconfig["type"] != MIRROR]
+        mirrors = [base for base in bases if is_mirror(base)]
+        own = [base for base in bases if not is_mirror(base)]
         if not mirrors or any(base.has_project_perstage(project) for base in own):
             return None
-        pages = [mirror.key_projsimplelinks(project).get() for mirror in mirrors]
-        if not any(pages):
+        if not any(has_page(mirror, project) for mirror in mirrors):
             raise LookupError(project)
-        return tuple(file for page in pages if page for file in _files(page))
+        return tuple(file for mirror in mirrors for file in listed_files(mirror, project))
 
     def lacks(self, user: str, index: str, path: str) -> bool:
         """Whether a file could only come from elsewhere; `path` (`USER/INDEX/+f/...`) may be of its metadata."""
         stage = self._xom.model.getstage(user, index)
-        if stage is None or stage.ixconfig.get("mirror_use_external_urls"):
+        if stage is None or stage.ixconfig.get(mirror_setting("use_external_urls")):
             return False
-        key = self._xom.filestore.get_key_from_relpath(path.removesuffix(".metadata"))
-        if key is None or not key.exists():
-            return bool(stage.ixconfig["type"] == MIRROR)
-        entry = self._xom.filestore.get_file_entry_from_key(key)
-        fetchable = stage.ixconfig["type"] == MIRROR or self._xom.is_replica()
-        return bool(fetchable and entry.meta and not entry.file_exists())
-
-
-def _files(page: Any) -> Iterator[HiddenFile]:
-    """The files of what devpi keeps of a mirror's page."""
-    wanted = [*page.get("requires_python", ()), *([None] * len(page["links"]))]
-    for (filename, href), python in zip(page["links"], wanted, strict=False):
-        path, _, fragment = str(href).partition("#")
-        kind, _, digest = fragment.partition("=")
-        yield HiddenFile(str(filename), f"/{path}", digest if kind == "sha256" else "", str(python or ""))
+        entry = self._xom.filestore.get_file_entry(path.removesuffix(".metadata"))
+        if entry is None or not entry.meta:
+            return is_mirror(stage)
+        fetchable = is_mirror(stage) or self._xom.is_replica()
+        return bool(fetchable and not entry.file_exists())

@@ -8,14 +8,14 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from devpi_forkbuilder.devpi.mirror_expiry import MIRROR
+from devpi_forkbuilder.devpi.names import MIRROR, PRIVATE, is_mirror, mirrored_url
 from devpi_forkbuilder.devpi.serial import LastSerial
 from devpi_forkbuilder.devpi.settings import INDEX_TYPE, is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.store_facts import Facts, Reading, Remembered
 from devpi_forkbuilder.domain.pins.settings import IndexSettings
 
 MOST = 1000
-KNOWN_TYPES = frozenset({INDEX_TYPE, MIRROR, "stage"})
+KNOWN_TYPES = frozenset({INDEX_TYPE, MIRROR, PRIVATE})
 """Index types whose pages rest on devpi's store and on mirrors; a plugin's own type may look at anything."""
 
 
@@ -71,10 +71,10 @@ class Outlines:
                 return None
             bases = list(stage.sro())
             settings = tuple(settings_of(base) for base in bases if is_forkbuilder(base))
-            chained = any("/+simple" in base.ixconfig.get("mirror_url", "") for base in bases if _is_mirror(base))
+            chained = any("/+simple" in mirrored_url(base) for base in bases if is_mirror(base))
             # without knowledge of what was read an outline is good for this request only
             facts = reading.facts() or Facts(tx.at_serial, conditions=(lambda: False,))
-            return Outline(facts, settings, chained, any(_is_mirror(base) for base in bases))
+            return Outline(facts, settings, chained, any(is_mirror(base) for base in bases))
 
 
 def has_only_known_types(xom: Any, stage: Any) -> bool:
@@ -83,7 +83,3 @@ def has_only_known_types(xom: Any, stage: Any) -> bool:
         return False
     types = {base.ixconfig["type"] for base in stage.sro()}
     return INDEX_TYPE in types and types <= KNOWN_TYPES
-
-
-def _is_mirror(stage: Any) -> bool:
-    return bool(stage.ixconfig["type"] == MIRROR)

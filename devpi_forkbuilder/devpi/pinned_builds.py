@@ -11,11 +11,12 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
-from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.orders import PINNED, Order
 from devpi_forkbuilder.domain.pins.settings import BuildWhen
 from devpi_forkbuilder.service.single_flight.flight import Flight
 
@@ -95,5 +96,5 @@ class PinnedBuilds:
         with self._xom.keyfs.read_transaction():
             while projects and len(found) < AHEAD:
                 pinned = self._lookup.of_index(user, name, projects.popleft()) or ()
-                found += [one.order for one in pinned if one.missing]
+                found += [replace(one.order, urgency=PINNED) for one in pinned if one.missing]
         return found

@@ -11,22 +11,35 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from devpi_server.model import UpstreamError
 from devpi_server.proxy import clean_request_headers, clean_response_headers
 from devpi_server.replica import ReplicaHTTPClient
+from httpx import ReadTimeout
 from pyramid.response import Response
 
+from devpi_forkbuilder.devpi.names import UpstreamError
 from devpi_forkbuilder.domain.pins.orders import OrderKey
-from devpi_forkbuilder.service.replica.client import PrimaryAnswer, PrimaryUnreachableError, UnwillingError, answer_of
+from devpi_forkbuilder.domain.trace import HEADER
+from devpi_forkbuilder.service.replica.client import (
+    PrimaryAnswer,
+    PrimaryBusyError,
+    PrimaryUnreachableError,
+    UnwillingError,
+    answer_of,
+)
+from devpi_forkbuilder.service.tracing import next_hop
 
 CONNECT = 3.0
 ANSWER = 5.0
 """Seconds until a primary that does not accept a connection, or is silent, counts as unreachable."""
 CHANGE = 30.0
 """The same for a change, which may be that of a large page."""
+LIVES = 2.0
+"""The same for a primary that is asked whether it lives, when it takes its time over something else."""
 FAR_AHEAD = 2**40
 SERIAL = "X-DEVPI-SERIAL"
 OUTSIDE_URL = "X-Outside-Url"
+ONE_CHANGE = {"Accept": "application/x-devpi-replica-changes-v2, */*;q=0.5"}
+"""devpi-server 7 gives changes in this form only; version 6 does not look."""
 PLAIN_JSON = {"Accept": "application/json", "Content-Type": "application/json", "Accept-Encoding": "identity"}
 """Answers are read as they come: without the last one httpx asks for gzip, and a proxy in between obliges."""
 Timeout = tuple[float, float, float, float]
@@ -49,9 +62,22 @@ class PrimaryServer:
         return str(self._root)
 
     def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
-        """POST .../miss, as a simple page of the primary would do. Raises UnreachableError, UnwillingError."""
+        """POST .../miss, as a simple page of the primary would do. Raises PrimaryUnreachableError, UnwillingError."""
         body = json.dumps({"commit": key.commit, "python": key.python}).encode()
-        return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
+        try:
+            return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
+        except PrimaryUnreachableError as error:
+            if isinstance(error.__cause__, ReadTimeout) and self._lives():
+                raise PrimaryBusyError(self.url) from error
+            raise
+
+    def _lives(self) -> bool:
+        """Whether the primary answers what needs no transaction."""
+        try:
+            self._send("GET", f"{self._root}/+forkbuilder/live", None, self._http.get_extra_headers({}), _limits(LIVES))
+        except PrimaryUnreachableError:
+            return False
+        return True
 
     def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         """GET .../+forks/PROJECT?wait=. Raises UnreachableError, UnwillingError."""
@@ -63,7 +89,7 @@ class PrimaryServer:
 
         A change that is far ahead is asked for: devpi judges the identity first, and then has nothing to send.
         """
-        headers = self._http.get_extra_headers({})
+        headers = self._http.get_extra_headers(ONE_CHANGE)
         status, _, _ = self._send("GET", f"{self._root}/+changelog/{FAR_AHEAD}", None, headers, _limits(ANSWER))
         return int(status.split()[0]) == 404
 
@@ -72,7 +98,7 @@ class PrimaryServer:
 
         202 or 404: there are not so many changes.
         """
-        headers = self._http.get_extra_headers({"Accept-Encoding": "identity"})
+        headers = self._http.get_extra_headers({**ONE_CHANGE, "Accept-Encoding": "identity"})
         url = f"{self._root}/+changelog/{serial}?initial_fetch"
         status, _, body = self._send("GET", url, None, headers, _limits(CHANGE))
         return int(status.split()[0]), body
@@ -100,7 +126,7 @@ class PrimaryServer:
         self._http.close()
 
     def _told(self, key: OrderKey, method: str, path: str, body: bytes | None, timeout: Timeout) -> PrimaryAnswer:
-        headers = self._http.get_extra_headers(PLAIN_JSON)
+        headers = self._http.get_extra_headers({**PLAIN_JSON, HEADER: str(next_hop())})
         status, answer_headers, content = self._send(method, f"{self._root}{path}", body, headers, timeout)
         code = int(status.split()[0])
         if code // 100 != 2:

@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.errors import RefusedError
 
 NODE = ".nodeinfo"
@@ -105,6 +106,22 @@ def _accepts(url: str) -> bool:
     return False
 
 
+def check_users(xom: Any, users: Iterable[str]) -> None:
+    """Raise RefusedError (`user-missing`) for a user that the store does not have."""
+    with xom.keyfs.read_transaction():
+        unknown = [user for user in users if xom.model.get_user(user) is None]
+    if unknown:
+        raise RefusedError("user-missing", f"There is no user {unknown[0]}.", next_step="Name one that the server has.")
+
+
+def set_passwords(xom: Any, passwords: Mapping[str, str]) -> None:
+    """Give users new passwords, by name; nothing is written when there are none."""
+    if passwords:
+        with xom.keyfs.write_transaction():
+            for name, password in passwords.items():
+                xom.model.get_user(name).modify(password=password)
+
+
 def missing_files(xom: Any) -> list[str]:
     """Paths of the releases (not of mirrors' files, which can be fetched again) whose bytes are not here."""
     missing: list[str] = []
@@ -112,7 +129,7 @@ def missing_files(xom: Any) -> list[str]:
         for user in xom.model.get_userlist():
             for name in user.get()["indexes"]:
                 stage = xom.model.getstage(user.name, name)
-                if stage is not None and stage.ixconfig["type"] != "mirror":
+                if stage is not None and not is_mirror(stage):
                     missing.extend(_missing_of(stage))
     return missing
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from devpi_server.filestore import get_hashes
 from devpi_server.log import thread_pop_log, thread_push_log
-from devpi_server.model import Rel
 from packaging.version import Version
 
+from devpi_forkbuilder.devpi.file_log import WHAT, add_build_entry
 from devpi_forkbuilder.devpi.index_health import index_health
+from devpi_forkbuilder.devpi.names import SEVEN, Rel
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.storage import need_room
@@ -29,9 +30,6 @@ from devpi_forkbuilder.domain.pins.settings import IndexSettings
 from devpi_forkbuilder.domain.results import Artefact, Built
 from devpi_forkbuilder.domain.versions import satisfies_pin
 from devpi_forkbuilder.errors import InfrastructureError, MismatchError
-
-WHO = "forkbuilder"
-WHAT = "build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +185,19 @@ def _store(stage: Any, order: Order, artefact: Artefact, built: Built) -> None:
     for link in store.get_links(rel=Rel.ReleaseFile, basename=artefact.filename):
         if link.hashes.get("sha256") != artefact.sha256:
             raise _name_taken(order, artefact, link)
-        store._mark_dirty()  # devpi's own word for "this link's log changes"
+        if not SEVEN:
+            store._mark_dirty()  # devpi's own word for "this link's log changes"
         break
     else:
         with artefact.path.open("rb") as content:
             hashes = get_hashes(content)
-            link = stage.store_releasefile(project, artefact.version, artefact.filename, content, hashes=hashes)
+            size = {"size": artefact.size} if SEVEN else {}
+            link = stage.store_releasefile(project, artefact.version, artefact.filename, content, hashes=hashes, **size)
     if link.hashes.get("sha256") != artefact.sha256:
         raise InfrastructureError(
             "stored-differently", f"{artefact.filename} changed while it was stored.", next_step="Check the disk."
         )
-    link.add_log(WHAT, WHO, **_provenance(order, artefact, built))
+    add_build_entry(store, link, _provenance(order, artefact, built))
 
 
 def _name_taken(order: Order, artefact: Artefact, link: Any) -> MismatchError:

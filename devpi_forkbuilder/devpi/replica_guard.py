@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from devpi_server.fileutil import loads
+from devpi_server.fileutil import dumps, loads
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.domain.health import Check
 from devpi_forkbuilder.service.replica.client import PrimaryUnreachableError
 
@@ -122,7 +123,7 @@ class ReplicaGuard:
         if not theirs:
             return False
         with self._xom.keyfs.get_connection() as connection:
-            own = connection.get_raw_changelog_entry(serial)
+            own = stored_change(connection, serial)
         return own is None or own == theirs or bool(loads(own)[0] == loads(theirs)[0])
 
     def _refusal(self, status: int, body: bytes) -> str:
@@ -140,6 +141,15 @@ class ReplicaGuard:
         if verdict != self.verdict and verdict.message:
             log.error("%s", verdict.message)
         self.verdict = verdict
+
+
+def stored_change(connection: Any, serial: int) -> bytes | None:
+    """Return a change as devpi sends it to a replica; None when it is not here."""
+    if SEVEN:
+        changes = list(connection.iter_serializable_changes(serial))
+        return bytes(dumps((changes, []))) if changes else None
+    raw: bytes | None = connection.get_raw_changelog_entry(serial)
+    return raw
 
 
 def _moments(thread: Any) -> list[float]:

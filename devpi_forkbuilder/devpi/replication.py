@@ -10,6 +10,7 @@ from typing import Any
 
 from devpi_server.replica import FileReplicationSharedData, FileReplicationThread
 
+from devpi_forkbuilder.devpi.names import is_mirror
 from devpi_forkbuilder.devpi.releases import Releases, built_files
 from devpi_forkbuilder.devpi.settings import is_forkbuilder
 from devpi_forkbuilder.domain.pins.orders import Order
@@ -77,7 +78,7 @@ class Replication:
     def _lacking_at(self, path: str) -> list[Lacking]:
         with self._xom.keyfs.read_transaction() as tx:
             stage = self._xom.model.getstage("/".join(path.split("/")[:2]))
-            if stage is None or stage.ixconfig["type"] == "mirror":
+            if stage is None or is_mirror(stage):
                 return []
             entry = self._xom.filestore.get_file_entry(path)
             there = entry is None or not entry.meta or entry.file_exists()
@@ -89,5 +90,5 @@ class Replication:
             if stage is None or not is_forkbuilder(stage):
                 return []
             files = [file for file in built_files(stage, order.pin.name) if file.stands_for(order.pin)]
-            keys = [self._xom.filestore.get_key_from_relpath(file.path) for file in files if file.size is None]
-            return [(tx.at_serial, key, key.get()) for key in keys]
+            entries = [self._xom.filestore.get_file_entry(file.path) for file in files if file.size is None]
+            return [(tx.at_serial, entry.key, entry.key.get()) for entry in entries]

@@ -8,6 +8,8 @@ from typing import Any
 from devpi_server.log import thread_pop_log, thread_push_log
 from devpi_server.views import meta_headers
 
+from devpi_forkbuilder.devpi.names import SEVEN
+
 NUMBERS = count()
 
 
@@ -25,5 +27,7 @@ def log_request(method: str, path: str, status: str, serial: int, length: int, c
 def server_headers(xom: Any) -> list[tuple[str, str]]:
     """Return the headers with which devpi says what it is."""
     uuid, primary = xom.config.nodeinfo.make_uuid_headers()
-    identities = {"X-DEVPI-UUID": uuid, "X-DEVPI-MASTER-UUID": primary, "X-DEVPI-PRIMARY-UUID": primary}
+    identities = {"X-DEVPI-UUID": uuid, "X-DEVPI-PRIMARY-UUID": primary}
+    if not SEVEN:
+        identities["X-DEVPI-MASTER-UUID"] = primary
     return [*meta_headers.items(), *((name, str(value)) for name, value in identities.items())]

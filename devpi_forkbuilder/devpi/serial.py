@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import SEVEN
+
+ANY = "*"
+"""Instead of a key: every commit may have changed it."""
 QUESTION = "SELECT MAX(_ROWID_) FROM changelog"
 PATIENCE = 60.0
 AT_ONCE = 500
@@ -25,7 +29,7 @@ class LastSerial:
         self._keyfs = keyfs
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._database = getattr(keyfs._storage, "sqlpath", None)
+        self._database = None if SEVEN else getattr(keyfs._storage, "sqlpath", None)
 
     def read(self) -> int:
         """Return the serial of the last commit; -1 before the first one."""
@@ -37,6 +41,8 @@ class LastSerial:
 
     def of_keys(self, keys: Sequence[str]) -> int:
         """Return the serial of the last commit that changed, made or deleted one of `keys`; -1 when there is none."""
+        if ANY in keys:
+            return self.read()
         if self._database is None:
             with self._keyfs.get_connection() as connection:
                 return max((_last_change(connection, key) for key in keys), default=-1)

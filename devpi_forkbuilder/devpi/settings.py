@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.domain.pins.settings import DEFAULTS, IndexSettings
 
 INDEX_TYPE = "forkbuilder"
@@ -22,7 +23,8 @@ def settings_of(stage: Any) -> IndexSettings:
 
     They are parsed when they change, not at each request: ten thousand pins cost nothing on a page.
     """
-    key, tx = stage.user.key, stage.keyfs.tx
+    key = stage.key_index.with_resolved_parent() if SEVEN else stage.user.key
+    tx = stage.keyfs.tx
     if tx.is_dirty(key):
         return IndexSettings.parse(stage.ixconfig)
     serial = tx.last_serial(key)
@@ -38,7 +40,7 @@ def settings_of(stage: Any) -> IndexSettings:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Settings, the values they were parsed from, and the serial of the owner's configuration that has these values."""
+    """Settings, the values they were parsed from, and the serial of the commit that stored these values."""
 
     serial: int
     values: dict[str, object]

@@ -17,11 +17,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from devpi_forkbuilder.errors import InfrastructureError
 
 log = logging.getLogger(__name__)
 
-DATABASE = ".sqlite"
+DATABASE, CHANGES = (".sqlite_alchemy", "ulid_changelog") if SEVEN else (".sqlite", "changelog")
 FILES = "+files"
 LEFTOVER = re.compile(r".+-[0-9a-f]{8,64}-tmp")
 
@@ -34,7 +35,7 @@ def repair_sqlite(server_path: Path) -> None:
     journal = database.with_name(DATABASE + "-journal")
     hot = journal.exists() and journal.stat().st_size > 0
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("SELECT max(serial) FROM changelog").fetchone()
+        connection.execute(f"SELECT max(serial) FROM {CHANGES}").fetchone()  # noqa: S608 - a constant
     if hot:
         log.warning("An interrupted transaction was rolled back in %s.", database)
 

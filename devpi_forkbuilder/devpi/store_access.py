@@ -8,11 +8,11 @@ from typing import Any
 
 from devpi_server.keyfs import KeyFS
 from devpi_server.main import XOM
-from devpi_server.model import add_keys
 
 from devpi_forkbuilder.devpi import storage
 from devpi_forkbuilder.devpi.command_line import read_command_line
-from devpi_forkbuilder.errors import InfrastructureError
+from devpi_forkbuilder.devpi.names import SEVEN
+from devpi_forkbuilder.errors import InfrastructureError, RefusedError
 
 
 def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any], *, readonly: bool = True) -> Any:
@@ -21,6 +21,14 @@ def open_store(server_path: Path, words: Sequence[str], node: Mapping[str, Any],
     The work that devpi does after a crash is left out: another process may be in the middle of a transaction.
     Raises RefusedError and InfrastructureError.
     """
+    if SEVEN:
+        raise RefusedError(
+            "not-with-devpi-7",
+            "backup, restore and promote do not know the storage of devpi-server 7 yet.",
+            next_step="Use devpi-export and devpi-import; a replica's directory can be copied while it is stopped.",
+        )
+    from devpi_server.model import add_keys  # noqa: PLC0415 - only there
+
     storage.repair_sqlite(server_path)
     config = read_command_line(["--serverdir", str(server_path), *words])
     config.__dict__["nodeinfo"] = {**node}

@@ -2,7 +2,7 @@
 
 devpi's transaction notes every key that is read through it. An answer still holds as long as no later commit changed
 one of them, so commits to other indexes do not matter, and nobody has to list what a page depends on: a base that was
-not there is a key that was read, too.
+not there is a key that was read, too. devpi-server 7 does not note the keys that are absent: there, each commit counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.names import SEVEN
+from devpi_forkbuilder.devpi.serial import ANY, LastSerial
 
 Value = TypeVar("Value")
 Condition = Callable[[], bool]
@@ -45,6 +46,15 @@ class Remembered(Generic[Value]):
         self.facts = facts
         self._checked = facts.serial
 
+    @property
+    def checked(self) -> int:
+        """The newest serial at which the facts are known to hold."""
+        return self._checked
+
+    def check(self, serial: int) -> None:
+        """Note that nothing has changed until `serial`."""
+        self._checked = max(self._checked, serial)
+
     def holds(self, store: LastSerial, serial: int) -> bool:
         """Return whether all facts still hold; `serial` was the store's last one when the question came up."""
         if serial != self._checked:
@@ -66,7 +76,7 @@ class Reading:
         read, tx = self._original(), self._keyfs.tx
         if read is None or read is not self._read or tx.write:
             return None
-        return Facts(int(tx.at_serial), frozenset(str(key.relpath) for key in read))
+        return Facts(int(tx.at_serial), frozenset({ANY} if SEVEN else (str(key.relpath) for key in read)))
 
     def _original(self) -> dict[Any, Any] | None:
         # not part of devpi's API: where it is missing, nothing is known, and nothing is kept

@@ -115,7 +115,7 @@ class FarmBuilder:
             "built_version": version,
             "commit_on_branch": "unchecked" if order.recipe.unreachable else "yes",
             "worker": sent.worker,
-            "interpreter": parcel.python,
+            "interpreter": order.python if " " in order.python else parcel.python,
             "plugin": __version__,
             **self._source.provenance,
         }

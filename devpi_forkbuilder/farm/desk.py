@@ -9,15 +9,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from devpi_forkbuilder import __version__
 from devpi_forkbuilder.domain.compat.targets import ServerTargets
-from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import ForkbuilderError
+from devpi_forkbuilder.farm.farm_targets import farm_targets
 from devpi_forkbuilder.farm.order_document import Announcement, failure_in
 from devpi_forkbuilder.farm.parcel import LOG_LIMIT, MOST_FILES, SHA256, Attempt, Parcel, Sent
 from devpi_forkbuilder.farm.recheck import refused
@@ -28,6 +29,9 @@ from devpi_forkbuilder.pipeline.protocols import BuildProgress
 
 FORGOTTEN = 90.0
 """Seconds after which a worker that was not heard of is none."""
+ALIVE = 15.0
+"""Seconds since the last word of a worker, which speaks three times as often, in which nobody takes its order: the
+engine may queue an order again only because a database was away."""
 OFFER_LIFE = 10 * 365 * 24 * 3600
 """Seconds that an offer is good for; it ends with its order, however long that waits."""
 ENTERED = frozenset({State.BUILDING})
@@ -36,14 +40,22 @@ ENTERED = frozenset({State.BUILDING})
 
 @dataclass(slots=True)
 class _Open:
-    """A parcel that somebody waits for. `sent` is its result, `failure` what a worker says instead."""
+    """A parcel that somebody waits for, `since` a moment of the monotonic clock. `sent` is its result, `failure` what a
+    worker says instead.
+    """
 
     parcel: Parcel
     order: Order
     progress: BuildProgress
+    since: float
     tokens: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     sent: Sent | None = None
     failure: ForkbuilderError | None = None
+
+    @property
+    def target(self) -> str:
+        """What builds it, as `ServerTargets` calls it."""
+        return self.order.python if " " in self.order.python else self.parcel.python
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,15 @@ class KnownWorker:
 
     announcement: Announcement
     seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class FarmFigures:
+    """Workers, orders that they build, and the seconds that each other order has waited, by its queue."""
+
+    workers: int
+    building: int
+    waits: Mapping[str, tuple[float, ...]]
 
 
 class WorkDesk:
@@ -71,7 +92,7 @@ class WorkDesk:
     @contextlib.contextmanager
     def open(self, parcel: Parcel, order: Order, progress: BuildProgress) -> Iterator[None]:
         """Answer workers for `parcel` until the context ends."""
-        entry = _Open(parcel, order, progress)
+        entry = _Open(parcel, order, progress, self._clock())
         with self._lock:
             self._open[parcel.number] = entry
         try:
@@ -113,19 +134,27 @@ class WorkDesk:
                     found[attempt.worker] = (*found.get(attempt.worker, ()), entry.order)
         return found
 
-    def builder_of(self, order: Order) -> str:
-        """The worker that builds `order` now; empty when none does."""
-        return next(
-            (name for name, orders in self.building().items() if any(one.key == order.key for one in orders)), ""
-        )
+    def builder_of(self, key: OrderKey) -> str:
+        """The worker that builds the order of `key` now; empty when none does."""
+        return next((name for name, orders in self.building().items() if any(one.key == key for one in orders)), "")
 
     def targets(self, own: ServerTargets) -> ServerTargets:
-        """What the workers build for: `own` platform with their interpreters, or `own` as long as there is none."""
-        home = own.platform
-        found = [one for one in self.workers() if home is not None and one.platform.lives_with(home)]
-        pythons = dict.fromkeys(python for one in found for python in one.pythons)
-        first = [python for python in own.pythons if python in pythons]
-        return replace(own, pythons=tuple(dict.fromkeys([*first, *sorted(pythons)]))) if pythons else own
+        """What the workers build for: `own` platform with their interpreters, or `own` as long as there is none, and
+        others.
+        """
+        return farm_targets(own, self.workers())
+
+    def figures(self) -> FarmFigures:
+        """How much is out now."""
+        with self._lock:
+            entries = list(self._open.values())
+        workers = self.workers()
+        waits: dict[str, list[float]] = {queue: [] for worker in workers for queue in worker.queues}
+        for entry in entries:
+            if entry.parcel.current is None:
+                waits.setdefault(entry.parcel.queue_name, []).append(self._clock() - entry.since)
+        building = sum(entry.parcel.current is not None for entry in entries)
+        return FarmFigures(len(workers), building, {queue: tuple(found) for queue, found in sorted(waits.items())})
 
     def take(self, text: str, document: object) -> dict[str, Any]:
         """Give the order of an offer to the worker that `document` announces; whoever had it has it no more."""
@@ -188,13 +217,13 @@ class WorkDesk:
 
     def needs(self, text: str, requirements: tuple[str, ...]) -> None:
         """The build will install `requirements`; refused (409) when pins among them have to be built first."""
-        self._act(text, lambda entry, _attempt: entry.progress.needs(requirements, entry.parcel.python))
+        self._act(text, lambda entry, _attempt: entry.progress.needs(requirements, entry.target))
 
     def health(self, text: str, requirements: tuple[str, ...], constraints: tuple[str, ...]) -> dict[str, Any]:
         """What the indexes say of `requirements`, which could not be installed."""
 
         def ask(entry: _Open, _attempt: Attempt) -> dict[str, Any]:
-            found = entry.progress.index_health(requirements, constraints, entry.parcel.python)
+            found = entry.progress.index_health(requirements, constraints, entry.target)
             return {"fault": found.fault, "unmet": list(found.unmet)}
 
         return cast("dict[str, Any]", self._act(text, ask))
@@ -270,6 +299,8 @@ class WorkDesk:
         if parcel.over or entry.sent is not None or entry.failure is not None:
             raise WorkRefusedError(409, "The order of this ticket has ended.")
         if (before := parcel.current) is not None:
+            if now - before.seen < ALIVE:
+                raise WorkRefusedError(409, f"{before.worker} builds this order.")
             entry.progress.log.say(f"{worker} takes over from {before.worker}, which has it no more")
             self.revoke(parcel)
             entry.progress.enter(State.QUEUED)

@@ -34,7 +34,7 @@ PATIENCE = 15.0
 ROUND = 1.0
 """Seconds between two looks for announcements."""
 HEARTBEAT = 5.0
-STALLED = 30.0
+STALLED = 20.0
 """Seconds without a heartbeat after which what a worker had is queued again (procrastinate's "Retry stalled jobs")."""
 ANNOUNCING = 20.0
 """Seconds between two announcements of a worker."""
@@ -94,7 +94,7 @@ class Engine:
 
     def again(self, number: int) -> None:
         """See `FarmQueue.again`."""
-        with contextlib.suppress(exceptions.ProcrastinateException):
+        with contextlib.suppress(InfrastructureError):  # it may be gone, which the database calls an error
             self._call(lambda app: app.job_manager.retry_job_by_id_async(number, datetime.now(timezone.utc)))
 
     def drop(self, number: int) -> None:
@@ -152,7 +152,8 @@ class Engine:
                 since = time.monotonic()
                 await manager.update_heartbeat(worker)
                 for stalled in await manager.get_stalled_jobs(task_name=BUILD, seconds_since_heartbeat=STALLED):
-                    await manager.retry_job(stalled)
+                    with contextlib.suppress(exceptions.ConnectorException):  # it has just ended
+                        await manager.retry_job(stalled)
             await asyncio.sleep(ROUND)
         await manager.unregister_worker(worker)
 
@@ -189,6 +190,20 @@ def _unreachable(why: str) -> InfrastructureError:
         next_step="Look at the PostgreSQL server of --forkbuilder-farm.",
         retryable=True,
     )
+
+
+async def try_out(dsn: str) -> None:
+    """Come and go as a worker does. Raises InfrastructureError (`queue-unreachable`)."""
+
+    async def come_and_go() -> None:
+        async with app_at(dsn).open_async() as app:
+            worker = await app.job_manager.register_worker()
+            await app.job_manager.unregister_worker(worker)
+
+    try:
+        await asyncio.wait_for(come_and_go(), PATIENCE)
+    except Exception as error:
+        raise _unreachable(type(error.__cause__ or error).__name__) from error
 
 
 async def serve(

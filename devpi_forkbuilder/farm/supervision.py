@@ -12,7 +12,7 @@ from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.farm.parcel import Attempt, Parcel
 from devpi_forkbuilder.pipeline.protocols import BuildProgress
 
-SILENCE = 45.0
+SILENCE = 30.0
 """Seconds without a word of the worker, which speaks every few seconds, after which its attempt is over."""
 LOOK = 5.0
 """Seconds between two looks at the engine."""
@@ -36,7 +36,9 @@ class QueuedWork:
 
 
 class FarmQueue(Protocol):
-    """The engine, as the primary uses it. All members raise InfrastructureError (`queue-unreachable`)."""
+    """The engine, as the primary uses it. Members raise InfrastructureError (`queue-unreachable`) unless they say
+    otherwise.
+    """
 
     def put(self, work: QueuedWork) -> int:
         """Queue `work`; its number. What is queued under the same key and was not begun is replaced."""
@@ -45,7 +47,7 @@ class FarmQueue(Protocol):
         """`waiting`, `taken`, or empty: there is no such work, or it has ended."""
 
     def again(self, number: int) -> None:
-        """Queue again what a worker has taken and does not build."""
+        """Queue again what a worker has taken and does not build. Never raises."""
 
     def drop(self, number: int) -> None:
         """Nobody waits for it any more. Never raises."""

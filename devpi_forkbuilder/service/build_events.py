@@ -1,13 +1,21 @@
-"""A line for whoever watches the server: builds begin, go on and end."""
+"""A line for whoever watches the server: builds begin, go on and end. One event for each change of a state.
+
+Each has the ids by which lines are found again: of the order (the same for every try), the number of the attempt, and
+the trace of the request that started it (W3C Trace Context), which a replica hands on to its primary.
+"""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from devpi_forkbuilder.domain.pins.pins import without_user_info
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.service.failures import printable_line
+from devpi_forkbuilder.service.log_lines import FIELDS
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.service.tracing import current_trace
 
 log = logging.getLogger(__name__)
 
@@ -17,21 +25,39 @@ def tell_queued(record: Record, outlook: Outlook) -> None:
     before = (outlook.position or 1) - 1
     queue = f" behind {before} other{'' if before == 1 else 's'}" if before else ""
     wait = f", about {outlook.seconds:.0f} s" if outlook.seconds is not None else ""
-    log.info("%s  queued%s%s", _what(record), queue, wait)
+    _tell(logging.INFO, record, f"queued{queue}{wait}", position=outlook.position, estimate=outlook.seconds)
 
 
 def log_state(record: Record) -> None:
     """Log the state that `record` has just reached. Never raises."""
-    what = _what(record)
-    if record.state is State.FAILED and record.error is not None:
-        log.warning("%s  failed while %s: %s", what, record.error.stage.value, printable_line(record.error.message))
+    error = record.error
+    if record.state is State.FAILED and error is not None:
+        what = f"failed while {error.stage.value}: {without_user_info(printable_line(error.message))}"
+        fields = {"kind": error.kind.value, "reference": error.reference, "stage": error.stage.value}
+        _tell(logging.WARNING, record, what, **fields, error=printable_line(error.message))
     elif record.state is State.BUILT:
-        log.info("%s  built in %.1f s", what, sum(record.seconds.values()))
+        _tell(logging.INFO, record, f"built in {sum(record.seconds.values()):.1f} s", seconds=dict(record.seconds))
     else:
-        log.info("%s  %s", what, record.state.value)
+        _tell(logging.INFO, record, record.state.value)
 
 
-def _what(record: Record) -> str:
-    key = record.key
+def _tell(level: int, record: Record, what: str, **more: Any) -> None:
+    key, trace = record.key, current_trace().trace_id
+    attempt = record.attempts + (record.state is State.QUEUED)  # it counts when a worker begins
     python = f" for Python {key.python}" if key.python else ""
-    return f"{key.index}  {' '.join(filter(None, (key.project, key.version)))} ({key.commit[:7]}){python}"
+    project = " ".join(filter(None, (key.project, key.version)))
+    ids = f"[order {key.id}, attempt {attempt}, trace {trace}]"
+    fields = {
+        "event": record.state.value,
+        "index": key.index,
+        "project": key.project,
+        "version": key.version,
+        "commit": key.commit,
+        "python": key.python,
+        "order": key.id,
+        "attempt": attempt,
+        "trace": trace,
+        **more,
+    }
+    said = f"{key.index}  {project} ({key.commit[:7]}){python} {ids}  {what}"
+    log.log(level, "%s", said, extra={FIELDS: fields})

@@ -160,6 +160,10 @@ class Records:
         """All records of `index` (`user/name`), by project."""
         return self._select(SELECT + " WHERE idx=? ORDER BY project, commit_id, version, python", (index,))
 
+    def failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures of all indexes, the newest first."""
+        return self._select(SELECT + " WHERE state=? ORDER BY finished_at DESC LIMIT ?", (State.FAILED.value, limit))
+
     def put(self, record: Record) -> None:
         """Store `record` in place of the one with its key."""
         self._execute(INSERT, _row(record))
@@ -178,6 +182,20 @@ class Records:
         """The log files that records name."""
         with self._told(), self._lock:
             return frozenset(row[0] for row in self._connection.execute("SELECT log FROM records WHERE log != ''"))
+
+    def last_built(self) -> float | None:
+        """When the last build that succeeded ended, in seconds since the epoch."""
+        with self._told(), self._lock:
+            query = "SELECT max(finished_at) FROM records WHERE state=?"
+            found: float | None = self._connection.execute(query, (State.BUILT.value,)).fetchone()[0]
+            return found
+
+    def failed_since(self, moment: float) -> int:
+        """How many orders' latest runs failed after a moment (seconds since the epoch)."""
+        with self._told(), self._lock:
+            query = "SELECT count(*) FROM records WHERE state=? AND finished_at>?"
+            found: int = self._connection.execute(query, (State.FAILED.value, moment)).fetchone()[0]
+            return found
 
     def forget(self, index: str) -> None:
         """Remove all records of `index`: it was deleted."""

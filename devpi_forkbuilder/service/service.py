@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
+from devpi_forkbuilder.domain.pins.orders import ASKED, Order, OrderKey
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.tidy import DAY
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
-from devpi_forkbuilder.service.counters import Counters
+from devpi_forkbuilder.service.counters import BuildFigures, Counters
 from devpi_forkbuilder.service.dependency_wait import DependencyWait, QueuedBuild
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.logs import Logs, tail
@@ -25,6 +26,7 @@ from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.tracing import traced
 from devpi_forkbuilder.service.worker import Worker
 
 
@@ -50,6 +52,7 @@ class ForkService:
         queue_limit: int = 1000,
         read_ahead: int = 0,
         claim: Claim = unclaimed,
+        ended: Callable[[Record], None] = lambda _record: None,
     ) -> None:
         self.changes = Changes()
         self._builder = builder
@@ -61,7 +64,7 @@ class ForkService:
         self._backlog: Backlog[QueuedBuild] = Backlog(queue_limit)
         self._at_work: dict[str, Flight] = {}
         self._read_ahead = read_ahead
-        self._board = FlightRegistry(records, self.changes)
+        self._board = FlightRegistry(records, self.changes, ended)
         self._forecast = Forecast(self.records_of, workers, clock.monotonic)
         self._dependency_wait = DependencyWait(lambda order: self._take(order, front=True))
         self._runner = Worker(
@@ -112,6 +115,7 @@ class ForkService:
 
     def _take(self, order: Order, *, force: bool = False, front: bool = False, ahead: bool = False) -> Flight:
         admitted: list[Flight] = []
+        order = order if ahead else replace(order, urgency=ASKED)
         try:
             fingerprint = order.fingerprint(self._builder.identity)
             flight = self._board.enter(
@@ -122,7 +126,10 @@ class ForkService:
         except Exception as error:  # noqa: BLE001 - a builder's or a record's fault is the flight's, not the caller's
             return self._turned_away(order.key, error)
         for new in admitted:
-            self._announce(new.record)
+            with traced(new.trace):
+                self._announce(new.record)
+        if not admitted and not flight.done and not ahead:
+            self._counts.join()
         return flight
 
     def record(self, key: OrderKey) -> Record | None:
@@ -148,6 +155,10 @@ class ForkService:
         ]
         parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
         return Overview(len(self._workers), running, (*queue, *parked))
+
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The failures that are remembered, the latest first. Raises InfrastructureError."""
+        return self._records.failures(limit)
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
@@ -196,6 +207,17 @@ class ForkService:
         queued, running = self._backlog.sizes()
         lost = {"records_in_memory": int(self._records.lost)}
         return {"queued": queued, "running": running, **lost, **self._counts.numbers()}
+
+    def figures(self) -> BuildFigures:
+        """Figures with labels, for metrics."""
+        now = self._clock.now()
+        since = [flight.record.queued_at for flight in self._board.live() if flight.record.state is State.QUEUED]
+        age = max((now - at for at in since if at is not None), default=0.0)
+        try:
+            last, failing = self._records.last_built(), self._records.failed_since(now - DAY)
+        except InfrastructureError:
+            last, failing = None, 0
+        return replace(self._counts.figures(max(0.0, age), last), failing=failing)
 
     def forget(self, index: str) -> None:
         """`index` (`user/name`) was deleted. Raises InfrastructureError."""
@@ -248,7 +270,8 @@ class ForkService:
             worker = threading.current_thread().name
             self._at_work[worker] = flight
             try:
-                ahead = self._runner.run(order, flight)
+                with traced(flight.trace):
+                    ahead = self._runner.run(order, flight)
             finally:
                 self._at_work.pop(worker, None)
                 self._backlog.release(group)

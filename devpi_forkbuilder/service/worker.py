@@ -21,6 +21,7 @@ from devpi_forkbuilder.service.run import Run
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
+from devpi_forkbuilder.service.tracing import traced
 
 MOST_AHEAD = 20
 """How many builds one build may bring with it."""
@@ -73,6 +74,9 @@ class Worker:
     def _fly(self, order: Order, run: Run, stack: ExitStack) -> tuple[Order, ...]:
         stack.enter_context(self._claim(order.key, run.cancelled))
         run.begin()
+        record = run.record
+        if record.queued_at is not None and record.started_at is not None:
+            self._counts.waited(record.started_at - record.queued_at)
         if self._publisher.covers(order):
             if run.built():
                 self._counts.count(counters.COVERED)
@@ -89,7 +93,9 @@ class Worker:
             run.log.say(f"Published: {', '.join(artefact.filename for artefact in built.artefacts)}")
             # Here and not behind the context: nobody waits for the clean-up.
             # Counted first: whoever waited looks at the figures next.
-            self._count(run, counters.BUILT)
+            if not run.flight.done:
+                self._counts.succeed(built)
+                self._counts.spend(run.spent())
             run.built()
             return _others(order, built)
 
@@ -105,8 +111,9 @@ class Worker:
             retry_at=self._clock.now(),
         )
         if self._board.conclude(flight, record):
-            log_state(record)
-            self._counts.count(counters.FAILED[error.kind])
+            with traced(flight.trace):
+                log_state(record)
+            self._counts.fail(error.kind, record.error.stage if record.error is not None else State.QUEUED)
 
     def _look_again(self, order: Order) -> None:
         """Without this a build that does not serve its order would be asked for, and run, at every request."""
@@ -160,19 +167,16 @@ class Worker:
         # Whoever hears of the failure reads the log next, and a log may hold its last lines back until it is closed.
         stack.close()
         again = retry_at(reported, run.record.attempts, self._clock.now())
-        self._count(run, counters.FAILED[reported.kind])
-        run.failed(failure_of(reported, stage), again)
-
-    def _count(self, run: Run, name: str) -> None:
         if not run.flight.done:
-            self._counts.count(name)
+            self._counts.fail(reported.kind, stage)
             self._counts.spend(run.spent())
+        run.failed(failure_of(reported, stage), again)
 
     def _crashed(self, flight: Flight, error: BaseException) -> None:
         record = flight.record
         failure = failure_of(explained(error), record.state)
         if self._board.conclude(flight, replace(record, state=State.FAILED, error=failure, retry_at=0.0)):
-            self._counts.count(counters.FAILED[failure.kind])
+            self._counts.fail(failure.kind, failure.stage)
 
 
 def _others(order: Order, built: Built) -> tuple[Order, ...]:

@@ -13,7 +13,6 @@ from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.fork_indexes import fork_indexes, is_fork_index
 from devpi_forkbuilder.devpi.requests import may_read
-from devpi_forkbuilder.web.context import REGISTRY
 
 WEB = "devpi-web"
 BROWSERS = "Accept:.*text/html"
@@ -71,10 +70,3 @@ def _page(request: Any, title: str, body: str) -> Any:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.cache_control = "no-cache"
     return response
-
-
-def status_messages(request: Any) -> list[dict[str, str]]:
-    """What devpi-web's status bar says of builds: the hook `devpiweb_get_status_info`."""
-    context = request.registry.get(REGISTRY)
-    health = context.health() if context is not None else None
-    return [{"status": "fatal", "msg": f"Forks: {reason}"} for reason in (health.reasons if health else ())]

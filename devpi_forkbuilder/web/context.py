@@ -13,12 +13,15 @@ from devpi_forkbuilder.devpi.outlines import Outlines
 from devpi_forkbuilder.devpi.pinned_builds import PinnedBuilds
 from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
 from devpi_forkbuilder.devpi.serial import LastSerial
+from devpi_forkbuilder.devpi.server_facts import ServerFacts
 from devpi_forkbuilder.domain.health import Health
 from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.pins.policy import PinPolicy
 from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.counters import BuildFigures
+from devpi_forkbuilder.service.history import BuildHistory
 from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.overview import Overview
@@ -26,7 +29,9 @@ from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.tidy.daily import DailyTidy
+from devpi_forkbuilder.service.webhook import Webhook
 from devpi_forkbuilder.web.page_cache.cache import PageCache
+from devpi_forkbuilder.web.traffic import Traffic
 from devpi_forkbuilder.web.waiting.client_address import ClientAddresses
 from devpi_forkbuilder.web.waiting.seats import Seats
 
@@ -59,6 +64,9 @@ class Builds(Protocol):
     def overview(self) -> Overview:
         """What runs on which worker, and what waits, in turn."""
 
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures, the newest first."""
+
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
 
@@ -67,6 +75,9 @@ class Builds(Protocol):
 
     def stats(self) -> Mapping[str, int | float]:
         """Figures for metrics."""
+
+    def figures(self) -> BuildFigures:
+        """Figures with labels."""
 
 
 class Forward(Protocol):
@@ -119,6 +130,8 @@ class Context:
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
     builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`.
+    `webhook` tells of builds that ended; `traffic` counts requests; `facts` are figures of disks and replicas;
+    `history` is what charts are made of.
     """
 
     keyfs: Any
@@ -147,6 +160,10 @@ class Context:
     index_tokens: IndexTokens = field(default_factory=IndexTokens)
     farm: WorkDesk | None = None
     tidy: DailyTidy | None = None
+    webhook: Webhook | None = None
+    traffic: Traffic = field(default_factory=Traffic)
+    facts: Callable[[], ServerFacts] = ServerFacts
+    history: BuildHistory = field(default_factory=lambda: BuildHistory(None))
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pyramid.events import BeforeRender
 from pyramid.tweens import MAIN
 
 from devpi_forkbuilder.devpi.lookup import CACHED
+from devpi_forkbuilder.web.api.badge import BadgeView
 from devpi_forkbuilder.web.api.identity import identity_view
 from devpi_forkbuilder.web.api.logs import LogsView
 from devpi_forkbuilder.web.api.metrics import metrics_view
 from devpi_forkbuilder.web.api.source import SourceView
 from devpi_forkbuilder.web.api.views import ApiError, ForksView, api_error
-from devpi_forkbuilder.web.devpiweb import released_only
+from devpi_forkbuilder.web.devpiweb import lead_to_forks, released_only
 from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.html.assets import asset_view
 from devpi_forkbuilder.web.html.build import BuildPage
 from devpi_forkbuilder.web.html.forks import HTML, ForksPage
+from devpi_forkbuilder.web.html.operators import OperatorsPage
 
 FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
 PROJECT = FORKS + "/{project:[^+/]+}"
@@ -28,16 +31,19 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forks/", FORKS + "/", ForksView, "states", READING),
     ("forks-identity", FORKS + "/+identity", identity_view, None, "POST"),
     ("forks-project", PROJECT, ForksView, "states", READING),
+    ("forks-badge", PROJECT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-build", PROJECT + "/build", ForksView, "build", "POST"),
     ("forks-again", PROJECT + "/again", ForksPage, "again", "POST"),
     ("forks-miss", PROJECT + "/miss", ForksView, "miss", "POST"),
     ("forks-log", COMMIT + "/log", LogsView, "log", READING),
     ("forks-live", COMMIT + "/live", BuildPage, "live", READING),
+    ("forks-commit-badge", COMMIT + "/badge.svg", BadgeView, "badge", READING),
     ("forks-source", COMMIT + "/source", SourceView, "source", READING),
     ("forks-failed", COMMIT + "/failed/{stage}/{filename}", LogsView, "failed", READING),
     ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
     ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
+    ("forkbuilder", "/+forkbuilder", OperatorsPage, "operators", READING),
     ("forkbuilder-static", "/+forkbuilder/static/{name}", asset_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""
@@ -72,6 +78,10 @@ TWEENS = (
     Tween(
         "devpi_forkbuilder.web.tweens.work.tween_work",
         "before everything that looks at changes or opens a transaction: files of builders come in over minutes",
+    ),
+    Tween(
+        "devpi_forkbuilder.web.tweens.trace.tween_trace",
+        "before everything that may start a build, so that its log lines have the request's trace",
     ),
     Tween(
         "devpi_forkbuilder.web.tweens.forward.tween_forward",
@@ -124,6 +134,7 @@ def includeme(config: Any) -> None:
     # The tween serves these. devpi's +authcheck, which login pages in front of devpi ask, forbids what has no route.
     config.add_route("forks-cached", f"/{{user:[^+/]+}}/{{index:[^+/]+}}/{CACHED}{{rest:(/.*)?}}")
     config.add_view_deriver(released_only)
+    config.add_subscriber(lead_to_forks, BeforeRender)
     config.add_exception_view(api_error, context=ApiError)
     add_tweens(config)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from devpi_forkbuilder.client.api_client import MESSAGES
-from devpi_forkbuilder.client.commands.listing import age
+from devpi_forkbuilder.client.commands.listing import age, pins_table
 from devpi_forkbuilder.client.matching import matched, repository, unbuilt_lines
 from devpi_forkbuilder.client.models import BuiltFile, ClientError, ForkState, Selector, selected
 from devpi_forkbuilder.client.rewriting import rewrite
@@ -26,6 +26,12 @@ def test_fork_state__reads_an_object_of_the_api():
     assert (found.name, found.label, found.ended, found.has_log) == ("some-name", "Some.Name==1.0.2", True, True)
     assert found.error == "build, while building: no"
     assert json.loads(json.dumps(dict(found.raw)))["commit"] == A
+
+
+def test_listing__names_the_worker_that_builds():
+    (row,) = pins_table([state(state="building", worker="builder-1"), state(state="built", worker=None)][:1], 0.0).rows
+    assert "building on builder-1" in row
+    assert state(state="built", worker=None).shown == state(state="built").shown == "built"
 
 
 def test_fork_state__is_never_half_read():

@@ -92,6 +92,7 @@ def file(forks: dict[str, Repository], host: Host, live: Live, index: str, shell
     return shell.write("github.txt", "\ufeff" + GREEK.format(**values))
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_thirty_lines__from_git_to_hashes(
     file: Path, index: str, live: Live, shell: Shell, pip_new: Pip, uv: Uv, tmp_path: Path

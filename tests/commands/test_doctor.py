@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from devpi_forkbuilder.pipeline.sandbox import bwrap_program
 from devpi_forkbuilder.pipeline.sandbox.cgroup_survey import CgroupPlace, Survey
 from devpi_forkbuilder.pipeline.sandbox.probe import TierProbe
 from tests.devpi import ROOT_PASSWORD, DevpiServer
+from tests.surroundings import few_interpreters
 
 SECRET = "canary-of-a-password"
 
@@ -42,6 +44,8 @@ def credentials(folder: Path, text: str, mode: int = 0o600) -> str:
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is looked at on the network is in test_hostvisit.py."""
     monkeypatch.setattr(examination, "check_network", lambda *_: (Finding.ok("network", "not looked at"),))
+    monkeypatch.setenv("PATH", few_interpreters(os.environ["PATH"]))
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
 
 
 def test_doctor__finds_what_builds_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,8 +46,12 @@ def farm(
 ) -> Iterator[Farm]:
     """A primary of its own; workers are the test's to start."""
     dsn = queue_server.url()
-    options = ("--forkbuilder-farm", dsn, "--forkbuilder-hold", "60", *farm_host.allowed)
-    with DevpiServer(tmp_path / "primary", *options, template=devpi_templates(False), threads=64) as server:
+    credentials = tmp_path / "credentials"
+    credentials.touch(mode=0o600)
+    credentials.write_text(farm_host.git.url.replace("//", "//bob:of-bob@") + "\n")
+    options = ("--forkbuilder-farm", dsn, "--forkbuilder-hold", "60", "--forkbuilder-credentials", str(credentials))
+    words = (*options, *farm_host.allowed)
+    with DevpiServer(tmp_path / "primary", *words, template=devpi_templates(False), threads=64) as server:
         made = Farm(tmp_path, server, farm_host, dsn)
         try:
             yield made

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.devpi import DevpiServer
 from tests.live import Host, Live
@@ -15,18 +16,31 @@ from tests.surroundings import clean_environment, remember_interpreters
 
 STOP = 60.0
 PROGRAM = (sys.executable, "-m", "devpi_forkbuilder.commands.entry", "worker")
+OLDER = """\
+import sys
+import devpi_forkbuilder
+devpi_forkbuilder.__version__ = "0.0.1"
+from devpi_forkbuilder.commands.main import main
+sys.exit(main())
+"""
 
 
 class WorkerProcess:
     """`devpi-forkbuilder worker`, with its output in `log`."""
 
-    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = PROGRAM,
+    ) -> None:
         self.folder = folder
         self.log = folder / "worker.log"
         folder.mkdir(parents=True, exist_ok=True)
         remember_interpreters(folder)
         with self.log.open("ab") as log:
-            command = [*PROGRAM, "--dir", str(folder / "work"), *options]
+            command = [*program, "--dir", str(folder / "work"), *options]
             self.running = Running(command, clean_environment(folder, **(environment or {})), folder, log)
 
     def text(self) -> str:
@@ -45,8 +59,15 @@ class WorkerProcess:
         self.running.signal(signal.SIGTERM)
         return self.running.wait(STOP)
 
+    def pause(self) -> None:
+        """SIGSTOP: it hangs."""
+        self.running.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.running.signal(signal.SIGCONT)
+
     def kill(self) -> None:
-        """SIGKILL to the worker alone; what its builds leave is ended with its session."""
+        """SIGKILL, and the end of what its builds leave."""
         remember_descendants(self.running.pid)
         self.running.signal(signal.SIGKILL)
         self.running.kill()
@@ -63,11 +84,11 @@ class Farm:
         self.live = Live(server, host)
         self.workers: list[WorkerProcess] = []
 
-    def worker(self, name: str, *options: str, environment: Mapping[str, str] | None = None) -> WorkerProcess:
-        """Start a worker and wait until it works."""
+    def worker(self, name: str, *options: str, **more: Any) -> WorkerProcess:
+        """Start a worker."""
         words = ("--primary", self.server.url, "--queue", self.dsn, "--name", name, *options)
         folder = self.folder / f"worker-{len(self.workers)}-{name}"
-        worker = WorkerProcess(folder, *words, environment=environment)
+        worker = WorkerProcess(folder, *words, **more)
         self.workers.append(worker)
         return worker
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from devpi_forkbuilder.domain.compat.targets import Client, ServerTargets, TargetChoice, choose_targets
 from devpi_forkbuilder.domain.pins.orders import Order, Versions
 from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, ForkbuilderError
 from devpi_forkbuilder.farm import desk
+from devpi_forkbuilder.farm.desk import ALIVE
+from devpi_forkbuilder.farm.order_document import Announcement
 from devpi_forkbuilder.farm.supervision import MOST_ATTEMPTS, SILENCE
 from devpi_forkbuilder.farm.tickets import Ticket, TicketKey, WorkRefusedError
 from devpi_forkbuilder.pipeline.protocols import CancelledError, NeedsPinsError
@@ -64,6 +67,8 @@ def test_ticket__ends_with_its_attempt(site: Site, tmp_path: Path) -> None:
     offer = site.shelf.works[1].arguments["offer"]
     (tmp_path / "late").mkdir()
     site.send(late, write_wheel(tmp_path / "late", version=STAMPED))
+    assert refusal(site.desk.take, offer, announcement("second")) == 409  # the first one lives
+    site.clock.now += ALIVE + 1
     ticket = site.taken("second", offer)
     wheel = write_wheel(tmp_path, version=STAMPED)
     for call, *more in (
@@ -343,6 +348,51 @@ def test_workers__are_known_for_a_while(site: Site) -> None:
     assert [one.name for one in site.desk.workers()] == ["alpha"]
     building: dict[str, tuple[Order, ...]] = dict(site.desk.building())
     assert [one.pin.name for one in building["alpha"]] == ["sample-fork"]
-    assert site.desk.builder_of(order()) == "alpha"
+    assert site.desk.builder_of(order().key) == "alpha"
     site.clock.now += 91
     assert site.desk.workers() == ()
+
+
+QUEUE = "forkbuilder-linux-x86_64-glibc-py3.11"
+ARM = "3.12 linux aarch64 glibc 2.36"
+
+
+def test_targets__of_workers_on_other_platforms(site: Site, tmp_path: Path) -> None:
+    arm = Client.parse(ARM)
+    assert arm is not None
+    assert site.builder.server_targets().python_for(arm) is None
+    site.desk.heard(Announcement.read(announcement("arm", platform=ARM, pythons=["3.12"])))
+    site.desk.heard(Announcement.read(announcement("more", pythons=["3.10", "3.11"])))
+    targets = site.builder.server_targets()
+    assert targets.pythons == ("3.11", "3.10")
+    assert targets.python_for(arm) == ARM
+    assert str(targets) == "3.11, 3.10 on linux x86_64 (glibc 2.36); 3.12 on linux aarch64 (glibc 2.36)"
+    built = site.build(order(python=ARM), lambda found: (names(found), found.provenance["interpreter"]))
+    offer = site.shelf.offer()
+    assert site.shelf.works[1].queue == "forkbuilder-linux-aarch64-glibc-py3.12"
+    assert refusal(site.desk.take, offer, announcement()) == 422
+    ticket = site.desk.take(offer, announcement("arm", platform=ARM, pythons=["3.12"]))["ticket"]
+    assert site.desk.order(ticket)["python"] == "3.12"
+    site.send(ticket, retagged(write_wheel(tmp_path, version=STAMPED), "cp312-cp312-manylinux_2_17_aarch64"))
+    site.desk.done(ticket, FACTS)
+    assert built.result(PATIENCE) == ([f"sample_fork-{STAMPED}-cp312-cp312-manylinux_2_17_aarch64.whl"], ARM)
+
+
+def test_choice__a_client_of_another_platform_is_served_beside_the_servers_own() -> None:
+    arm, home = Client.parse(ARM), Client.parse("3.12 linux x86_64 glibc 2.36")
+    targets = ServerTargets(("3.12",), home, (ServerTargets(("3.12",), arm),))
+    assert choose_targets(arm, targets, (), {"3.12"}) == TargetChoice(ARM)
+    assert choose_targets(arm, targets, (), {ARM}) == TargetChoice(ARM, served=False)
+    assert choose_targets(home, targets, (), {ARM}) == TargetChoice("3.12")
+    assert not choose_targets(arm, targets, ("3.11",), {"3.12"}).served
+
+
+def test_figures__say_what_waits_where(site: Site) -> None:
+    site.build()
+    site.shelf.offer()
+    site.clock.now += 7
+    figures = site.desk.figures()
+    assert (figures.workers, figures.building, figures.waits) == (0, 0, {QUEUE: (7.0,)})
+    site.taken(offer=site.shelf.works[1].arguments["offer"])
+    figures = site.desk.figures()
+    assert (figures.workers, figures.building, figures.waits) == (1, 1, {QUEUE: ()})

@@ -63,6 +63,7 @@ def _builds_now(live: Live, uv: Uv, index: str, fork: Repository, folder: Path) 
     assert _fsck(live.server).check().returncode == 0
 
 
+@pytest.mark.slow
 def test_kill__while_fetching(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
     live = own("--forkbuilder-hold", "0")
     fork = live.host.fork("inline")
@@ -98,6 +99,7 @@ def test_kill__while_building(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
     assert live.host.git.fetches(fork.name) == 1  # the mirror is still good
 
 
+@pytest.mark.slow
 def test_kill__nothing_of_it_is_served(own: MakeLive) -> None:
     live = own("--forkbuilder-hold", "0")
     fork = live.host.slow(600)
@@ -149,7 +151,7 @@ def test_sigterm__of_what_failed_nothing_is_forgotten(own: MakeLive) -> None:
     live.server.restart()
     assert live.state(index, "fails") == failed
     live.page(index, "fails").check()
-    assert live.metric("failed_build_total") == 0  # remembered, and not built again
+    assert live.metric("failed_total") == 0  # remembered, and not built again
     assert "its frobnicator is missing" in live.log(index, fork)
 
 

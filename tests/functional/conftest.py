@@ -20,6 +20,15 @@ PIP_OLD = pytest.param("pip_old", marks=[pytest.mark.network, pytest.mark.instal
 PIP_NEW = pytest.param("pip_new", marks=pytest.mark.network)
 INSTALLERS = [PIP_OLD, PIP_NEW, "uv"]
 """Pips come from the package index, the first time; the old one has a ring of its own."""
+uv_alone = pytest.mark.parametrize(
+    "installer",
+    [
+        *(pytest.param(name, marks=[pytest.mark.network, pytest.mark.installers]) for name in ("pip_old", "pip_new")),
+        "uv",
+    ],
+    indirect=True,
+)
+"""For long tests whose `installer` makes little difference: the ring of the installers runs them with pip too."""
 ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.skipif(why_not() is not None, reason=why_not() or ""))
 each_storage = pytest.mark.parametrize("storage", ["sqlite", ON_POSTGRESQL], indirect=True)
 """For tests whose servers keep their data where `storage` says; `-k postgresql` runs them all there."""
@@ -38,7 +47,8 @@ def shared(
 ) -> Iterator[Live]:
     """A server for everybody. It is asked for nothing that would show in another test's index."""
     folder, template = tmp_path_factory.mktemp("shared"), devpi_templates(False)
-    with DevpiServer(folder, *host.allowed, METADATA, template=template, threads=128) as server:
+    options = (*host.allowed, METADATA)
+    with DevpiServer(folder, *options, template=template, threads=128, every_python=True) as server:
         yield Live(server, host)
 
 

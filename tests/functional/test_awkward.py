@@ -54,6 +54,7 @@ def test_needs__a_cycle_ends_at_once_and_is_named(one_worker: Live, uv: Uv) -> N
     assert "egg needs hen needs egg" in error["message"] or "hen needs egg needs hen" in error["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_source__outlives_repository_and_mirror(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
     live, (first, second) = own(), some(2)

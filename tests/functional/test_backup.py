@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -11,20 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.devpi import DevpiServer
+from tests.devpi import COMMAND, IMPORTS, ROOT_PASSWORD, DevpiServer
 from tests.functional.conftest import each_storage
 from tests.live import METADATA, Host, Live, upload
 from tests.postgres import Postgres, Storage
+from tests.preloaded import preloaded
+from tests.processes import Result, Running
 from tests.server.app import make_wheel
 from tests.surroundings import clean_environment
 
 pytestmark = pytest.mark.functional
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "devpi_forkbuilder.commands.main", *words]
-    environment = clean_environment(folder)
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+def run(folder: Path, *words: str) -> Result:
+    return Running(
+        [sys.executable, "-c", COMMAND, *words], clean_environment(folder), folder, None, preloaded(IMPORTS)
+    ).wait(120)
 
 
 def place(server: DevpiServer, storage: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -131,12 +132,18 @@ def test_promote__keeps_the_identity_and_the_other_replica_follows(
             assert (refused.returncode, "is still there: it answers 200" in refused.stderr) == (1, True)
             assert json.loads((first.serverdir / ".nodeinfo").read_text())["role"] == "replica"
             old.stop()
-            promoted = run(tmp_path, *promote)
+            nobody = run(tmp_path, *promote, "--new-password", "nobody")
+            assert (nobody.returncode, "There is no user nobody" in nobody.stderr) == (1, True)
+            promoted = run(tmp_path, *promote, "--new-password", "root")
             assert promoted.returncode == 0, promoted.stderr
             assert "Never start the old primary's directory again" in promoted.stdout
             first.options = ("--role", "primary", *host.allowed, *common)
             first.port = old.port  # as a name that leads to the new primary
             first.start()
+            password = first.serverdir / ".forkbuilder" / "passwords" / "root"
+            assert (str(password) in promoted.stdout, password.stat().st_mode & 0o777) == (True, 0o600)
+            assert first.api("POST", "+login", {"user": "root", "password": ROOT_PASSWORD}).status == 401
+            first.login("root", password.read_text())
             assert Live(second, host).file(index, built.project)["hashes"] == page["hashes"]
             Live(first, host).build(index, later.project).check(202)
             assert Live(second, host).file(index, later.project)

@@ -12,6 +12,7 @@ from uv import find_uv_bin
 from tests.functional.conftest import MakeLive
 from tests.live import Live
 from tests.processes import Running
+from tests.repositories import Repository
 from tests.surroundings import clean_environment
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "User-Agent": "Mozilla/5.0"}
@@ -25,6 +26,21 @@ def older_devpi_web(folder: Path) -> dict[str, str]:
     install = [*command, "--target", str(target), f"devpi-web=={OLDEST}"]
     Running(install, clean_environment(folder), folder, None).wait(120).check()
     return {"PYTHONPATH": str(target)}
+
+
+def leads_to_our_pages(live: Live, index: str, built: Repository, failing: Repository) -> None:
+    forks = f"{live.server.url}/{index}/+forks"
+    version = live.files(index, built.project).popitem()[0].split("-")[1]
+    on_index = live.server.get(index, BROWSER).check(200).text
+    assert on_index.count(f'<a href="{forks}">') == 1
+    for page in (f"{index}/{built.project}", f"{index}/{built.project}/{version}"):
+        shown = live.server.get(page, BROWSER).check(200).text
+        assert re.search(rf'href="{re.escape(forks)}/{built.project}"[^>]*>Fork of {index}: built<', shown)
+    shown = live.server.get(f"{index}/{failing.project}", BROWSER).check(200).text
+    assert f"Fork of {index}: failed" in shown
+    ours = live.server.get(f"{index}/+forks", BROWSER).check(200).text
+    assert '<div class="header">' in ours, "devpi-web's look"
+    assert "forks.css" in ours
 
 
 @pytest.mark.functional
@@ -43,6 +59,7 @@ def test_devpi_web__shows_an_index_with_unbuilt_failed_and_built_pins(
     live.file(index, built.project)
     shown = live.server.get(index, BROWSER).check(200).text
     assert f"{built.project}-{built.version}" in shown
+    leads_to_our_pages(live, index, built, failing)
     log = live.server.log_text()
     assert "Traceback" not in log
     assert "metadata for project" not in log, "one line at level ERROR for each pin at each visit"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from devpi_forkbuilder.devpi.names import SEVEN
 from tests.devpi import DevpiServer
 from tests.functional.conftest import MakeLive
 from tests.live import METADATA, Host, Live, wheel_of
@@ -26,24 +28,34 @@ raise SystemExit({0}(pluginmanager=manager))
 WITHOUT_US = 'manager.set_blocked("devpi-forkbuilder")'
 
 
-def devpi(function: str, folder: Path, *arguments: str, before: str = "") -> Result:
-    command = [sys.executable, "-c", COMMAND.format(function, before), *arguments]
+SEVENS_PYTHON = os.environ.get("FORKBUILDER_TEST_DEVPI7", "")
+"""An interpreter with this plugin and devpi-server 7 (the ring devpi7 of `.ci/run` makes one)."""
+
+
+class ServerOfSeven(DevpiServer):
+    """A server of devpi-server 7 beside those of version 6."""
+
+    python = SEVENS_PYTHON
+
+
+def devpi(function: str, folder: Path, *arguments: str, before: str = "", python: str = sys.executable) -> Result:
+    command = [python, "-c", COMMAND.format(function, before), *arguments]
     return Running(command, clean_environment(folder), folder, None).wait(120)
 
 
 def exported(server: DevpiServer, folder: Path) -> Path:
     server.stop()
     place = folder / "exported"
-    devpi("export", folder, "--serverdir", str(server.serverdir), str(place)).check()
+    devpi("export", folder, "--serverdir", str(server.serverdir), str(place), python=server.python).check()
     return place
 
 
-def imported(folder: Path, place: Path, *options: str) -> DevpiServer:
+def imported(folder: Path, place: Path, *options: str, kind: type[DevpiServer] = DevpiServer) -> DevpiServer:
     """A server of its own that was made from an export; not started."""
-    server = DevpiServer(folder, *options, template=None)
+    server = kind(folder, *options, template=None)
     (server.serverdir / "secret").rename(folder / "secret")
     shutil.rmtree(server.serverdir)
-    devpi("import_", folder, "--serverdir", str(server.serverdir), str(place)).check()
+    devpi("import_", folder, "--serverdir", str(server.serverdir), str(place), python=kind.python).check()
     server.serverdir.chmod(0o700)
     (folder / "secret").rename(server.serverdir / "secret")
     return server
@@ -74,6 +86,29 @@ def test_export__pins_files_and_provenance_arrive_without_the_git_host(
         state = copy.state(index, built.project)
         assert (state["state"], state["commit"]) == ("built", built.commit)
         assert copy.state(index, waiting.project)["state"] == "wanted"
+    assert len(host.git.requests) == fetches
+
+
+@pytest.mark.skipif(SEVEN or not SEVENS_PYTHON, reason="needs FORKBUILDER_TEST_DEVPI7, a Python with devpi-server 7")
+def test_export__of_version_6_becomes_a_server_of_version_7(own: MakeLive, host: Host, tmp_path: Path) -> None:
+    fork = host.fork("inline")
+    live = own()
+    index = live.index_of(fork)
+    page = live.files(index, fork.project)
+    place = exported(live.server, tmp_path)
+    fetches = len(host.git.requests)
+    with imported(tmp_path / "copy", place, kind=ServerOfSeven) as server:
+        copy = Live(server, host)
+        assert server.api("GET", "+api").check().headers["x-devpi-server-version"].startswith("7.")
+        after = copy.files(index, fork.project)
+        assert {name: file["hashes"] for name, file in after.items()} == {
+            name: file["hashes"] for name, file in page.items()
+        }
+        state = copy.state(index, fork.project)
+        assert (state["state"], state["commit"]) == ("built", fork.commit)
+        again = exported(server, tmp_path / "copy")
+    with imported(tmp_path / "second", again, kind=ServerOfSeven) as server:
+        assert Live(server, host).state(index, fork.project)["state"] == "built"
     assert len(host.git.requests) == fetches
 
 

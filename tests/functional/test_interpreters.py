@@ -21,7 +21,7 @@ from tests.live import Host, Live, in_threads, stamped
 from tests.pipeline.benches import tools
 from tests.processes import Result, Running
 from tests.repositories import Case, Content, Repository
-from tests.surroundings import clean_environment
+from tests.surroundings import clean_environment, needs_compiler
 
 pytestmark = [pytest.mark.functional, pytest.mark.network]
 
@@ -106,6 +106,8 @@ def knowing(clients: Sequence[Interpreter], unknown: Interpreter, home: Path) ->
 each_installer = pytest.mark.parametrize("installer", [pytest.param("pip", marks=pytest.mark.installers), "uv"])
 
 
+@pytest.mark.slow
+@needs_compiler
 @each_installer
 def test_extension__three_interpreters_ask_at_once_and_a_fourth_that_the_server_lacks(
     own: MakeLive, uv: Uv, installer: str, tmp_path: Path
@@ -145,6 +147,7 @@ def test_extension__three_interpreters_ask_at_once_and_a_fourth_that_the_server_
         assert all("manylinux" in target for target in state["targets"])
 
 
+@needs_compiler
 def test_extension__an_interpreter_that_the_server_lacks_hears_what_it_has(
     own: MakeLive, uv: Uv, tmp_path: Path
 ) -> None:
@@ -158,6 +161,7 @@ def test_extension__an_interpreter_that_the_server_lacks_hears_what_it_has(
     uv.install(live.url(index), "extension", arguments=("--python", str(here.executable))).check()
 
 
+@needs_compiler
 @each_installer
 def test_extension__plain_gives_the_source_to_an_interpreter_that_the_server_lacks(
     own: MakeLive, uv: Uv, installer: str, tmp_path: Path
@@ -181,6 +185,8 @@ def test_extension__plain_gives_the_source_to_an_interpreter_that_the_server_lac
     assert names[1] == "extension-1.0.2.tar.gz"
 
 
+@pytest.mark.slow
+@needs_compiler
 def test_extension__each_interpreter_of_this_machine(live: Live, uv: Uv, tmp_path: Path) -> None:
     fork = live.host.fork("extension")
     index = live.index_of(fork)
@@ -199,6 +205,7 @@ def pypy() -> Interpreter:
     return found[0]
 
 
+@needs_compiler
 @each_installer
 def test_extension__for_pypy(live: Live, uv: Uv, installer: str, tmp_path: Path) -> None:
     python = pypy()
@@ -218,7 +225,10 @@ def test_extension__for_pypy(live: Live, uv: Uv, installer: str, tmp_path: Path)
     assert f"-pp{number}-pypy{number}_pp73-" in name
 
 
-@pytest.mark.parametrize(("project", "files"), [("cythonized", CYTHON), ("with-cffi", CFFI)])
+@needs_compiler
+@pytest.mark.parametrize(
+    ("project", "files"), [("cythonized", CYTHON), pytest.param("with-cffi", CFFI, marks=pytest.mark.slow)]
+)
 def test_extension__of_other_kinds(live: Live, uv: Uv, project: str, files: dict[str, Content], tmp_path: Path) -> None:
     fork = fork_of(live.host, project, files)
     index = live.index_of(fork)
@@ -245,6 +255,7 @@ def rust() -> tuple[str, ...]:
     return "--forkbuilder-tools", str(sysroot)
 
 
+@pytest.mark.slow
 def test_extension__in_rust_with_the_operators_tools(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
     live = own(*rust())
     index = live.index_of(fork_of(live.host, "rusty", RUST))
@@ -253,6 +264,7 @@ def test_extension__in_rust_with_the_operators_tools(own: MakeLive, uv: Uv, tmp_
     assert Running(command, {}, tmp_path, None).wait(60).check().stdout == "42\n"
 
 
+@needs_compiler
 def test_pythons__are_there_before_anybody_asks(live: Live, uv: Uv) -> None:
     first, second = some(2)
     fork = live.host.fork("extension")

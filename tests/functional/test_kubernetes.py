@@ -189,6 +189,7 @@ def test_pods__a_new_replica_is_not_ready_before_it_has_the_index(cluster: Clust
     replica.wait_for("readinessProbe")
 
 
+@pytest.mark.slow
 def test_pods__a_primary_starts_again_on_its_volume(cluster: Cluster, uv: Uv, host: Host, fork: Repository) -> None:
     """As when the pod moves: another one with the same volume, whose secrets are put in place again."""
     primary = cluster.pod("primary")

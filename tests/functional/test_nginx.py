@@ -14,6 +14,7 @@ import pytest
 
 from tests.clients import Installer, Uv
 from tests.devpi import ROOT_PASSWORD
+from tests.functional.conftest import uv_alone
 from tests.live import SIMPLE_JSON, Host, Live, stamped, upload
 from tests.nginx import MISSING, NGINX, Nginx, raw
 from tests.server.app import make_wheel
@@ -66,7 +67,7 @@ def path_of(url: str) -> str:
 # pages and failures
 
 
-@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("encoding", [pytest.param("identity", marks=pytest.mark.slow), "gzip"])
 def test_held__newlines_come_through_while_it_is_built(cluster: Cluster, host: Host, encoding: str) -> None:
     fork = host.slow(8)
     index = cluster.site.index_of(fork)
@@ -85,6 +86,7 @@ def test_held__newlines_come_through_while_it_is_built(cluster: Cluster, host: H
     assert (unpack is not None) == (encoding == "gzip")
 
 
+@uv_alone
 def test_held__an_installer_waits_and_installs(cluster: Cluster, host: Host, installer: Installer) -> None:
     fork = host.slow(6)
     index = cluster.site.index_of(fork)

@@ -56,7 +56,7 @@ def pythons(live: Live) -> list[str]:
     return [path.name for path in (live.server.serverdir / ".forkbuilder").glob("pythons/cpython-*")]
 
 
-@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("allowed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_downloads__an_interpreter_that_the_server_lacks(
     own: MakeLive, uv: Uv, tmp_path: Path, *, allowed: bool
 ) -> None:

@@ -11,6 +11,7 @@ from tests.clients import Pip, Uv
 from tests.functional.conftest import MakeLive
 from tests.live import Live, stamped
 from tests.repositories import Repository
+from tests.surroundings import needs_compiler
 
 PUBLIC = ("--request-timeout", "30")
 PURE = ("-py3-none-any.whl", "-py2.py3-none-any.whl")
@@ -52,6 +53,7 @@ def test_plain__wheel_and_source_distribution_are_installable(
         assert (tmp_path / place / f"{stem}-1.0.2.dist-info").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.functional
 def test_plain__two_servers_make_the_same_files(public: Live, other: Live) -> None:
@@ -65,6 +67,7 @@ def _hashes(live: Live, index: str, forks: list[Repository]) -> dict[str, str]:
     return {name: file["hashes"]["sha256"] for fork in forks for name, file in live.files(index, fork.project).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.functional
 def test_stamped__two_servers_make_the_same_wheels_with_real_back_ends(public: Live, other: Live) -> None:
@@ -77,7 +80,16 @@ def test_stamped__two_servers_make_the_same_wheels_with_real_back_ends(public: L
 
 @pytest.mark.network
 @pytest.mark.functional
-@pytest.mark.parametrize("case", ["version-from-tags", "setup-py-reads-requirements", "extension", "flit", "poetry"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "version-from-tags",
+        "setup-py-reads-requirements",
+        pytest.param("extension", marks=needs_compiler),
+        "flit",
+        "poetry",
+    ],
+)
 def test_real_back_ends__build_and_install(public: Live, uv: Uv, case: str, tmp_path: Path) -> None:
     fork = public.host.fork(case)
     index = public.index_of(fork, bases=("root/pypi",))

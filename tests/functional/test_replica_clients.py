@@ -16,6 +16,7 @@ from tests.devpi import DevpiServer
 from tests.domain.compat.test_targets import MAC, UV
 from tests.live import METADATA, SIMPLE_JSON, Host, Live, in_threads, stamped, wheel_of
 from tests.sites import Site, running_site
+from tests.surroundings import needs_compiler
 
 pytestmark = pytest.mark.functional
 BEYOND_PIP = 18
@@ -80,6 +81,7 @@ def test_hold__a_failure_ends_as_a_whole_page_with_the_primarys_placeholder(site
     assert "/failed/building/" in file["url"]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_hold__a_build_that_takes_longer_than_installers_wait_in_silence(
     site: Site, host: Host, pip_new: Pip, uv: Uv
@@ -133,6 +135,7 @@ def test_cached_only__a_replica_that_asks_nobody(site: Site, host: Host, option:
     assert site.primary.state(index, fork.project)["state"] == "wanted"
 
 
+@needs_compiler
 @pytest.mark.network
 def test_target__is_the_clients_also_on_the_primary(site: Site, host: Host) -> None:
     fork = host.fork("extension")

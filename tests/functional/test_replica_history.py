@@ -32,7 +32,7 @@ def wait_for(server: DevpiServer, status: int) -> Answer:
     deadline = time.monotonic() + SOON
     while (answer := server.get("+forkbuilder/ready")).status != status:
         assert time.monotonic() < deadline, answer.text
-        time.sleep(0.5)  # a replica asks when it asks
+        time.sleep(0.05)  # a replica asks when it asks
     return answer
 
 
@@ -80,6 +80,7 @@ def test_restored_primary__with_as_many_changes_as_before(site: Site, tmp_path: 
     assert "is not the one that this replica has" in finding["what"]
 
 
+@pytest.mark.slow
 def test_restored_primary__with_fewer_changes(site: Site, tmp_path: Path) -> None:
     wait_for(site.replica.server, 200)
     restored(site, tmp_path, lambda: None)

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from devpi_forkbuilder.devpi.storage import DATABASE
 from tests.clients import Uv
-from tests.devpi import Answer, DevpiServer, free_port, send
+from tests.devpi import COMMAND, IMPORTS, Answer, DevpiServer, free_port, send
 from tests.live import Host
+from tests.preloaded import preloaded
 from tests.processes import Result, Running, remember_descendants
 from tests.repositories import Repository
-from tests.surroundings import clean_environment
+from tests.surroundings import clean_environment, few_interpreters, remember_interpreters
 
 pytestmark = pytest.mark.functional
 PATIENCE = 60.0
@@ -39,6 +41,8 @@ class Up:
         self.url = f"http://127.0.0.1:{self.port}"
         self.index_url = f"{self.url}/main/forks/+simple/"
         self._host = host
+        self.forked = True
+        remember_interpreters(folder)
         self._starts = 0
         self.running: Running | None = None
 
@@ -51,10 +55,14 @@ class Up:
         """Start it; what it prints goes to `output`."""
         self._starts += 1
         place = ["--serverdir", str(self.serverdir), "--host", "127.0.0.1", "--port", str(self.port)]
-        words = [sys.executable, "-m", "devpi_forkbuilder.commands.main", "up", *place, *self._host.allowed, *arguments]
+        words = [sys.executable, "-c", COMMAND, "up", *place, *self._host.allowed, *arguments]
+        source = preloaded(IMPORTS) if self.forked else None
         with self.output.open("wb") as output:
-            self.running = Running(words, clean_environment(self.folder), self.folder, output)
+            self.running = Running(words, self._surroundings(), self.folder, output, source)
         return self.running
+
+    def _surroundings(self) -> dict[str, str]:
+        return clean_environment(self.folder, PATH=few_interpreters(os.environ["PATH"]))
 
     def start(self, *arguments: str) -> str:
         """Start it and wait until it serves; what it has printed by then."""
@@ -224,6 +232,7 @@ def _passwords(up: Up) -> dict[str, str]:
 
 
 def test_up__secrets_are_the_owners_alone(up: Up, file: Path) -> None:
+    up.forked = False  # a process of its own has its own argument list
     said = up.start("-r", str(file))
     folder = up.serverdir / ".forkbuilder" / "passwords"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -299,7 +308,7 @@ def test_up__repairs_what_a_crash_left(up: Up, file: Path, uv: Uv, tmp_path: Pat
     up.start("-r", str(file))
     serial = up.serial()
     up.stop().check()
-    _make_hot(up.serverdir / ".sqlite", tmp_path / "other")
+    _make_hot(up.serverdir / DATABASE, tmp_path / "other")
     orphan = up.serverdir / "+files" / "main" / "forks" / "+f" / f"a.whl-{'0' * 32}-tmp"
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"half of a file")
@@ -316,7 +325,7 @@ def test_hot_journal__stops_devpi_without_the_repair(up: Up, file: Path, tmp_pat
     """Else the test above would prove nothing."""
     up.start("-r", str(file))
     up.stop().check()
-    _make_hot(up.serverdir / ".sqlite", tmp_path / "other")
+    _make_hot(up.serverdir / DATABASE, tmp_path / "other")
     server = DevpiServer(tmp_path / "plain", template=up.serverdir)
     with pytest.raises(AssertionError, match="readonly database"):
         server.start()
@@ -334,7 +343,7 @@ def _make_hot(database: Path, aside: Path) -> None:
     connection.execute("CREATE TABLE wrecked (content BLOB)")
     for _ in range(50):
         connection.execute("INSERT INTO wrecked VALUES (randomblob(5000))")
-    journal = database.with_name(".sqlite-journal")
+    journal = database.with_name(f"{DATABASE}-journal")
     aside.mkdir()
     for path in (database, journal):
         shutil.copy2(path, aside / path.name)

@@ -94,6 +94,7 @@ def test_replica__with_another_secret_says_so_and_does_not_start(make: MakeUp) -
     assert "does not take this one for a replica" in replica.output.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_cache__a_cold_build_comes_through_two_of_them_and_stays(
     make: MakeUp, host: Host, pip_new: Pip, uv: Uv

@@ -15,8 +15,10 @@ import pytest
 
 from devpi_forkbuilder.domain.simple.offline import WORDS
 from tests.clients import Installer
-from tests.functional.conftest import MakeLive
+from tests.devpi import COMMAND, IMPORTS
+from tests.functional.conftest import MakeLive, uv_alone
 from tests.live import Host, Live, stamped, wheel_of
+from tests.preloaded import preloaded
 from tests.processes import Result, Running
 from tests.publicindex import BACKEND, BUILD_SYSTEM, PublicIndex, public_index
 from tests.repositories import Repository
@@ -58,9 +60,8 @@ class Cache:
 
     def start(self, *arguments: str) -> Running:
         environment = clean_environment(self.folder, UV_CACHE_DIR=str(self.folder / "uv-cache"))
-        return Running(
-            [sys.executable, "-m", "devpi_forkbuilder.commands.main", *arguments], environment, self.folder, None
-        )
+        command = [sys.executable, "-c", COMMAND, *arguments]
+        return Running(command, environment, self.folder, None, preloaded(IMPORTS))
 
     def warm(self, index: str, *arguments: str) -> Result:
         return self.start("warm", "--index-url", self.live.url(index), *arguments).wait(PATIENCE)
@@ -99,6 +100,7 @@ def needing_backend(host: Host) -> Repository:
     return host.fork("inline", project="needing", files=files)
 
 
+@uv_alone
 def test_warm__all_of_it_installs_offline(
     own_cache: Cache, public: PublicIndex, host: Host, installer: Installer, tmp_path: Path
 ) -> None:
@@ -281,6 +283,7 @@ def test_verify__reads_the_bytes(own_cache: Cache) -> None:
 WHAT = ["fork", "file", "project", "url"]
 
 
+@uv_alone
 def test_offline__what_is_missing_is_told_at_once(
     own_cache: Cache, public: PublicIndex, host: Host, installer: Installer
 ) -> None:

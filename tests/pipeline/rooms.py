@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import shutil
@@ -30,6 +31,7 @@ from tests.pipeline.watching import Lines, never
 
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 UNPRIVILEGED = 41001
+PIDFD_GETFD = 438  # on every architecture
 ROOT = os.geteuid() == 0
 READY = b"ready\n"
 ROOMS = ("bwrap", "bwrap-as-user", "uid", "landlock")
@@ -172,6 +174,24 @@ def without_namespaces(name: str) -> str:
     command = (*new, "true") if ROOT and name == "bwrap" else (*new, "--user", "--map-root-user", "true")
     asked = subprocess.run((*(unprivileged() if demoted(name) else ()), *command), capture_output=True, check=False)
     return f"bubblewrap needs namespaces: {asked.stderr.decode().strip()}" if asked.returncode else ""
+
+
+@cache
+def without_sockets_of_others() -> str:
+    """Why a server cannot connect the sockets of the builds that share its files; empty when it can.
+
+    Docker's default filter allows pidfd_getfd(2) with CAP_SYS_PTRACE only.
+    """
+    process = os.pidfd_open(os.getpid())
+    try:
+        taken = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, process, 0, 0)
+        reason = os.strerror(ctypes.get_errno())
+    finally:
+        os.close(process)
+    if taken < 0:
+        return f"this container refuses pidfd_getfd: {reason}"
+    os.close(taken)
+    return ""
 
 
 def demoted(name: str) -> bool:

@@ -30,6 +30,7 @@ from devpi_forkbuilder.domain.versions import stamp
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
 from tests.devpi import CHEAP_KEY, CHEAP_PASSWORDS
+from tests.devpinames import options_of_devpi, settings_of_devpi
 
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 OTHER = "2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e"
@@ -158,7 +159,7 @@ class App:
     def __init__(self, folder: Path, template: Path, builder: HeldBuilder, options: tuple[str, ...]) -> None:
         serverdir = Path(shutil.copytree(template, folder / "server"))
         self.builder = builder
-        self.xom = XOM(_config(serverdir, "--threads", "8", *ONLY_WHAT_IS_ASKED_FOR, *options))
+        self.xom = XOM(_config(serverdir, "--threads", "8", *ONLY_WHAT_IS_ASKED_FOR, *options_of_devpi(options)))
         self.wsgi = self.xom.create_app()
         self.context = self.wsgi.app.registry["forkbuilder"]
         self.xom.thread_pool.start()
@@ -186,7 +187,7 @@ class App:
         if isinstance(body, bytes):
             request.body = body
         elif body is not None:
-            request.body = json.dumps(body).encode()
+            request.body = json.dumps(settings_of_devpi(body)).encode()
             request.content_type = "application/json"
         if user is not None:
             token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()

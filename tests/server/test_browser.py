@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from devpi_forkbuilder.domain.health import Check, Health
-from devpi_forkbuilder.web.browser import status_messages
-from devpi_forkbuilder.web.context import REGISTRY
 from tests.server.app import App, pin
 
 FIREFOX = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "User_Agent": "Mozilla/5.0"}
@@ -43,11 +38,3 @@ def test_browser__others_get_what_devpi_gives(app: App, accept: str) -> None:
     for path in ("/", "/root/forks"):
         answer = app.get(path, Accept=accept)
         assert (answer.status_int, answer.content_type) == (200, "application/json")
-
-
-def test_status_messages__say_what_keeps_the_server_from_building() -> None:
-    health = Health((Check("tier", ok=False, message="No sandbox works here."), Check("disk", ok=True)))
-    context = SimpleNamespace(health=lambda: health)
-    request = SimpleNamespace(registry={REGISTRY: context})
-    assert status_messages(request) == [{"status": "fatal", "msg": "Forks: No sandbox works here."}]
-    assert status_messages(SimpleNamespace(registry={})) == []

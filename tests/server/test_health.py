@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devpi_forkbuilder.devpi.health import HealthProbes
-from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard
+from devpi_forkbuilder.devpi.replica_guard import ReplicaGuard, stored_change
 from devpi_forkbuilder.domain.health import Check
 from devpi_forkbuilder.errors import InfrastructureError
 from tests.server.app import App
@@ -109,7 +109,7 @@ def test_guard__lets_nothing_through_that_is_not_its_primarys(app: App, status: 
 
 def test_guard__compares_once_and_trusts_an_answer_of_a_moment_ago(app: App) -> None:
     with app.xom.keyfs.get_connection() as connection:
-        primary = Primary(200, connection.get_raw_changelog_entry(0))
+        primary = Primary(200, stored_change(connection, 0))
     now, fetched = [0.0], []
     thread = SimpleNamespace(fetch_multi=lambda serial: fetched.append(serial) or True)
     guard = ReplicaGuard(SimpleNamespace(keyfs=app.xom.keyfs, replica_thread=thread), primary, lambda: now[0])

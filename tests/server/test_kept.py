@@ -14,6 +14,7 @@ from devpi_forkbuilder.devpi.lookup import Lookup
 from devpi_forkbuilder.devpi.store_facts import Facts
 from devpi_forkbuilder.domain.compat.targets import Client
 from devpi_forkbuilder.web.page_cache.cache import EVERYBODY, CachedPage, PageCache, PageKey
+from tests.devpinames import CLOCK, SIX_ONLY
 from tests.publicindex import PublicIndex, public_index
 from tests.server.app import OTHER, SIMPLE_JSON, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
@@ -113,6 +114,7 @@ def test_kept__a_compiled_fork_is_kept_for_each_client(app: App, builder: HeldBu
     assert len(builder.orders) == 2
 
 
+@SIX_ONLY
 def test_kept__a_commit_elsewhere_does_not_matter(app: App, looks: Looks) -> None:
     app.make_index("root/forks", pin())
     app.files(PAGE)
@@ -213,7 +215,7 @@ def test_kept__a_page_of_a_mirror_until_it_expires(
     mirrored.add("beta", "2.0")
     assert app.page(BETA).text == first.text  # as devpi itself answers, until the mirror's page has expired
     now = _time()
-    monkeypatch.setattr("devpi_server.mirror.time.time", lambda: now + 2000)
+    monkeypatch.setattr(CLOCK, lambda: now + 2000)
     assert len(app.files(BETA)) == 2
     assert len(app.files(BETA)) == 2
 

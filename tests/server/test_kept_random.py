@@ -15,6 +15,7 @@ from devpi_server.filestore import get_hashes
 from pyramid.router import default_execution_policy
 
 from devpi_forkbuilder.devpi.index import ForkbuilderIndex
+from tests.devpinames import CLOCK
 from tests.publicindex import PublicIndex, public_index
 from tests.server.app import PASSWORD, SIMPLE_JSON, App, make_wheel, pin
 from tests.server.conftest import MakeApp
@@ -177,7 +178,7 @@ class World:
 @pytest.fixture
 def world(make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     clock = [1_800_000_000.0]
-    monkeypatch.setattr("devpi_server.mirror.time.time", lambda: clock[0])
+    monkeypatch.setattr(CLOCK, lambda: clock[0])
 
     def readers(customizer: Any, *_: object, **__: object) -> list[str]:
         """As a plugin would, from a setting: only root may read what is closed."""

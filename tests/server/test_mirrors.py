@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import pytest
 from packaging.version import Version
 
+from tests.devpinames import SIX_ONLY
 from tests.publicindex import PublicIndex, metadata_of, public_index
 from tests.server.app import App, HeldBuilder, cheap_passwords, plug_in
 
@@ -276,6 +277,7 @@ def test_mirror__html_pages_announce_for_wheels_only(site: Site, public: PublicI
     assert "metadata" not in lines["0.9"]
 
 
+@SIX_ONLY
 def test_mirror__announces_nothing_unless_devpi_has_metadata(
     public: PublicIndex, tmp_path: Path, app_template: Path
 ) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from devpi_forkbuilder.web.nginx import Front, site, whole
-from tests.devpi import initialise
+from tests.devpi import IMPORTS, initialise
 from tests.nginx import MISSING, NGINX, check
+from tests.preloaded import preloaded
 from tests.processes import Result, Running
 from tests.surroundings import clean_environment
 
@@ -53,7 +54,7 @@ def generated(folder: Path, *options: str, program: str = GENERATE) -> dict[str,
     """What `devpi-gen-config` writes."""
     initialise(folder / "server", "--no-root-pypi")
     command = [sys.executable, "-c", program, "--serverdir", str(folder / "server"), *options]
-    ended: Result = Running(command, clean_environment(folder), folder, None).wait(60)
+    ended: Result = Running(command, clean_environment(folder), folder, None, preloaded(IMPORTS)).wait(60)
     ended.check()
     return {path.name: path.read_text() for path in (folder / "gen-config").glob("nginx-*.conf")}
 

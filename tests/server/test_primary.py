@@ -6,7 +6,7 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,9 @@ from pyramid.request import Request
 from devpi_forkbuilder.devpi import primary as module
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.domain.trace import TraceParent
+from devpi_forkbuilder.service.replica.client import PrimaryBusyError, PrimaryUnreachableError
+from devpi_forkbuilder.service.tracing import traced
 from tests.service.fakes import order
 
 STATE = {
@@ -37,9 +40,11 @@ class Gzipping(BaseHTTPRequestHandler):
     """Answers with `BODY`."""
 
     asked: list[str]
+    traces: list[str] = []
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        self.traces.append(self.headers.get("traceparent", ""))
         packs = "gzip" in self.headers.get("Accept-Encoding", "")
         body = gzip.compress(BODY) if packs else BODY
         self.send_response(200)
@@ -121,3 +126,49 @@ def test_forward__a_client_that_takes_gzip_gets_it(primary: PrimaryServer) -> No
     request = Request.blank("/main/forks/+forks/alpha", headers={"Accept-Encoding": "gzip"})
     response = primary.forward(request, 0)
     assert (gzip.decompress(response.body), response.headers["Content-Encoding"]) == (BODY, "gzip")
+
+
+def test_trace__is_handed_on_with_an_id_of_each_call(primary: PrimaryServer) -> None:
+    Gzipping.traces.clear()
+    trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
+    with traced(trace):
+        primary.miss(order().key, 5)
+        primary.poll(order().key, 0)
+    found = [TraceParent.parse(header) for header in Gzipping.traces]
+    assert [one and (one.trace_id, one.flags) for one in found] == [(trace.trace_id, "01")] * 2
+    assert len({one.parent_id for one in (*found, trace) if one}) == 3
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_miss__a_primary_that_takes_its_time_is_busy_if_it_answers_others(
+    monkeypatch: pytest.MonkeyPatch, *, lives: bool
+) -> None:
+    over = threading.Event()
+
+    class Slow(Gzipping):
+        asked: list[str] = []
+
+        def do_GET(self) -> None:
+            if not lives:
+                over.wait(30)
+            super().do_GET()
+
+        def do_POST(self) -> None:
+            over.wait(30)
+
+    monkeypatch.setattr(module, "LIVES", 1.0 if lives else 0.2)
+    monkeypatch.setattr(module, "ReplicaHTTPClient", Client)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        url = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}")
+        primary = PrimaryServer(SimpleNamespace(config=SimpleNamespace(offline_mode=False, primary_url=url)))
+        try:
+            with pytest.raises(PrimaryUnreachableError) as caught:
+                primary.miss(order().key, 0.2)
+            assert isinstance(caught.value, PrimaryBusyError) == lives
+        finally:
+            over.set()
+            primary.close()
+            server.shutdown()
+            thread.join(10)

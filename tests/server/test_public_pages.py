@@ -109,7 +109,7 @@ def test_page__for_a_replica_is_complete_or_refused(make_app: MakeApp, public: P
 
 
 def test_repeat__is_for_what_takes_long() -> None:
-    from devpi_server.model import UpstreamError, UpstreamNotFoundError  # noqa: PLC0415 - as only here
+    from devpi_forkbuilder.devpi.names import UpstreamError, UpstreamNotFoundError  # noqa: PLC0415 - as only here
 
     tries: list[int] = []
 

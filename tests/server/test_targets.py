@@ -90,6 +90,29 @@ def test_target__the_phrase_is_not_for_those_who_are_served(c_app: App) -> None:
     assert all("py2.py3" not in name for name in names(c_app, PIP_312))
 
 
+def test_miss__of_another_interpreter_during_a_forced_build_is_under_way(app: App, builder: HeldBuilder) -> None:
+    """A replica believes what it is told here: the old failure was, at once, while the build that ended it ran."""
+    builder.failure = BuildError("build-failed", "The fork's build ended with status 1.")
+    app.make_index("root/forks", pin())
+    path = "/root/forks/+forks/alpha"
+    for agent in (PIP_311, PIP_312):
+        names(app, agent)
+    (failed,) = app.request("GET", f"{path}?python=3.12").json["result"]
+    assert failed["state"] == "failed"
+    builder.failure = None
+    builder.gate.clear()
+    app.request("POST", f"{path}/build", {"force": True, "python": "3.11"})
+    (asked,) = app.request("POST", f"{path}/miss", {"python": "3.12"}).json["result"]
+    assert asked["state"] in {"queued", "fetching", "building"}
+    assert asked["error"] is None
+    (polled,) = app.request("GET", f"{path}?python=3.12").json["result"]
+    assert polled["state"] in {"queued", "fetching", "building"}
+    builder.gate.set()
+    assert all("/failed/" not in file["url"] for file in app.files("/root/forks/+simple/alpha/", User_Agent=PIP_312))
+    (built,) = app.request("GET", f"{path}?python=3.12").json["result"]
+    assert built["state"] == "built"
+
+
 def test_target__cached_only_says_what_is_built_for_whom(c_app: App, builder: HeldBuilder) -> None:
     names(c_app, PIP_311)
     [placeholder] = [

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
+from tests.devpinames import CLOCK
 from tests.publicindex import PublicIndex, public_index
 from tests.server.app import COMMIT, PIP, SIMPLE_JSON, App, HeldBuilder, pin
 from tests.server.conftest import MakeApp
@@ -328,7 +329,7 @@ def test_chained__follows_upstream_when_its_page_expires(scene: Scene, monkeypat
         assert b"1.0" in b"".join(answer.app_iter)
     scene.public.add("beta", "2.0")
     now = time.time()
-    monkeypatch.setattr("devpi_server.mirror.time.time", lambda: now + 200)
+    monkeypatch.setattr(CLOCK, lambda: now + 200)
     assert b"beta-2.0" in b"".join(scene.page(CHAINED).app_iter)
 
 

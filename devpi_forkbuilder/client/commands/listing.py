@@ -49,5 +49,5 @@ def _row(state: ForkState, now: float, *, waits: bool, wide: bool) -> tuple[str,
     names = [file.filename for file in state.files]
     shown = names[0] if len(names) == 1 else f"{len(names)} files" if names else ""
     commit = state.commit if wide else state.commit[:7]
-    row = (state.project, state.version or "", commit, state.state, age(moment, now), shown)
+    row = (state.project, state.version or "", commit, state.shown, age(moment, now), shown)
     return (*row, *((state.outlook,) if waits else ()), *((state.url,) if wide else ()))

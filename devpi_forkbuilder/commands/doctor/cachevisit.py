@@ -19,9 +19,9 @@ VARIABLE = "DEVPISERVER_REQUEST_TIMEOUT"
 def upstream_of(document: Any) -> str | None:
     """The upstream index that this answer to `GET USER/NAME` names (without user info), or None: it is not a cache."""
     config = document.get("result") if isinstance(document, dict) else None
-    if not isinstance(config, dict) or config.get("type") != "mirror":
+    if not isinstance(config, dict) or config.get("type") not in {"mirror", "remote"}:
         return None
-    url = config.get("mirror_url")
+    url = config.get("mirror_url", config.get("remote_url"))
     if not isinstance(url, str) or "/+simple" not in url:
         return None
     parts = urlsplit(url)

@@ -10,7 +10,7 @@ from pathlib import Path
 from devpi_forkbuilder.commands.doctor.cachevisit import patience
 from devpi_forkbuilder.commands.doctor.findings import Finding
 from devpi_forkbuilder.commands.doctor.hostvisit import check_network
-from devpi_forkbuilder.commands.doctor.indexvisit import visit
+from devpi_forkbuilder.commands.doctor.indexvisit import pinned_at, visit
 from devpi_forkbuilder.commands.trial import must_read, scratch_of
 from devpi_forkbuilder.errors import ForkbuilderError
 from devpi_forkbuilder.options import Options
@@ -46,7 +46,9 @@ def examine(
         *check_secrets(options, path),
         check_disk(options.folder),
         check_open_files(hard_limit()),
-        *check_network(options, with_network_settings(environ), _uv_of(path)),
+        *check_network(
+            options, with_network_settings(environ), _uv_of(path), pinned_at(index_url) if index_url else ()
+        ),
         *(visit(index_url, patience(request_timeout, environ), options.wait) if index_url else ()),
     )
 

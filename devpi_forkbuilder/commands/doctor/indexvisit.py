@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from devpi_forkbuilder.commands.doctor.cachevisit import DEFAULT_PATIENCE, DEFAULT_WAIT, judge_patience, upstream_of
 from devpi_forkbuilder.commands.doctor.findings import Finding, Verdict
+from devpi_forkbuilder.domain.pins.pins import Pin
+from devpi_forkbuilder.errors import ForkbuilderError
 
 TIMEOUT = 20.0
 MOST = 64 * 1024 * 1024
@@ -49,6 +52,20 @@ def visit(url: str, patience: int = DEFAULT_PATIENCE, wait: float = DEFAULT_WAIT
     if finding is not None or (answer.status == 503 and unhealthy):
         return (finding, *unhealthy) if finding is not None else unhealthy
     return (*unhealthy, *_visited(base, patience, wait))
+
+
+def pinned_at(url: str) -> tuple[str, ...]:
+    """The repositories that the index at `url` pins, as its configuration has them; none when it does not tell."""
+    try:
+        config = ask(f"{_base(url)}?no_projects=").document
+    except ValueError:
+        return ()
+    lines = _at(config, "result", "forks")
+    found = []
+    for line in lines if isinstance(lines, list) else []:
+        with contextlib.suppress(ForkbuilderError):
+            found.append(Pin.parse(str(line)).url)
+    return tuple(found)
 
 
 def _visited(base: str, patience: int, wait: float) -> tuple[Finding, ...]:
@@ -115,7 +132,7 @@ def mirrors_of(base: str) -> tuple[str, ...]:
     waiting, seen, found = [index], {index}, list[str]()
     while waiting and len(seen) <= MOST_BASES:
         config = _at(ask(f"{root}/{prefix}{waiting.pop(0)}?no_projects=").document, "result")
-        url, bases = _at(config, "mirror_url"), _at(config, "bases")
+        url, bases = _at(config, "mirror_url") or _at(config, "remote_url"), _at(config, "bases")
         if isinstance(url, str):
             its = urlsplit(url)
             found.append(urlunsplit((its.scheme, its.netloc.rpartition("@")[2], its.path.rstrip("/"), "", "")))

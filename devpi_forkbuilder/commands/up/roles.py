@@ -87,7 +87,9 @@ def _replica(arguments: argparse.Namespace, given: Collection[str]) -> Role:
             " devpi-forkbuilder up has it in SERVERDIR/.forkbuilder/passwords/+server-secret.",
         )
     role = ("--role", "replica", "--primary-url", arguments.replica_of.rstrip("/"))
-    return Role(init=role, serve=role if SKIP in given else (*role, SKIP, "mirror"))
+    from devpi_forkbuilder.devpi.names import MIRROR  # noqa: PLC0415  (the extra `server` may not be installed)
+
+    return Role(init=role, serve=role if SKIP in given else (*role, SKIP, MIRROR))
 
 
 def _cache(arguments: argparse.Namespace, given: Collection[str]) -> Role:

@@ -45,7 +45,8 @@ class Startup:
     def read(cls, arguments: argparse.Namespace, more: Sequence[str]) -> Startup:
         """Raises RefusedError for options, files and checkouts that cannot be used. Nothing is written."""
         _check_index(arguments.index)
-        words = split_words(more, option_names(), arguments.parser._option_string_actions)
+        known = option_names()
+        words = split_words(more, known, arguments.parser._option_string_actions)
         server_path = Path(arguments.serverdir).expanduser().absolute()
         preflight.check_folder(server_path, "--serverdir")
         folder = server_path / FOLDER
@@ -56,6 +57,7 @@ class Startup:
             raise RefusedError("pins-on-replica", what, next_step="Name it on the server that builds.")
         checkouts = find_checkouts(words.checkouts, folder)
         usual = defaults(folder / NAME, Passwords(folder / "passwords").secret_path(arguments.secretfile))
+        usual = {option: value for option, value in usual.items() if option in known}  # devpi-server 7 has fewer
         handed_on = [*role.serve, *storage, *words.server]
         config = read_command_line(server_words(arguments, server_path, usual, handed_on, checkouts.prefixes))
         return cls(arguments, server_path, role, storage, checkouts, config, ServerLock(server_path, folder))

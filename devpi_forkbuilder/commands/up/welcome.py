@@ -28,7 +28,8 @@ def welcome(arguments: argparse.Namespace, server_path: Path, passwords: Passwor
     """What to do now, in lines that can be copied."""
     root, url = root_url(arguments), served_index_url(arguments)
     owner = arguments.index.split("/")[0]
-    password = "" if arguments.replica_of else f' --password "$(cat {passwords.path(owner)})"'
+    kept = passwords.path(owner).is_file()  # not with a replica, nor where one was promoted
+    password = f' --password "$(cat {passwords.path(owner)})"' if kept else ""
     changed = "".join(f"  {line}\n" for line in changes)
     return f"""\
 devpi-forkbuilder serves the index {arguments.index} from {server_path}{_role(arguments)}

@@ -10,13 +10,9 @@ import functools
 import logging
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import MirrorStage, read_url
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.domain.simple.file_facts import read_facts
-
-try:
-    from devpi_server.mirror import MirrorStage
-except ImportError:  # devpi-server 7
-    from devpi_server.model.remote import RemoteStage as MirrorStage
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +78,7 @@ async def _read(original: Any, stage: Any, *more: Any, **named: Any) -> None:
             raise
         raise stage.UpstreamError("304 status without anything to be the same as") from error
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        raise stage.UpstreamError(f"the answer of {stage.mirror_url_without_auth} is not a simple page") from error
+        raise stage.UpstreamError(f"the answer of {read_url(stage)} is not a simple page") from error
 
 
 def learn(catalog: Any, page: tuple[str, str], answer: tuple[str, str, str]) -> None:

@@ -1,8 +1,8 @@
 """devpi's simple pages with the facts of each file.
 
-devpi 6 writes a page link by link and has no hook for more keys, so the two methods of its view that write project
+devpi writes a page link by link and has no hook for more keys, so the two methods of its view that write project
 pages are replaced: the one for JSON by our own, which is faster than devpi's; the one for HTML, to which no further
-keys are added any more (PEP 833), by one that only says which wheels have core metadata. devpi 7 is left as it is.
+keys are added any more (PEP 833), by one that only says which wheels have core metadata.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 from devpi_common.metadata import splitbasename
@@ -18,6 +17,7 @@ from devpi_common.types import parse_hash_spec
 from devpi_common.url import URL
 from devpi_server.views import PyPIView
 
+from devpi_forkbuilder.devpi.names import SEVEN, has_core_metadata, is_mirror
 from devpi_forkbuilder.devpi.settings import is_forkbuilder, settings_of
 from devpi_forkbuilder.devpi.simple.catalog import Catalog, catalog_of
 from devpi_forkbuilder.domain.pins.settings import UploadTime
@@ -26,9 +26,6 @@ from devpi_forkbuilder.domain.simple.json_page import described, json_page
 
 JSON_METHOD, HTML_METHOD = "_simple_list_project_json_v1", "_simple_list_project"
 SAMPLE = "+f/x"
-MIRROR = "mirror"
-OLD = find_spec("devpi_server.mirror") is not None
-"""Whether this is devpi-server 6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class PageSources:
         stage = self._page_stage
         if stage.name != name:
             stage = self._view.xom.model.getstage(name)
-        mirror = stage.ixconfig["type"] == MIRROR
+        mirror = is_mirror(stage)
         learned = (self._catalog.store.page((name, self._project)) or PageFacts()) if mirror else None
         policy = settings_of(stage).upload_time if is_forkbuilder(stage) else UploadTime.PUBLISHED
         return Source(stage, self._project, self._prefix(name), policy, learned)
@@ -106,7 +103,7 @@ def install() -> None:
     """Replace the two methods of devpi's view, once in each process."""
     for name, make in ((JSON_METHOD, _json), (HTML_METHOD, _html)):
         original = getattr(PyPIView, name, None)
-        if original is not None and not hasattr(original, "__wrapped__") and OLD:
+        if original is not None and not hasattr(original, "__wrapped__"):
             setattr(PyPIView, name, make(original))
 
 
@@ -120,7 +117,7 @@ def _json(original: Method) -> Method:
         if catalog is None:
             return original(view, stage, project, result, *more)
         sources = PageSources(view, stage, project, catalog)
-        enabled = bool(view.xom.config.args.enable_core_metadata)
+        enabled = has_core_metadata(view.xom.config)
         # made now: when the body is sent, the transaction is over
         files = [_file(link, sources, catalog, enabled=enabled) for link in result]
         return iter([json_page(project, files, (version_of(link.key) for link in result), sources.status)])
@@ -136,10 +133,16 @@ def _html(original: Method) -> Method:
             sources = PageSources(view, stage, project, catalog)
             for link in result:
                 source, path = sources.of(link)
-                link.core_metadata = source.announces(link, source.facts(link, _sha256(path), catalog))
+                announces = source.announces(link, source.facts(link, _sha256(path), catalog))
+                link.core_metadata = _announcement(link) if announces else None
         return original(view, stage, project, result, *more)
 
     return page
+
+
+def _announcement(link: Any) -> Any:
+    """Return what devpi's HTML page has to find in a link: hashes, if there are any, or True in version 6."""
+    return (link.core_metadata or {}) if SEVEN else True
 
 
 def _file(link: Any, sources: PageSources, catalog: Catalog, *, enabled: bool) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from devpi_server import filestore
-from devpi_server.model import Rel
 
+from devpi_forkbuilder.devpi.file_log import WHAT
+from devpi_forkbuilder.devpi.names import SEVEN, Rel
 from devpi_forkbuilder.domain.pins.settings import UploadTime
 from devpi_forkbuilder.domain.simple.file_facts import FileFacts
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 MOST = 50_000
 """Files in memory, about 300 bytes each."""
-WHAT = "build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def _of_version(stage: Any, project: str, version: str) -> dict[str, PublishedFi
 
 
 def _href(link: Any) -> str:
-    """devpi's `make_key_and_href`: the hash that is in the path."""
-    spec = link._hash_spec
+    """The reference of a simple link: the hash that is in the path."""
+    spec = link.best_available_hash_spec if SEVEN else link._hash_spec
     return f"{link.relpath}#{spec}" if spec else str(link.relpath)
 
 
@@ -103,7 +103,9 @@ def _published(link: Any) -> PublishedFile:
 
 
 def _seconds(when: Any) -> float:
-    """devpi's log has a time as year, month, day, hour, minute and second, in UTC."""
+    """devpi's log has a time as year, month, day, hour, minute and second, in UTC; from version 7 on as ISO 8601."""
+    if isinstance(when, str):
+        return float(calendar.timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ")))
     return float(calendar.timegm(tuple(when)))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from devpi_common.url import URL
 
+from devpi_forkbuilder.devpi.names import SEVEN, has_core_metadata, is_mirror
 from devpi_forkbuilder.devpi.simple.catalog import Catalog
 from devpi_forkbuilder.devpi.simple.ranged_file import (
     LARGEST,
@@ -56,21 +57,18 @@ class RemoteMetadata:
 
     def find(self, path: str) -> RemoteWheel | None:
         """The wheel at `path` (`USER/INDEX/+f/...`), if its metadata cannot come from devpi. Needs a transaction."""
-        if not self._xom.config.args.enable_core_metadata or not path.endswith(".whl"):
+        if not has_core_metadata(self._xom.config) or not path.endswith(".whl"):
             return None
         user, index, _ = path.split("/", 2)
         stage = self._xom.model.getstage(user, index)
-        if stage is None or stage.ixconfig["type"] != "mirror":
+        if stage is None or not is_mirror(stage):
             return None
-        key = self._xom.filestore.get_key_from_relpath(path)
-        if key is None or not key.exists():
-            return None
-        entry = self._xom.filestore.get_file_entry_from_key(key)
-        if not entry.meta or not entry.url or entry.file_exists():
+        entry = self._xom.filestore.get_file_entry(path)
+        if entry is None or not entry.meta or not entry.url or entry.file_exists():
             return None
         facts = self._facts(stage.name, entry)
         announced = facts.core_metadata if facts is not None else None
-        hashed = f"{path}#{entry._hash_spec or ''}"
+        hashed = f"{path}#{_hash_spec(entry)}"
         return RemoteWheel(stage, hashed, path, entry.url, str(entry.project), entry.basename, announced)
 
     def get(self, wheel: RemoteWheel) -> bytes | None:
@@ -84,7 +82,7 @@ class RemoteMetadata:
 
     def _facts(self, index: str, entry: Any) -> FileFacts | None:
         page = self._catalog.store.page((index, str(entry.project)))
-        kind, _, value = str(entry._hash_spec or "").partition("=")
+        kind, _, value = _hash_spec(entry).partition("=")
         return page.of(entry.basename, value if kind == "sha256" else "") if page is not None else None
 
     def _asked(self, wheel: RemoteWheel) -> bytes | None:
@@ -150,6 +148,11 @@ class RemoteMetadata:
         ) as error:
             log.info("no metadata of %s by ranges: %s", wheel.filename, error)
             return None
+
+
+def _hash_spec(entry: Any) -> str:
+    """The hash by which devpi knows a file, as `sha256=...`; empty when upstream gave none."""
+    return str((entry.best_available_hash_spec if SEVEN else entry._hash_spec) or "")
 
 
 def _length(response: Any) -> int | None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from devpi_forkbuilder.devpi.names import MIRROR, SEVEN
 from devpi_forkbuilder.domain.tidy import Stored, TidyKind
 
 GRACE = 3600.0
@@ -62,13 +63,13 @@ class MirroredShelf:
         if not url or not _is_upstream(stage, url):
             return GONE
         with self._xom.keyfs.filestore_transaction():
-            entry.file_delete()
+            entry.file_delete(**({"is_last_of_hash": False} if SEVEN else {}))
         return ""
 
     def _mirrors(self) -> frozenset[str]:
         users = [(user.name, user.get().get("indexes", {})) for user in self._xom.model.get_userlist()]
         return frozenset(
-            f"{user}/{name}" for user, found in users for name, ix in found.items() if ix.get("type") == "mirror"
+            f"{user}/{name}" for user, found in users for name, ix in found.items() if ix.get("type") == MIRROR
         )
 
     def _needed(self, used: float | None) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devpi_server.model import Rel
-
+from devpi_forkbuilder.devpi.file_log import WHAT
 from devpi_forkbuilder.devpi.fork_indexes import fork_indexes
-from devpi_forkbuilder.devpi.releases import WHAT, superseded_files
+from devpi_forkbuilder.devpi.names import SEVEN, Rel
+from devpi_forkbuilder.devpi.releases import superseded_files
 from devpi_forkbuilder.devpi.settings import settings_of
 from devpi_forkbuilder.domain.tidy import Stored, TidyKind
 
@@ -57,7 +57,8 @@ class SupersededShelf:
             stage.del_entry(entry, cleanup=False)
             if not list(stage.get_linkstore_perstage(project, version).get_links()):
                 stage.del_versiondata(project, version, cleanup=False)
-            stage._regen_simplelinks(project)
+            if not SEVEN:
+                stage._regen_simplelinks(project)
         return ""
 
 

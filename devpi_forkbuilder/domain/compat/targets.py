@@ -99,13 +99,18 @@ class ServerTargets:
     """What a server builds for: interpreters by their names, its own first, and the platform.
 
     `platform` is a client on the server's own machine, with its own interpreter. Nothing at all: nobody knows.
+    `others` are the same for other platforms, where others build for the server. What is built there is called by `str`
+    of a client: `3.12 linux aarch64 glibc 2.36`.
     """
 
     pythons: tuple[str, ...] = ()
     platform: Client | None = None
+    others: tuple[ServerTargets, ...] = ()
 
     def client(self, interpreter: str) -> Client | None:
-        """A client of this server's platform that runs `interpreter` (empty: the server's own)."""
+        """A client of this server's platform that runs `interpreter` (empty: the server's own), or the one it says."""
+        if " " in interpreter:
+            return Client.parse(interpreter)
         platform, parts = self.platform, INTERPRETER.fullmatch(interpreter)
         if platform is None or (interpreter and parts is None):
             return None
@@ -123,16 +128,19 @@ class ServerTargets:
         )
 
     def python_for(self, client: Client) -> str | None:
-        """The interpreter that makes files for `client`; None when there is none here, or it runs something else."""
+        """What makes files for `client`: an interpreter, or `str` of a client of another platform; None: nothing."""
         if self.platform is None:
             return client.interpreter
-        has = client.interpreter in self.pythons and client.lives_with(self.platform)
-        return client.interpreter if has else None
+        if client.lives_with(self.platform):
+            return client.interpreter if client.interpreter in self.pythons else None
+        made = (other.client(client.interpreter) for other in self.others if other.python_for(client) is not None)
+        return next((str(one) for one in made), None)
 
     def __str__(self) -> str:
         """What it builds for, as a phrase."""
         names = ", ".join(self.pythons) or "no Python"
-        return f"{names} on {self.platform.platform}" if self.platform is not None else names
+        own = f"{names} on {self.platform.platform}" if self.platform is not None else names
+        return "; ".join([own, *map(str, self.others)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,7 @@ def choose_targets(
     if server_targets.platform is None:
         return TargetChoice(str(client))
     python = server_targets.python_for(client)
-    if python is None or (only and python not in only):
+    if python is None or (only and client.interpreter not in only):
         return TargetChoice(first, served=not built_by)
     return TargetChoice(python, served=python not in built_by)
 

@@ -11,6 +11,9 @@ from enum import Enum
 
 from devpi_forkbuilder.domain.pins.pins import Pin
 
+AHEAD, PINNED, ASKED = 0, 1, 2
+"""Urgencies: built ahead of a client that asks one by one, built because it is pinned, asked for."""
+
 
 class Versions(str, Enum):
     """The `fork_versions` setting: what version the published files carry."""
@@ -44,6 +47,12 @@ class OrderKey:
     version: str
     subdirectory: str
     python: str
+
+    @property
+    def id(self) -> str:
+        """A short name of this work, the same on every server: 12 hex digits."""
+        parts = (self.index, self.project, self.commit, self.version, self.subdirectory, self.python)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
     @property
     def group(self) -> OrderKey:

@@ -31,7 +31,12 @@ USER_INFO = re.compile(
 
 def redacted(text: str) -> str:
     """`text` fit to be shown: user info in a URL may be a password, so it is left out; 300 characters at most."""
-    return USER_INFO.sub("//***@", text)[:300]
+    return without_user_info(text)[:300]
+
+
+def without_user_info(text: str) -> str:
+    """`text` with `***` in place of user info in URLs."""
+    return USER_INFO.sub("//***@", text)
 
 
 @dataclass(frozen=True, slots=True)

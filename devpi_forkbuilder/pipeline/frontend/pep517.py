@@ -24,6 +24,7 @@ from devpi_forkbuilder.pipeline.frontend import hook_runner
 from devpi_forkbuilder.pipeline.frontend.build_env import BuildEnv
 from devpi_forkbuilder.pipeline.frontend.build_system import BuildSystem, asks_for_nothing, read_build_system
 from devpi_forkbuilder.pipeline.frontend.index_tokens import Login
+from devpi_forkbuilder.pipeline.frontend.out_of_memory import judge_memory
 from devpi_forkbuilder.pipeline.frontend.requirements_env import Health, RequirementsEnv, supply, unknown
 
 WHEEL_HOOK, SDIST_HOOK = "get_requires_for_build_wheel", "get_requires_for_build_sdist"
@@ -164,6 +165,7 @@ def _call(build_env: BuildEnv, system: BuildSystem, project: Path, name: str) ->
     shutil.copyfile(hook_runner.__file__, script)
     arguments = (build_env.inside(script), name, system.backend, *system.backend_path)
     answered = build_env.boxed_python(arguments, project, f"the back end's {name}", capture=True)
+    judge_memory(answered, f"The fork's build back end, in {name},")
     if answered.returncode:
         what = f"The fork's build back end {system.backend} failed in {name} with status {answered.returncode}."
         raise ProjectError("hook-failed", what, next_step=LOOK, output=answered.tail)
@@ -217,6 +219,7 @@ def _is_held(wanted: Requirement, versions: dict[str, str]) -> bool:
 def _build_wheel(build_env: BuildEnv, project: Path) -> Path:
     out = build_env.fresh("out")
     done = build_env.boxed_uv(_arguments(build_env, "--wheel", project, out), "The build")
+    judge_memory(done, "The fork's build")
     if done.returncode:
         what = f"The fork's build ended with status {done.returncode}."
         raise ProjectError("build-failed", what, next_step=LOOK, output=done.tail)
@@ -235,6 +238,7 @@ def _try_sdist(
         done = build_env.boxed_uv(
             _arguments(build_env, "--sdist", project, out), "The build of the source distribution"
         )
+        judge_memory(done, "The build of the source distribution")
         failed = f"status {done.returncode}" if done.returncode else ""
     except (BuildError, LimitsError) as error:
         failed = error.what

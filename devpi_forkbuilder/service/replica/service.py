@@ -14,6 +14,7 @@ from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
 from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
+from devpi_forkbuilder.service.counters import BuildFigures
 from devpi_forkbuilder.service.failures import explained, failure_of, report_exception
 from devpi_forkbuilder.service.outlook import NOTHING, Outlook
 from devpi_forkbuilder.service.overview import Overview
@@ -24,6 +25,7 @@ from devpi_forkbuilder.service.replica.client import Primary, PrimaryUnreachable
 from devpi_forkbuilder.service.replica.conversation import BuildOnPrimary, Patience
 from devpi_forkbuilder.service.seams import Clock
 from devpi_forkbuilder.service.single_flight.flight import Flight
+from devpi_forkbuilder.service.tracing import traced
 
 REMEMBERED = 10_000
 QUEUE = 1_000
@@ -102,6 +104,12 @@ class RemoteService:
         """Nothing: the queue is the primary's."""
         return NOTHING
 
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures that this replica knows of."""
+        with self._lock:
+            failed = [record for record in self._records.values() if record.state is State.FAILED]
+        return tuple(sorted(failed, key=lambda record: -(record.finished_at or 0))[:limit])
+
     def overview(self) -> Overview:
         """Nothing: builds are the primary's."""
         return Overview()
@@ -143,6 +151,10 @@ class RemoteService:
             "primary_given_up": int(self._breaker.open),
         }
 
+    def figures(self) -> BuildFigures:
+        """None: the builds are the primary's."""
+        return BuildFigures()
+
     def _admitted(self, order: Order) -> Flight:
         """A flight for `order`, queued, or done. The lock is held."""
         record = Record(order.key, State.QUEUED, queued_at=self._clock.now())
@@ -161,7 +173,8 @@ class RemoteService:
         while (taken := self._backlog.take()) is not None:
             group, (order, flight, trial) = taken
             try:
-                self._converse(order, flight, trial)
+                with traced(flight.trace):
+                    self._converse(order, flight, trial)
             finally:
                 self._backlog.release(group)
 
@@ -180,6 +193,7 @@ class RemoteService:
                 report_exception(error, f"asking the primary for {order.key.project}")
             self._failed += 1
             record = self._fell(flight.record, reported)
+        if record.state.ended:
             log_state(record)
         self._land(flight, record)
 
@@ -192,6 +206,8 @@ class RemoteService:
 
     def _advance(self, flight: Flight, record: Record) -> None:
         if not flight.done and flight.record != record:
+            if flight.record.state is not record.state:
+                log_state(record)
             flight.advance(record)
             self.changes.announce(record.key.index, record.key.project)
 

@@ -6,6 +6,7 @@ import threading
 
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.service.records import Record
+from devpi_forkbuilder.service.tracing import current_trace
 
 
 class Flight:
@@ -17,6 +18,8 @@ class Flight:
 
     def __init__(self, record: Record, *, done: bool = False) -> None:
         self._record = record
+        self.trace = current_trace()
+        """The trace of the request that started it."""
         self._ended = threading.Event()
         if done:
             self._ended.set()

@@ -16,11 +16,16 @@ from devpi_forkbuilder.service.single_flight.flight import Flight
 class FlightRegistry:
     """Flights by key, at most one of each, and their records; each change is stored, then shown, then announced.
 
+    `ended` hears of each flight that was built or failed; it must not wait.
+
     Records are written with the lock held: a write is no more than handing a page to the operating system, and without
     it a key could be asked for between the end of its flight and the record of it.
     """
 
-    def __init__(self, records: Records, changes: Changes) -> None:
+    def __init__(
+        self, records: Records, changes: Changes, ended: Callable[[Record], None] = lambda _record: None
+    ) -> None:
+        self._ended = ended
         self._records = records
         self._changes = changes
         self._lock = threading.Lock()
@@ -68,7 +73,9 @@ class FlightRegistry:
             del self._live[flight.key]
             flight.land(record)
             self._changes.announce(record.key.index, record.key.project)
-            return True
+        if record.state.ended:
+            self._ended(record)
+        return True
 
     def interrupt(self, flight: Flight) -> bool:
         """`flight` ends without a result: its order is wanted again."""

@@ -78,6 +78,7 @@ class LogsView(ForksView):
             parts += [f"{error.kind.value}: {error.message}", "", tail]
         response = _text("\n".join(parts) + "\n")
         response.status = f"424 {said}"
+        self.context.traffic.refuse(stage)
         if again:
             response.retry_after = again
         response.headers.update(HEADERS)

@@ -19,10 +19,20 @@ Link = Callable[[str], str]
 
 
 def record_for(pinned: Pinned, records: Iterable[Record], python: str | None = None) -> Record | None:
-    """The record that tells most about a pin: one whose work goes on, else the latest; `python` chooses a target."""
+    """The record that tells most about a pin: one whose work goes on, else the latest; `python` chooses a target.
+
+    What has failed for a target joins work of its group, whoever asks for it; so that is its state meanwhile.
+    """
     key = pinned.order.key.group
-    own = [record for record in records if record.key.group == key and python in {None, record.key.python}]
-    return max(own, key=lambda record: (not record.state.ended, record.queued_at or 0), default=None)
+    group = [record for record in records if record.key.group == key]
+    found = _telling(record for record in group if python in {None, record.key.python})
+    if found is None or found.state is not State.FAILED:
+        return found
+    return _telling(record for record in group if record.state.running or record.state is State.QUEUED) or found
+
+
+def _telling(records: Iterable[Record]) -> Record | None:
+    return max(records, key=lambda record: (not record.state.ended, record.queued_at or 0), default=None)
 
 
 def state_of(pinned: Pinned, record: Record | None) -> State:
@@ -50,9 +60,9 @@ def log_path(one: Pinned, pinned: Iterable[Pinned]) -> str:
 
 
 def states_as_json(
-    pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING
+    pinned: Pinned, record: Record | None, log: str, link: Link, outlook: Outlook = NOTHING, worker: str = ""
 ) -> dict[str, Any]:
-    """One object of `GET .../+forks`; `log` is the path of its log."""
+    """One object of `GET .../+forks`; `log` is the path of its log, `worker` builds it on another machine."""
     pin, state = pinned.pin, state_of(pinned, record)
     return {
         "project": pin.project,
@@ -61,6 +71,7 @@ def states_as_json(
         "commit": pin.commit,
         "subdirectory": pin.subdirectory,
         "state": state.value,
+        "worker": worker or None,
         "targets": sorted({_target(file) for file in pinned.files}),
         "files": [_file(file, link) for file in pinned.files],
         "commit_time": record.commit_time if record is not None else None,

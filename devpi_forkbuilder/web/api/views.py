@@ -119,9 +119,15 @@ class ForksView:
             of_project.setdefault(one.pin.name, []).append(one)
         known = [(one, _record(one, by_group, python)) for one in pinned]
         return [
-            states_as_json(one, record, log_path(one, of_project[one.pin.name]), link, self._outlook(record))
+            states_as_json(
+                one, record, log_path(one, of_project[one.pin.name]), link, self._outlook(record), self._worker(record)
+            )
             for one, record in known
         ]
+
+    def _worker(self, record: Record | None) -> str:
+        farm = self.context.farm
+        return farm.builder_of(record.key) if farm is not None and record is not None else ""
 
     def _outlook(self, record: Record | None) -> Outlook:
         return self.context.builds.outlook(record) if record is not None else NOTHING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -20,7 +20,7 @@ from devpi_forkbuilder.domain.pins.settings import notes_of
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.web.api.states import log_path
 from devpi_forkbuilder.web.api.views import ForksView
-from devpi_forkbuilder.web.html.render import page, partial_page
+from devpi_forkbuilder.web.html.render import page, partial_page, row_html
 from devpi_forkbuilder.web.html.rows import ACTIVE, ORDER, Known, PinRow, row_of, sort_key
 
 STARTED = f"{time.time_ns():x}"
@@ -54,15 +54,19 @@ class ForksPage(ForksView):
         path = log_path(pinned[0], pinned)
         return HTTPSeeOther(location=f"{self.request.application_url}{path}")
 
-    def _values(self, rows: Sequence[PinRow], token: str) -> dict[str, Any]:
+    def _values(self, rows: Sequence[PinRow], token: str, names: Container[str] | None = None) -> dict[str, Any]:
+        """What the templates need; of `names` alone, where they are given, rows are made."""
         wanted, chosen = (query(self.request, "q") or "").strip(), query(self.request, "state") or ""
         shown = [row for row in rows if _matches(row, wanted) and chosen in {"", row.word}]
-        columns = _columns(rows)
+        if names is not None:
+            shown = [row for row in rows if row.name in names]
+        columns, may_build = _columns(rows), self.may_build()
         return {
+            "table_body": "".join(row_html(row, tuple(columns), may_build) for row in sorted(shown, key=sort_key)),
+            "shown": len(shown),
             "index": self._index(),
             "url": f"{self.request.application_url}/{self._index()}/+forks",
             "simple": f"{self.request.application_url}/{self._index()}/+simple/",
-            "rows": sorted(shown, key=sort_key),
             "columns": columns,
             "totals": totals(rows),
             "pins": len(rows),
@@ -71,7 +75,6 @@ class ForksPage(ForksView):
             "q": wanted,
             "chosen": chosen,
             "notes": list(notes_of(settings_of(self.request.context.stage))),
-            "may_build": self.may_build(),
         }
 
     def rows(self, pinned: Sequence[Pinned]) -> list[PinRow]:
@@ -110,10 +113,8 @@ class ForksPage(ForksView):
         names |= {record.key.project for record in self._records() if record.state.value in ACTIVE}
         if not names:
             return Response(status=204)
-        everything = self._pinned(READ)
-        rows = self.rows(everything)
-        values = {**self._values(rows, token), "rows": [row for row in rows if row.name in names]}
-        return partial_page(self.request, "forks_changed", **values)
+        rows = self.rows(self._pinned(READ))
+        return partial_page(self.request, "forks_changed", **self._values(rows, token, names))
 
     def _records(self) -> Iterable[Record]:
         return self.context.builds.records_of(self._index())
@@ -145,13 +146,12 @@ def totals(rows: Iterable[PinRow]) -> list[tuple[str, int]]:
 
 def _matches(row: PinRow, wanted: str) -> bool:
     return all(
-        word in f"{row.state['project']} {row.repository} {row.state['commit']}".lower()
-        for word in wanted.lower().split()
+        word in f"{row.pin.project} {row.repository} {row.pin.commit}".lower() for word in wanted.lower().split()
     )
 
 
 def _columns(rows: Iterable[PinRow]) -> list[str]:
     """The targets that any pin has, `any` first; where there are too many, none: each row lists its own."""
-    found = {target for row in rows for target in row.cells}
+    found = {target for row in rows for target, _ in row.cells}
     columns = sorted(found, key=lambda name: (name != "any", name == "source", len(name), name))
     return columns if len(columns) <= MOST_COLUMNS else []

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+from cachetools import LRUCache, cached
 from chameleon import PageTemplateLoader
 from pyramid.response import Response
 
 from devpi_forkbuilder.web.html.assets import asset_url
+from devpi_forkbuilder.web.html.rows import PinRow
 
 TEMPLATES = PageTemplateLoader(str(Path(__file__).parent.parent / "templates"), ".pt")
+MOST = 32 * 2**20
+"""Characters of rows that are kept."""
 DISPLAY_NONE = "'unsafe-hashes' 'sha256-ZdHxw9eWtnxUb3mk6tBS+gIiVUPE3pGM470keHPDFlE='"
 """Allows the attribute `style="display: none"`, which devpi-web's header has, and no other."""
 HEADERS = {
@@ -45,6 +50,12 @@ def partial_page(request: Any, template: str, **values: Any) -> Any:
 def part(template: str, **values: Any) -> str:
     """The HTML of a template in another one, which has to put it in as `structure`."""
     return TEMPLATES[template].render(include=part, **values)
+
+
+@cached(LRUCache(MOST, getsizeof=len), lock=Lock())
+def row_html(row: PinRow, columns: tuple[str, ...], may_build: bool) -> str:
+    """The HTML of a pin's row; what was rendered for an equal one is taken again."""
+    return part("row", row=row, columns=columns, may_build=may_build)
 
 
 def _html(text: str) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.releases import ReleaseFile
 from devpi_forkbuilder.devpi.simple.fact_store import Pinning
+from devpi_forkbuilder.domain.pins.pins import Pin
 from devpi_forkbuilder.domain.pins.repository_links import RepositoryLinks, readable_repository, repository_links
 from devpi_forkbuilder.domain.states import SECONDS
 from devpi_forkbuilder.service.records import Record
@@ -66,18 +67,22 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class PinRow:
-    """A pin. `state` is the object of the API; moments are in UTC, as `<time datetime>` has them."""
+    """A pin. Rows that look alike are equal: `state`, the object of the API, says nothing more about that.
+
+    Moments are in UTC, as `<time datetime>` has them.
+    """
 
     name: str
     anchor: str
-    state: Mapping[str, Any]
+    pin: Pin
+    state: Mapping[str, Any] = field(compare=False)
     word: str
     sentence: str
     error: str
     links: RepositoryLinks
     repository: str
     path: str
-    cells: Mapping[str, Cell]
+    cells: tuple[tuple[str, Cell], ...]
     files: tuple[File, ...]
     install: str
     bar: tuple[BarPart, ...]
@@ -89,6 +94,10 @@ class PinRow:
     pinned_by: str
     earlier: tuple[Earlier, ...]
     again: str
+
+    def cell(self, target: str) -> Cell | None:
+        """What there is for a target."""
+        return dict(self.cells).get(target)
 
     @property
     def active(self) -> bool:
@@ -115,6 +124,7 @@ def row_of(one: Pinned, state: Mapping[str, Any], path: str, known: Known) -> Pi
     return PinRow(
         name=pin.name,
         anchor=f"{pin.name}-{pin.version or ''}-{pin.commit[:12]}",
+        pin=pin,
         state=state,
         word=state["state"],
         sentence=sentences.sentence(state, now),
@@ -181,14 +191,14 @@ def target_of(filename: str) -> str:
     return tag
 
 
-def _cells(files: Iterable[ReleaseFile], records: Iterable[Record]) -> dict[str, Cell]:
+def _cells(files: Iterable[ReleaseFile], records: Iterable[Record]) -> tuple[tuple[str, Cell], ...]:
     cells = {}
     for record in records:
         if record.key.python and record.state.value != "built":
             cells[record.key.python] = Cell(record.state.value, f"{record.state.value} for Python {record.key.python}")
     for file in files:
         cells[target_of(file.filename)] = Cell("built", file.filename)
-    return cells
+    return tuple(cells.items())
 
 
 def _file(file: ReleaseFile, link: Callable[[str], str]) -> File:

@@ -87,7 +87,9 @@ def _pinned_page(context: Context, handler: Handler, request: Any, asked: PageRe
     missing = [one for one in look.readable if one.missing]
     unbuilt = [one for one in missing if not one.built]
     if not missing:
+        context.traffic.hit()
         return _finished(handler, request, unservable(look.readable), look)
+    context.traffic.miss()
     if unbuilt and (asked.cached_only or context.cached_only):
         if caching_devpi(request):
             return busy_unavailable(context, f"{unbuilt[0].pin.project} is not built.")

@@ -43,11 +43,15 @@ class PageKey:
 
 @dataclass(frozen=True, slots=True)
 class CachedPage:
-    """A page as it goes out; `headers` are those of the response, in their order, without those of the server."""
+    """A page as it goes out; `headers` are those of the response, in their order, without those of the server.
+
+    `pinned`: it is that of a pinned project.
+    """
 
     body: bytes
     etag: str
     headers: tuple[tuple[str, str], ...]
+    pinned: bool = False
 
 
 class PageCache:

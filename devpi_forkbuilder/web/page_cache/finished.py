@@ -21,10 +21,13 @@ NOTE = "forkbuilder_finished"
 
 @dataclass(frozen=True, slots=True)
 class FinishedPage:
-    """A page that anybody may be given while `facts` hold; `for_everybody`: whatever the client runs."""
+    """A page that anybody may be given while `facts` hold; `for_everybody`: whatever the client runs; `pinned`: it is
+    that of a pinned project.
+    """
 
     facts: Facts
     for_everybody: bool
+    pinned: bool = False
 
 
 def finished(response: Any) -> FinishedPage | None:
@@ -86,4 +89,5 @@ def _note(context: Context, request: Any, asked: PageRequest, reading: Reading, 
         return
     facts = reading.facts()
     if facts is not None:
-        setattr(response, NOTE, FinishedPage(facts.if_only(*conditions), all(one.for_everybody for one in pinned)))
+        everybody = all(one.for_everybody for one in pinned)
+        setattr(response, NOTE, FinishedPage(facts.if_only(*conditions), everybody, bool(pinned)))

@@ -15,6 +15,7 @@ from webob.etag import ETagMatcher
 from devpi_forkbuilder.devpi.request_log import log_request, server_headers
 from devpi_forkbuilder.web.page_cache.cache import CachedPage, PageCache
 from devpi_forkbuilder.web.page_cache.keys import page_key
+from devpi_forkbuilder.web.traffic import Traffic
 
 Environ = dict[str, Any]
 OF_BODY = frozenset({"content-type", "content-length"})
@@ -27,7 +28,10 @@ class KeptPages:
     While `stopped`, everything goes to the router.
     """
 
-    def __init__(self, xom: Any, pages: PageCache, stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, xom: Any, pages: PageCache, stopped: Callable[[], bool] = lambda: False, traffic: Traffic | None = None
+    ) -> None:
+        self._traffic = traffic or Traffic()
         self._stopped = stopped
         self._xom = xom
         self._pages = pages
@@ -39,6 +43,8 @@ class KeptPages:
         if found is None:
             return default_execution_policy(environ, router)
         page, serial = found
+        if page.pinned:
+            self._traffic.hit()
         return KeptResponse(page, serial, _has(environ, page), server_headers(self._xom))
 
 

@@ -117,7 +117,7 @@ def _keep(context: Context, key: PageKey, response: Any, body: bytes) -> None:
     if note is None:
         return
     headers = tuple((name, value) for name, value in response.headerlist if name.lower() not in OF_SERVER)
-    page = CachedPage(body, response.etag, headers)
+    page = CachedPage(body, response.etag, headers, note.pinned)
     context.pages.put(key.for_everybody() if note.for_everybody else key, page, note.facts)
 
 

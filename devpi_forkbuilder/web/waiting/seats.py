@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from time import monotonic
+
+from devpi_forkbuilder.service.durations import Durations
 
 
 class Seat:
@@ -17,6 +20,7 @@ class Seat:
         self._address = address
         self._lock = threading.Lock()
         self._sharing = 1
+        self._since = monotonic()
 
     def share(self) -> None:
         """Add one who will leave."""
@@ -29,6 +33,7 @@ class Seat:
             self._sharing -= 1
             last = self._sharing == 0
         if last:
+            self._seats.held.observe(monotonic() - self._since)
             self._seats.free(self._address)
 
 
@@ -37,6 +42,7 @@ class Seats:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.held = Durations()
         self._taken = 0
         self._by_address: Counter[str] = Counter()
         self._changed = threading.Condition()

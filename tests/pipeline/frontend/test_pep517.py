@@ -23,6 +23,7 @@ from devpi_forkbuilder.pipeline.frontend.pep517 import BuildOutputs, build
 from devpi_forkbuilder.pipeline.frontend.requirements_env import RequirementsEnv, refused_install, supply
 from devpi_forkbuilder.pipeline.process.command import Finished
 from devpi_forkbuilder.pipeline.process.deep_tree import remove
+from devpi_forkbuilder.pipeline.process.environment import QUIET_TOOLS
 from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
 from tests.hostile_trees import nest
 from tests.pipeline.benches import EPOCH, Clock, build_env
@@ -201,7 +202,8 @@ def test_build__a_hook_cannot_trap_the_output_folder(tmp_path):
 
 
 def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setitem(QUIET_TOOLS, "UV_HTTP_RETRIES", "0")  # the server's own variables do not reach builds
+    monkeypatch.setattr(supplies_module, "PAUSES", (0.0, 0.0))
     desk = build_env(tmp_path)
     with pytest.raises(InfrastructureError) as caught:
         supply(desk, RequirementsEnv(("setuptools",), index_url=NOWHERE))
@@ -218,7 +220,8 @@ def test_supply__index_that_is_not_there(tmp_path, monkeypatch):
         (IndexHealth(fault="The index x answered 502 for helper."), "helper>=2", 3, InfrastructureError),
     ],
 )
-def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, health, wanted, tries, error):
+def test_supply__indexes_are_asked_before_the_fork_is_blamed(tmp_path, monkeypatch, health, wanted, tries, error):
+    monkeypatch.setattr(supplies_module, "PAUSES", (0.0, 0.0))
     desk, asked = build_env(tmp_path), []
 
     def ask(requirements, constraints):

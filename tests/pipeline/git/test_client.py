@@ -86,7 +86,9 @@ def test_network__credentials_are_in_no_argument(
     programs = tmp_path / "programs"
     programs.mkdir()
     real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
-    (programs / "git").write_text(f'#!/bin/sh\nps -eo args >> "{tmp_path}/seen"\nexec {real} "$@"\n')
+    (programs / "git").write_text(
+        f'#!/bin/sh\ncat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " >> "{tmp_path}/seen"\nexec {real} "$@"\n'
+    )
     (programs / "git").chmod(0o755)
     base = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     git = Git(home, base, access=CredentialFiles(credentials_file=credentials(tmp_path, git_server.url)))

