@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -40,8 +40,9 @@ from devpi_forkbuilder.pipeline.process.private import closed, private_file, pri
 from devpi_forkbuilder.pipeline.protocols import Builder
 from devpi_forkbuilder.pipeline.sandbox.cgroup_box import bounded
 from devpi_forkbuilder.service.clock import SystemClock
+from devpi_forkbuilder.service.history import BuildHistory
 from devpi_forkbuilder.service.identities import Identities
-from devpi_forkbuilder.service.records import Records
+from devpi_forkbuilder.service.records import Record, Records
 from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.service import RemoteService
 from devpi_forkbuilder.service.service import ForkService
@@ -113,6 +114,8 @@ class ServiceThread:
             # devpi's server thread still runs, and writes the end of an answer after it has closed its body
             time.sleep(LAST_BYTES)
         self._context.store.close()
+        self._context.history.add_pages(self._context.traffic.take_hours())
+        self._context.history.close()
         self._over.set()
 
 
@@ -133,6 +136,7 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         options.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     close_folders(options.folder)
     lookup = Lookup(xom, own_url(xom.config.args), builder.server_targets)
+    history = BuildHistory(options.folder / "history.sqlite")
     webhook = webhook_of(options)
     service = ForkService(
         builder=builder,
@@ -144,19 +148,29 @@ def assemble(xom: Any, options: Options, builder: Builder) -> tuple[Context, For
         workers=options.workers,
         read_ahead=options.read_ahead,
         claim=ClusterLocks(xom),
-        ended=webhook.ended if webhook is not None else lambda _record: None,
+        ended=_both(history.ended, webhook.ended) if webhook is not None else history.ended,
     )
     probes = [] if options.cached_only else [tier_probe(lambda: unable(builder)), worker_probe(lambda: service.working)]
     works = (builder.work,) if isinstance(builder, WheelBuilder) else ()
     context = _context(xom, options, service, lookup, *probes, works=works)
     pinned = None if options.cached_only else PinnedBuilds(xom, lookup, partial(service.ask, ahead=True))
     context = replace(context, tier=tier_of(builder), bounded=bounded_by(builder), pinned=pinned, webhook=webhook)
-    context = replace(context, identities=Identities(builder.identify))
+    context = replace(context, identities=Identities(builder.identify), history=history)
     if isinstance(builder, FarmBuilder):
         context = replace(context, farm=builder.desk)
     if isinstance(builder, (WheelBuilder, LateBuilder, FarmBuilder)):
         context = replace(context, index_tokens=builder.index_tokens)
     return context, service
+
+
+def _both(first: Callable[[Record], None], second: Callable[[Record], None]) -> Callable[[Record], None]:
+    """One call for two that hear of the same."""
+
+    def ended(record: Record) -> None:
+        first(record)
+        second(record)
+
+    return ended
 
 
 def webhook_of(options: Options) -> Webhook | None:

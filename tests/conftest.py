@@ -19,7 +19,7 @@ from tests.processes import kill_session, left_over
 from tests.repositories import Repositories
 from tests.surroundings import GIT, INSTALLERS, no_proxy, remember_interpreters, unwanted
 
-NOT_EVERY_TIME = ("slow", "docker", "faults", "installers", "newcomer", "soak")  # run when `-m` names them
+NOT_EVERY_TIME = ("browser", "slow", "docker", "faults", "installers", "newcomer", "soak")  # run when `-m` names them
 MARKED_BY_FIXTURE = {
     "devpi_server": ("functional",),
     "storage": ("functional",),

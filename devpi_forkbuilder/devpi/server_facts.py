@@ -12,7 +12,7 @@ from typing import Any
 from devpi_forkbuilder.pipeline.process.disk_space import existing
 
 SILENT = 300.0
-"""Seconds after which a replica that has not asked is no replica any more."""
+"""Seconds after which a replica that has not asked does not count any more."""
 
 
 @dataclass(frozen=True, slots=True)

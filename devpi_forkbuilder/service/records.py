@@ -160,6 +160,10 @@ class Records:
         """All records of `index` (`user/name`), by project."""
         return self._select(SELECT + " WHERE idx=? ORDER BY project, commit_id, version, python", (index,))
 
+    def failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures of all indexes, the newest first."""
+        return self._select(SELECT + " WHERE state=? ORDER BY finished_at DESC LIMIT ?", (State.FAILED.value, limit))
+
     def put(self, record: Record) -> None:
         """Store `record` in place of the one with its key."""
         self._execute(INSERT, _row(record))

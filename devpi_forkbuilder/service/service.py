@@ -156,6 +156,10 @@ class ForkService:
         parked = [WaitingBuild(flight.record, needs=needs) for (_, flight), needs in self._dependency_wait.waiting()]
         return Overview(len(self._workers), running, (*queue, *parked))
 
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The failures that are remembered, the latest first. Raises InfrastructureError."""
+        return self._records.failures(limit)
+
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file of `key`, if there is one. Raises InfrastructureError when the records cannot be read."""
         record = self.record(key)

@@ -21,6 +21,7 @@ from devpi_forkbuilder.farm.desk import WorkDesk
 from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import BuildFigures
+from devpi_forkbuilder.service.history import BuildHistory
 from devpi_forkbuilder.service.identities import Identities
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.overview import Overview
@@ -62,6 +63,9 @@ class Builds(Protocol):
 
     def overview(self) -> Overview:
         """What runs on which worker, and what waits, in turn."""
+
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures, the newest first."""
 
     def log_path(self, key: OrderKey) -> Path | None:
         """The log file, if there is one."""
@@ -126,7 +130,8 @@ class Context:
     URL's commit. `tier` says how builds are confined here, empty where none is run; `bounded` what is bounded for whole
     builds (`memory`, `pids`). `identities` computes names where builds are run. `index_tokens` are those of running
     builds, `farm` the desk for builders on other machines. `tidy` makes the passes of `gc`.
-    `webhook` tells of builds that ended; `traffic` counts requests; `facts` are figures of disks and replicas.
+    `webhook` tells of builds that ended; `traffic` counts requests; `facts` are figures of disks and replicas;
+    `history` is what charts are made of.
     """
 
     keyfs: Any
@@ -158,6 +163,7 @@ class Context:
     webhook: Webhook | None = None
     traffic: Traffic = field(default_factory=Traffic)
     facts: Callable[[], ServerFacts] = ServerFacts
+    history: BuildHistory = field(default_factory=lambda: BuildHistory(None))
 
     def stopped(self) -> bool:
         """Whether this server has stopped serving: a replica whose history is not its primary's."""

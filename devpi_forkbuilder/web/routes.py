@@ -20,6 +20,7 @@ from devpi_forkbuilder.web.health import live_view, ready_view
 from devpi_forkbuilder.web.html.assets import asset_view
 from devpi_forkbuilder.web.html.build import BuildPage
 from devpi_forkbuilder.web.html.forks import HTML, ForksPage
+from devpi_forkbuilder.web.html.operators import OperatorsPage
 
 FORKS = "/{user:[^+/]+}/{index:[^+/]+}/+forks"
 PROJECT = FORKS + "/{project:[^+/]+}"
@@ -42,6 +43,7 @@ VIEWS: tuple[tuple[str, str, object, str | None, str | tuple[str, ...]], ...] = 
     ("forkbuilder-live", "/+forkbuilder/live", live_view, None, READING),
     ("forkbuilder-ready", "/+forkbuilder/ready", ready_view, None, READING),
     ("forkbuilder-metrics", "/+forkbuilder/metrics", metrics_view, None, READING),
+    ("forkbuilder", "/+forkbuilder", OperatorsPage, "operators", READING),
     ("forkbuilder-static", "/+forkbuilder/static/{name}", asset_view, None, READING),
 )
 """Route name, pattern, view, the view class's method, request methods."""

@@ -38,6 +38,16 @@ def test_reading__who_may_not_learns_and_starts_nothing(closed: App, path: str) 
     assert closed.builder.orders == []
 
 
+@pytest.mark.parametrize(
+    "path", [*READING, "/root/forks/+forks?since=a.1.0", f"/root/forks/+forks/alpha/{COMMIT}/live"]
+)
+def test_reading__a_browser_is_asked_for_a_login(closed: App, path: str) -> None:
+    answer = closed.request("GET", path, user=None, Accept="text/html", User_Agent="Mozilla/5.0")
+    assert answer.status_int == (403 if "/failed/" in path else 401)
+    assert COMMIT[:12] not in answer.text.replace(path, "")
+    assert closed.builder.orders == []
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_reading__pages_of_pinned_projects_are_closed_too(closed: App, path: str) -> None:
     answer = closed.request("GET", path, user=None, User_Agent=PIP)

@@ -104,6 +104,12 @@ class RemoteService:
         """Nothing: the queue is the primary's."""
         return NOTHING
 
+    def recent_failures(self, limit: int) -> tuple[Record, ...]:
+        """The latest failures that this replica knows of."""
+        with self._lock:
+            failed = [record for record in self._records.values() if record.state is State.FAILED]
+        return tuple(sorted(failed, key=lambda record: -(record.finished_at or 0))[:limit])
+
     def overview(self) -> Overview:
         """Nothing: builds are the primary's."""
         return Overview()
