@@ -44,7 +44,7 @@ class Figure:
 
 
 def ratio(
-    name: str, ours: Sequence[float], theirs: Sequence[float], *, unit: str, goal: float, at_least: bool = False
+    name: str, ours: Sequence[float], theirs: Sequence[float], *, unit: str, goal: float | None, at_least: bool = False
 ) -> Figure:
     """The median of the ratios of interleaved rounds, with the medians of both sides as detail."""
     pairs = zip(ours, theirs, strict=True)

@@ -104,7 +104,7 @@ def upload(server: DevpiServer, index: str, filename: str, content: bytes) -> No
 
 def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """The comparisons, with data in `folder`."""
-    seconds, rounds = (1, 1) if quick else (4, 5)
+    seconds, rounds = (1, 1) if quick else (3, 5)
     repositories = Repositories(folder / "git")
     line = repositories.pin_line(repositories.make("inline"), f"file://{folder / 'git'}")
     template = initialise(folder / "template", "--no-root-pypi")

@@ -1,8 +1,9 @@
 """The page of a public project of 300 files: requests a second, against other index servers on the same files.
 
 Each peer is installed from the package index into an environment of its own, with its usual server; rounds take turns.
-Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, both devpis pass a
-public index on. None of the others knows pins.
+Needs `wrk`. Peers do different things: pypiserver and simple-repository-server list a folder here, both devpis and
+proxpi pass a public index on. Bare waitress gives these bytes from memory and does nothing else: what a server in
+Python reaches at most. None of the others knows pins.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from bench.figures import Figure, ratio
-from bench.pages import PUBLIC_FILES, Plain, rate
+from bench.pages import JSON, PUBLIC_FILES, Plain, rate
 from tests.devpi import DevpiServer, free_port, initialise
 from tests.live import METADATA
 from tests.processes import Running
@@ -28,6 +29,8 @@ from tests.surroundings import clean_environment
 
 PROJECT = "lib"
 START = 60.0
+GOALS = {"devpi alone": 0.95, "proxpi": None, "bare waitress": None}
+"""Without a goal: both answer from memory, for one index, whoever asks."""
 Command = Callable[[Path, Path, str, int], tuple[list[str], dict[str, str]]]
 
 
@@ -40,8 +43,31 @@ def _simple_repository(programs: Path, files: Path, _url: str, port: int) -> tup
     return [str(programs / "simple-repository-server"), "--host", "127.0.0.1", "--port", str(port), str(files)], {}
 
 
+def _proxpi(programs: Path, _files: Path, url: str, port: int) -> tuple[list[str], dict[str, str]]:
+    words = ["--listen", f"127.0.0.1:{port}", "proxpi.server:app"]
+    return [str(programs / "waitress-serve"), *words], {"PROXPI_INDEX_URL": url}
+
+
+FIXED = """
+import sys, urllib.request, waitress
+request = urllib.request.Request(sys.argv[1], headers={"Accept": sys.argv[3]})
+with urllib.request.urlopen(request) as answer:
+    kind, body = answer.headers["Content-Type"], answer.read()
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+waitress.serve(app, listen="127.0.0.1:" + sys.argv[2], threads=4)
+"""
+
+
+def _waitress(programs: Path, _files: Path, url: str, port: int) -> tuple[list[str], dict[str, str]]:
+    return [str(programs / "python"), "-c", FIXED, f"{url}{PROJECT}/", str(port), JSON], {}
+
+
 PEERS: dict[str, tuple[tuple[str, ...], Command, str]] = {
     "pypiserver": (("pypiserver", "waitress"), _pypiserver, "simple/lib/"),
+    "proxpi": (("proxpi", "waitress"), _proxpi, "index/lib/"),
+    "bare waitress": (("waitress",), _waitress, ""),
     "simple-repository-server": (("simple-repository-server",), _simple_repository, "simple/lib/"),
 }
 """Name to requirements, command and path of the page."""
@@ -49,7 +75,7 @@ PEERS: dict[str, tuple[tuple[str, ...], Command, str]] = {
 
 def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """Rates of all, and ours over each."""
-    seconds, rounds = (1, 1) if quick else (4, 5)
+    seconds, rounds = (1, 1) if quick else (3, 4)
     template = initialise(folder / "template", "--no-root-pypi")
     with ExitStack() as stack:
         public = stack.enter_context(public_index(folder / "public"))
@@ -66,12 +92,12 @@ def figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
             urls[name] = f"{server.index_url('root/team')}{PROJECT}/"
         for name in PEERS:
             urls[name] = stack.enter_context(peer(folder / name, name, public.folder, public.url))
-        for url in urls.values():
+        for url in [] if quick else urls.values():
             rate(url, 1)
         rates = [{name: rate(url, seconds) for name, url in urls.items()} for _ in range(rounds)]
     for name in list(urls)[1:]:
         mine, theirs = ([row[one] for row in rates] for one in ("ours", name))
-        goal = 0.95 if name == "devpi alone" else 1.0
+        goal = GOALS.get(name, 1.0)
         yield ratio(f"public page, over {name}", mine, theirs, unit="/s", goal=goal, at_least=True)
     yield Figure("public page through an index of forks", statistics.median(row["ours"] for row in rates), "/s")
 
@@ -117,7 +143,8 @@ def wait_for(url: str, log: Path) -> None:
 def answers(url: str) -> bool:
     """Whether the page is there now."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http on this machine
+        request = urllib.request.Request(url, headers={"Accept": JSON})  # noqa: S310 - http on this machine
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - as above
             return bool(answer.status == 200)
     except OSError:
         return False

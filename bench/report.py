@@ -15,6 +15,26 @@ from bench.figures import Figure
 
 WIDTH, BAR, STEP, LEFT = 760, 16, 40, 20
 GOOD, BAD, NONE = "#2a7f4f", "#b3372f", "#5b6b7f"
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- figures: written by python -m bench --write docs/benchmarks -->", "<!-- end of the figures -->"
+SHOWN = {
+    "ten forks by pip, cold index, over pip and git URLs, time": (
+        "ten forks with pip through an empty index, time over that of `pip install` with the git URLs, without caches",
+        "cold",
+    ),
+    "ten forks by uv, cold index, over pip and git URLs, time": ("the same with uv", "cold"),
+    "ten forks by pip, warm index, over pip and git URLs, time": ("the same with pip, all built", "cold"),
+    "page of a built fork, requests a second over devpi's alone": (
+        "simple page of a built fork, requests a second over those of devpi-server without the plugin",
+        "pages",
+    ),
+    "60 versions of 1 MiB through the index, time over that without": (
+        "resolving a public project of 60 versions, time over that without the index",
+        "resolve",
+    ),
+    "miss on a replica, over one on the primary": ("a miss on a replica, longer than on the primary by", "replica"),
+}
+"""Name of a figure to what README says of it, and the benchmark."""
 PACKAGES = ("devpi-forkbuilder", "devpi-server", "waitress", "uv")
 
 
@@ -37,8 +57,11 @@ def machine() -> str:
 
 
 def write(folder: Path, figures: Sequence[Figure], *, quick: bool) -> None:
-    """Write `README.md` and `figures.svg`."""
+    """Write `README.md` and `figures.svg`; of a whole run for docs/benchmarks also README's table."""
     folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() == ROOT / "docs" / "benchmarks" and not quick:
+        place = ROOT / "README.md"
+        place.write_text(with_table(place.read_text(encoding="utf-8"), figures), encoding="utf-8")
     rows = "\n".join("| " + " | ".join(figure.row) + " |" for figure in figures)
     note = " A quick run: one short round of each, which says little." if quick else ""
     folder.joinpath("README.md").write_text(
@@ -52,6 +75,20 @@ def write(folder: Path, figures: Sequence[Figure], *, quick: bool) -> None:
         encoding="utf-8",
     )
     folder.joinpath("figures.svg").write_text(chart(figures), encoding="utf-8")
+
+
+def with_table(readme: str, figures: Sequence[Figure]) -> str:
+    """`readme` with the table between its marks made from those of SHOWN that were measured; else as it is."""
+    by_name = {figure.name: figure for figure in figures}
+    rows = [
+        f"| {text} | {by_name[name].row[1]} | `python -m bench {command}` |"
+        for name, (text, command) in SHOWN.items()
+        if name in by_name
+    ]
+    if len(rows) < len(SHOWN):
+        return readme
+    table = "\n".join([BEGIN, "| what | figure | command |", "|---|---|---|", *rows, END])
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table, readme, flags=re.DOTALL)
 
 
 def chart(figures: Iterable[Figure]) -> str:

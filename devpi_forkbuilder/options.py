@@ -69,7 +69,12 @@ def add_options(parser: Any) -> None:
         help="PostgreSQL database (a libpq connection string or URL) of the queue for builders on other machines; "
         "forks are then built by `devpi-forkbuilder worker`",
     )
-    add("webhook", type=web_url, metavar="URL", help="told of builds that failed, recovered or were built, by a POST")
+    add(
+        "webhook",
+        type=web_url,
+        metavar="URL",
+        help="URL that gets a POST for builds that failed, recovered or were built",
+    )
     add("webhook-secret", metavar="FILE", help="signs the webhook's POSTs (first line); default: <dir>/webhook-secret")
     add(
         "log-format",

@@ -371,6 +371,14 @@ def send(request: urllib.request.Request, timeout: float) -> Answer:
         return Answer(response.status, response.reason, headers, response.read())
 
 
+def is_served(url: str) -> bool:
+    """Whether a devpi server answers there."""
+    try:
+        return send(urllib.request.Request(f"{url}/+api"), 5.0).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def _flag(name: str, value: object) -> tuple[str, ...]:
     return () if value is None else (name, str(value))
 

@@ -178,3 +178,33 @@ def commands_of(block: str, program: str) -> Iterator[list[str]]:
             words.pop(0)
         if words and words[0].rpartition("/")[2] == names[0] and words[1 : len(names)] == names[1:]:
             yield words[len(names) :]
+
+
+REPLACED = {
+    r"\btold\b": "reported, given, known",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bWhose: ": "Cause:",
+    r"\b(?:be|was|were) had\b": "fetched, available",
+    r"[a-z]{2}\((?:s|es)\) ": "a singular and a plural",
+    r"\b1 (?:faults|pins|files|lines|builds)\b(?! \d)": "1 fault, 1 pin",
+    r"(?<!here )\b(?:is|are) no (?!longer|more\b|matter|use\b|good\b|way\b|harm\b|room\b|need\b)\w": "is not a",
+    r"\b[Ss]ee to (?:the|its|that|a|your)\b": "check",
+    r"\bto who (?:has|have|may|is)\b": "to users who, to clients that",
+    r"\bwaits is let go\b|\bare let go\b": "waiting requests are released",
+    r"\bis not one of (?:a devpi server|this version)": "does not come from",
+    r"\bconfined by the tier\b": "in the tier",
+    r"\bwhere nobody can be asked\b": "there is no terminal to ask on",
+    r"URL is none\b|that is none\.\"$": "invalid",
+    r"\bCommit anew\b|\bhas to be made anew\b": "commit again, recreate",
+}
+"""Phrases that were replaced, as patterns, and what is written instead."""
+
+
+def replaced_phrases(text: str) -> list[str]:
+    """The lines with a phrase that was replaced, with their numbers and what is written instead."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for pattern, instead in REPLACED.items():
+            if match := re.search(pattern, line):
+                found.append(f"{number}: {match[0]!r}: write {instead}: {line.strip()}")
+    return found

@@ -25,6 +25,7 @@ from tests.documentation import (
     headings,
     references,
     relative_links,
+    replaced_phrases,
     shell_blocks,
 )
 from tests.functional.test_guides import FOLLOWED
@@ -230,3 +231,36 @@ def test_repository__names_no_registry_and_no_machine() -> None:
     for name in names:
         found += violations(name, (ROOT / name).read_text(encoding="utf-8", errors="replace"))
     assert not found, "\n".join(found)
+
+
+TEXTS = sorted(
+    [
+        *(ROOT / "devpi_forkbuilder").rglob("*.py"),
+        *DOCS.rglob("*.md"),
+        *(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),
+        *(ROOT / "compose").rglob("*.md"),
+    ]
+)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_english__replaced_phrases_do_not_come_back(path: Path) -> None:
+    assert not replaced_phrases(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("line", "fine"),
+    [
+        ("The URL is no index.", False),
+        ("There is no index; it is no longer pinned.", True),
+        ("3 file(s) could not be had", False),
+        ("See to the permissions.", False),
+        ("1 faults", False),
+        ("1 fault, 21 faults", True),
+        ("Whose: the fork", False),
+        ("as said, not told", False),
+        ("a repository that recommends itself", True),
+    ],
+)
+def test_replaced_phrases__are_seen(line: str, fine: bool) -> None:
+    assert bool(replaced_phrases(line)) is not fine

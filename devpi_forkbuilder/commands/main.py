@@ -18,6 +18,12 @@ SERVER_PACKAGES = frozenset({"devpi_server", "pyramid", "uv"})
 """What the extra `server` brings; commands import it when they run."""
 WARM_PACKAGES = frozenset({"requests", "uv"})
 """The same for the extra `warm`, which two commands are content with."""
+WORKER_PACKAGES = frozenset({"procrastinate", "psycopg", "psycopg_pool", "requests", "uv"})
+EXTRAS = {
+    **dict.fromkeys(("warm", "verify"), ("warm", WARM_PACKAGES)),
+    "worker": ("worker", WORKER_PACKAGES),
+}
+"""The extras of commands that need no server, and what these bring."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,10 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _missing(command: str, name: str, error: ModuleNotFoundError) -> int:
     """Say which extra brings a package; raises `error` when it is none of ours."""
-    extra, packages = ("warm", WARM_PACKAGES) if command in {"warm", "verify"} else ("server", SERVER_PACKAGES)
+    extra, packages = EXTRAS.get(command, ("server", SERVER_PACKAGES))
     if name not in packages:
         raise error
-    parts = "what it needs" if extra == "warm" else "the server's parts"
+    parts = "the server's parts" if extra == "server" else "what it needs"
     print(f"devpi-forkbuilder {command}: the Python package {name} is not installed.", file=sys.stderr)
     print(f"Install {parts}: pip install 'devpi-forkbuilder[{extra}]'", file=sys.stderr)
     return 1

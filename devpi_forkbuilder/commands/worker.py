@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from devpi_forkbuilder import __version__
+from devpi_forkbuilder.commands.doctor.command import show_findings
+from devpi_forkbuilder.commands.doctor.findings import Verdict
 from devpi_forkbuilder.commands.up.option_group import OptionGroup
+from devpi_forkbuilder.commands.worker_check import examine_worker
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.farm.tickets import NAME
 from devpi_forkbuilder.option_values import positive_option
@@ -55,6 +58,7 @@ def add_parser(commands: Any) -> None:
         help="builds at once; default: CPUs",
     )
     parser.add_argument("--dir", default=DEFAULT_DIR, metavar="DIR", help=f"its folder; default: {DEFAULT_DIR}")
+    parser.add_argument("--check", action="store_true", help="look whether it could work, say what is missing, and end")
     add_options(OptionGroup(parser))
     parser.set_defaults(run=run, usage_error=parser.error)
 
@@ -75,6 +79,10 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     options = Options.read(arguments, Path(arguments.dir).expanduser().absolute())
     judge_system(platform.system(), options.sandbox)
+    if arguments.check:
+        found = list(examine_worker(options, arguments.primary, str(dsn)))
+        show_findings(found)
+        return int(any(one.state is Verdict.FAILED for one in found))
     return _work(arguments, options, name, str(dsn))
 
 

@@ -13,12 +13,19 @@ from urllib.parse import quote, urlencode
 
 from devpi_server.proxy import clean_request_headers, clean_response_headers
 from devpi_server.replica import ReplicaHTTPClient
+from httpx import ReadTimeout
 from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.names import UpstreamError
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.domain.trace import HEADER
-from devpi_forkbuilder.service.replica.client import PrimaryAnswer, PrimaryUnreachableError, UnwillingError, answer_of
+from devpi_forkbuilder.service.replica.client import (
+    PrimaryAnswer,
+    PrimaryBusyError,
+    PrimaryUnreachableError,
+    UnwillingError,
+    answer_of,
+)
 from devpi_forkbuilder.service.tracing import next_hop
 
 CONNECT = 3.0
@@ -26,6 +33,8 @@ ANSWER = 5.0
 """Seconds until a primary that does not accept a connection, or is silent, counts as unreachable."""
 CHANGE = 30.0
 """The same for a change, which may be that of a large page."""
+LIVES = 2.0
+"""The same for a primary that is asked whether it lives, when it takes its time over something else."""
 FAR_AHEAD = 2**40
 SERIAL = "X-DEVPI-SERIAL"
 OUTSIDE_URL = "X-Outside-Url"
@@ -53,9 +62,22 @@ class PrimaryServer:
         return str(self._root)
 
     def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
-        """POST .../miss, as a simple page of the primary would do. Raises UnreachableError, UnwillingError."""
+        """POST .../miss, as a simple page of the primary would do. Raises PrimaryUnreachableError, UnwillingError."""
         body = json.dumps({"commit": key.commit, "python": key.python}).encode()
-        return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
+        try:
+            return self._told(key, "POST", f"{_path(key)}/miss", body, _limits(timeout))
+        except PrimaryUnreachableError as error:
+            if isinstance(error.__cause__, ReadTimeout) and self._lives():
+                raise PrimaryBusyError(self.url) from error
+            raise
+
+    def _lives(self) -> bool:
+        """Whether the primary answers what needs no transaction."""
+        try:
+            self._send("GET", f"{self._root}/+forkbuilder/live", None, self._http.get_extra_headers({}), _limits(LIVES))
+        except PrimaryUnreachableError:
+            return False
+        return True
 
     def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         """GET .../+forks/PROJECT?wait=. Raises UnreachableError, UnwillingError."""

@@ -192,6 +192,20 @@ def _unreachable(why: str) -> InfrastructureError:
     )
 
 
+async def try_out(dsn: str) -> None:
+    """Come and go as a worker does. Raises InfrastructureError (`queue-unreachable`)."""
+
+    async def come_and_go() -> None:
+        async with app_at(dsn).open_async() as app:
+            worker = await app.job_manager.register_worker()
+            await app.job_manager.unregister_worker(worker)
+
+    try:
+        await asyncio.wait_for(come_and_go(), PATIENCE)
+    except Exception as error:
+        raise _unreachable(type(error.__cause__ or error).__name__) from error
+
+
 async def serve(
     dsn: str,
     announcement: Announcement,

@@ -31,6 +31,6 @@ def traced(trace: TraceParent | None) -> Iterator[None]:
 
 
 def next_hop() -> TraceParent:
-    """The current trace as another server is told it: with an id of this call."""
+    """The current trace as another server gets it: with an id of this call."""
     trace = current_trace()
     return TraceParent(trace.trace_id, os.urandom(8).hex(), trace.flags)

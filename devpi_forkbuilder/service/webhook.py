@@ -98,7 +98,7 @@ class Webhook:
             why = self._try(notice)
             if not why:
                 return True
-        log.warning("The webhook was not told of %s (%s): %s.", notice.event, notice.delivery, why)
+        log.warning("The webhook did not get %s (%s): %s.", notice.event, notice.delivery, why)
         return False
 
     def _event(self, record: Record) -> str | None:
@@ -173,7 +173,7 @@ def signature(secret: bytes, moment: str, body: bytes) -> str:
 
 
 class _Stay(HTTPRedirectHandler):
-    """The operator named one host; another one is told nothing."""
+    """The operator named one host; another one gets nothing."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: an answer 3xx is a failure."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devpi_forkbuilder.commands.up.consolelog import configuration, write_configuration
+from devpi_forkbuilder.commands.up.consolelog import LogFile, configuration, write_configuration
 
 
 @pytest.fixture
@@ -24,7 +24,8 @@ def console(tmp_path: Path) -> Iterator[io.StringIO]:
             handler.setStream(written)
     yield written
     for logger, handlers, level, propagate in before:
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)  # what loggers remember of it is forgotten, too
     for handler in added:
         handler.close()
 
@@ -42,3 +43,25 @@ def test_configuration__is_a_file_for_devpi(tmp_path: Path) -> None:
     path = write_configuration(tmp_path / "folder")
     assert path.name == "logging.json"
     assert '"disable_existing_loggers": false' in path.read_text()
+
+
+def test_log_file__on_a_full_disk_says_so_once_and_when_it_is_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = LogFile(tmp_path / "server.log", maxBytes=1000)
+
+    def full(_: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    record = logging.makeLogRecord({"msg": "a line", "levelno": logging.INFO})
+    with monkeypatch.context() as patch:
+        patch.setattr(handler, "stream", io.StringIO())
+        patch.setattr(handler.stream, "write", full, raising=False)
+        for _ in range(3):
+            handler.emit(record)
+    assert capsys.readouterr().err.count("server.log cannot be written, its lines are lost: No space left") == 1
+    for _ in range(2):
+        handler.emit(record)
+    assert capsys.readouterr().err.count("server.log is written again.") == 1
+    handler.close()
+    assert (tmp_path / "server.log").read_text() == "a line\na line\n"

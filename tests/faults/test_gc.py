@@ -149,3 +149,18 @@ def test_gc__of_another_process_is_seen_by_the_server(
     assert set(both.items()) - set(left.items()) == set(first.items()) - set(left.items())
     assert len(left) == len(both) - 1
     assert live.server.api("PUT", "root/more", {"type": "stage"}, user="root").status == 200
+
+
+def test_gc__during_a_build_takes_nothing_from_it(own: MakeLive, host: Host, tmp_path: Path) -> None:
+    """Its fetch is over, and the source is archived from the git mirror only when the files are out."""
+    fork = host.slow(4)
+    live = own()
+    index = live.index_of(fork)
+    live.build(index, fork.project).check(202)
+    live.wait_for(index, fork.project, "building")
+    found = collected(live, tmp_path, "--free", "1000000G", "--forkbuilder-gc-age", "mirrors=0", status=1)
+    assert found["mirrors"]["kept"] == {"used by a build": 1}
+    assert found["work"]["kept"] == {"used by a build": 1}
+    assert live.wait_for(index, fork.project)["state"] == "built"
+    live.wait_for_metric("running", lambda running: running == 0)
+    live.server.get(f"{index}/+forks/{fork.project}/{fork.commit}/source").check()

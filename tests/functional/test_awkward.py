@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.client.shell import Shell
 from tests.clients import Uv
 from tests.functional.conftest import MakeLive
 from tests.functional.test_interpreters import answer, some
@@ -80,3 +82,33 @@ def test_source__of_what_is_not_built_or_not_pinned(live: Live) -> None:
     index = live.index_of(fork)
     assert live.server.get(f"{index}/+forks/inline/{fork.commit}/source").status == 404
     assert live.server.get(f"{index}/+forks/inline/{'0' * 40}/source").status == 404
+
+
+@pytest.mark.network
+def test_freeze__of_a_compiled_fork_has_a_wheel_for_each_interpreter(live: Live, uv: Uv, tmp_path: Path) -> None:
+    first, second = some(2)
+    fork = live.host.fork("extension")
+    index = live.index_of(fork)
+    shell = Shell(tmp_path / "shell").use(live.server, index)
+    shell.write("github.txt", f"{live.host.pin(fork)}\n")
+    uv.install(live.url(index), "extension", arguments=("--python", str(first.executable))).check()
+    gap = shell.forks("freeze", "-r", "github.txt", "--python", second.name, "--strict")
+    assert gap.returncode == 1
+    assert f"has no wheel for Python {second.name}, so its hash is missing" in gap.stderr
+    names = [word for one in (first, second) for word in ("--python", one.name)]
+    frozen = shell.forks("freeze", "-r", "github.txt", *names, "--build").check().stdout
+    shell.write("locked.txt", frozen)
+    hashes = {file["sha256"] for file in live.state(index, "extension")["files"]}
+    assert len(hashes) == 2
+    assert set(re.findall(r"--hash=sha256:([0-9a-f]{64})", frozen)) == hashes
+    for python in (first, second):
+        target, by = tmp_path / python.name, ("--python", str(python.executable))
+        arguments = (*by, "--require-hashes", "-r", str(shell.folder / "locked.txt"))
+        uv.install(live.url(index), target=target, arguments=arguments, environment=without_git(tmp_path)).check()
+        assert answer(python, "extension", target) == "42"
+
+
+def without_git(folder: Path) -> dict[str, str]:
+    """A search path with no program on it."""
+    (folder / "nothing").mkdir(exist_ok=True)
+    return {"PATH": str(folder / "nothing")}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.shell import ENTRY
-from tests.devpi import free_port
+from tests.devpi import free_port, is_served
 from tests.documentation import shell_blocks
 from tests.processes import Result, Running, remember_descendants
 from tests.surroundings import clean_environment
@@ -68,8 +68,8 @@ def test_tutorial__word_for_word(reader: Reader) -> None:
     assert serve.startswith("devpi-forkbuilder up "), "one command, to which the port is added"
     server = reader.start(f"exec {serve.strip()} --port {reader.port}")
     deadline = time.monotonic() + PATIENCE
-    while "apiconfig" not in (answer := reader.start(f"curl -sf http://localhost{PORT}/+api || true").wait(30).stdout):
-        assert server.popen.poll() is None, answer
+    while not is_served(f"http://localhost:{reader.port}"):
+        assert server.popen.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.2)  # a server says that it is ready by answering
     assert reader.follow(use).stdout.endswith("hello from a fork\n")

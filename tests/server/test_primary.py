@@ -6,7 +6,7 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +18,7 @@ from devpi_forkbuilder.devpi import primary as module
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.trace import TraceParent
+from devpi_forkbuilder.service.replica.client import PrimaryBusyError, PrimaryUnreachableError
 from devpi_forkbuilder.service.tracing import traced
 from tests.service.fakes import order
 
@@ -136,3 +137,38 @@ def test_trace__is_handed_on_with_an_id_of_each_call(primary: PrimaryServer) -> 
     found = [TraceParent.parse(header) for header in Gzipping.traces]
     assert [one and (one.trace_id, one.flags) for one in found] == [(trace.trace_id, "01")] * 2
     assert len({one.parent_id for one in (*found, trace) if one}) == 3
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_miss__a_primary_that_takes_its_time_is_busy_if_it_answers_others(
+    monkeypatch: pytest.MonkeyPatch, *, lives: bool
+) -> None:
+    over = threading.Event()
+
+    class Slow(Gzipping):
+        asked: list[str] = []
+
+        def do_GET(self) -> None:
+            if not lives:
+                over.wait(30)
+            super().do_GET()
+
+        def do_POST(self) -> None:
+            over.wait(30)
+
+    monkeypatch.setattr(module, "LIVES", 1.0 if lives else 0.2)
+    monkeypatch.setattr(module, "ReplicaHTTPClient", Client)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        url = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}")
+        primary = PrimaryServer(SimpleNamespace(config=SimpleNamespace(offline_mode=False, primary_url=url)))
+        try:
+            with pytest.raises(PrimaryUnreachableError) as caught:
+                primary.miss(order().key, 0.2)
+            assert isinstance(caught.value, PrimaryBusyError) == lives
+        finally:
+            over.set()
+            primary.close()
+            server.shutdown()
+            thread.join(10)

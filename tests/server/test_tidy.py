@@ -15,6 +15,7 @@ import pytest
 from devpi_forkbuilder.devpi.tidy import mirrored
 from devpi_forkbuilder.devpi.tidy.leftovers import LeftoverShelf
 from devpi_forkbuilder.devpi.tidy.mirrored import MirroredShelf
+from devpi_forkbuilder.devpi.tidy.shelves import daily_tidy, shelves
 from devpi_forkbuilder.devpi.tidy.superseded import SupersededShelf, pinned_commits
 from devpi_forkbuilder.domain.tidy import DAY, KeepLimits, TidyKind, TidyPlan, TidyReport
 from devpi_forkbuilder.service.clock import SystemClock
@@ -181,3 +182,10 @@ def test_server__makes_passes_and_keeps_the_report(app: App) -> None:
     assert report.faults == ()
     assert tidy.last == report
     assert tidy.pass_if_due() is None
+
+
+def test_command__knows_where_builds_run_that_cannot_get_to_the_servers_folder(app: App, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    daily_tidy(app.xom, tmp_path, TidyPlan(), 0.0, (elsewhere,))
+    found = [shelf.place for shelf in shelves(app.xom, tmp_path, lambda: tmp_path) if shelf.kind is TidyKind.WORK]
+    assert found == [tmp_path / "work", elsewhere]

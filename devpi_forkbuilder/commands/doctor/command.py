@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, more: Sequence[str]) -> int:
     if arguments.json:
         print(json.dumps([findings_as_json(one) for one in found], indent=2))
     else:
-        _show(found)
+        show_findings(found)
     return int(any(one.state is Verdict.FAILED for one in found))
 
 
@@ -69,7 +69,7 @@ def findings_as_json(finding: Finding) -> Mapping[str, str]:
     return {"name": finding.name, "state": finding.state.value, "what": finding.what, "fix": finding.fix}
 
 
-def _show(found: Sequence[Finding]) -> None:
+def show_findings(found: Sequence[Finding]) -> None:
     """One line for each finding; its fix below it."""
     width = max(len(one.name) for one in found)
     for one in found:

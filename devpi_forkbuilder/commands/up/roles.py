@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from devpi_forkbuilder.devpi.names import MIRROR
 from devpi_forkbuilder.errors import RefusedError
 
 CACHE_WAIT = 960
@@ -88,6 +87,8 @@ def _replica(arguments: argparse.Namespace, given: Collection[str]) -> Role:
             " devpi-forkbuilder up has it in SERVERDIR/.forkbuilder/passwords/+server-secret.",
         )
     role = ("--role", "replica", "--primary-url", arguments.replica_of.rstrip("/"))
+    from devpi_forkbuilder.devpi.names import MIRROR  # noqa: PLC0415  (the extra `server` may not be installed)
+
     return Role(init=role, serve=role if SKIP in given else (*role, SKIP, MIRROR))
 
 

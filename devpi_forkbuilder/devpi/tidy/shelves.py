@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from devpi_forkbuilder.service.tidy.engine import Shelf, TidyPass, free_bytes
 from devpi_forkbuilder.service.tidy.folders import LogShelf, MirrorShelf, SourceShelf, WorkShelf
 from devpi_forkbuilder.service.tidy.uv_cache import UvCacheShelf
 
+WORK_PLACE = "work-place"
+"""The file below --forkbuilder-dir that tells the command where running builds are."""
+
 
 def shelves(
     xom: Any, folder: Path, uv: Callable[[], Path], works: tuple[Path, ...] = (), *, superseded: bool = False
@@ -31,7 +35,7 @@ def shelves(
     leftovers = LeftoverShelf(xom)
     if xom.is_replica():
         return (leftovers,)
-    places = (folder / "work", *(work for work in works if work != folder / "work"))
+    places = tuple(dict.fromkeys((folder / "work", *works, *_elsewhere(folder))))
     return (
         leftovers,
         *(WorkShelf(place) for place in places),
@@ -44,11 +48,22 @@ def shelves(
     )
 
 
+def _elsewhere(folder: Path) -> tuple[Path, ...]:
+    """Where the server has its work folders when builds cannot get to its own folder (`WORK_PLACE`)."""
+    try:
+        return (Path((folder / WORK_PLACE).read_text(encoding="utf-8").strip()),)
+    except (OSError, UnicodeDecodeError):
+        return ()
+
+
 def daily_tidy(xom: Any, folder: Path, plan: TidyPlan, interval: float, works: tuple[Path, ...]) -> DailyTidy:
     """Return a server's own passes, not started; `interval` in seconds, 0 for none. Releases go where `plan` limits
     them.
     """
     asked = plan.of_kind(TidyKind.SUPERSEDED) != KeepLimits()
+    for work in works:
+        with suppress(OSError):  # then the command takes mirrors for unused a little earlier
+            (folder / WORK_PLACE).write_text(f"{work}\n", encoding="utf-8")
     clock = SystemClock()
 
     def uv() -> Path:

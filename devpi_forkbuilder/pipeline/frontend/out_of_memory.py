@@ -25,7 +25,7 @@ KILLED = re.compile(rb"signal: 9\b|\bSIGKILL\b|Killed signal terminated program|
 BY_SHELL = 128
 """What a shell adds to the number of the signal that ended a command."""
 LINES = 40
-"""Of the end of what was printed; what a project says before it goes on is no reason."""
+"""Of the end of what was printed; what a project says before it goes on does not count."""
 
 
 def judge_memory(done: Finished, label: str) -> None:

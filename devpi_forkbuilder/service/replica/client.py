@@ -24,6 +24,13 @@ class PrimaryUnreachableError(InfrastructureError):
         )
 
 
+class PrimaryBusyError(PrimaryUnreachableError):
+    """The primary takes its time over a request, and answers others: it is there."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, "it is busy, and has not taken the order in time")
+
+
 class UnwillingError(InfrastructureError):
     """The primary answers, and does not build."""
 
@@ -62,7 +69,10 @@ class Primary(Protocol):
         """Its root, without credentials."""
 
     def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
-        """Have the work started or joined there. Raises UnreachableError, UnwillingError."""
+        """Have the work started or joined there. Raises PrimaryUnreachableError, UnwillingError.
+
+        PrimaryBusyError when that takes longer than `timeout` seconds at a primary that answers otherwise.
+        """
 
     def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
         """Its state, when it changes or after `wait` seconds. Raises UnreachableError, UnwillingError."""

@@ -14,6 +14,7 @@ from devpi_forkbuilder.service.replica.client import (
     AheadError,
     Primary,
     PrimaryAnswer,
+    PrimaryBusyError,
     PrimaryUnreachableError,
     Store,
     UnwillingError,
@@ -87,13 +88,18 @@ class BuildOnPrimary:
         return answer
 
     def _start(self, order: Order, patience: float) -> PrimaryAnswer:
-        def miss() -> PrimaryAnswer:
-            answer = self._primary.miss(order.key, max(self._patience.first, 1.0))
-            if answer.record.state is State.WANTED:
-                raise UnwillingError(self._primary.url, "it takes no builds now")
-            return answer
+        try:
+            return self._patiently(lambda: self._miss(order, max(self._patience.first, 1.0)), patience)
+        except PrimaryBusyError:
+            # A POST waits for devpi's write lock, which storing a large public page holds for seconds. One request
+            # waits there from now on: each that is given up leaves a thread behind.
+            return self._patiently(lambda: self._miss(order, self._patience.lost), self._patience.lost)
 
-        return self._patiently(miss, patience)
+    def _miss(self, order: Order, timeout: float) -> PrimaryAnswer:
+        answer = self._primary.miss(order.key, timeout)
+        if answer.record.state is State.WANTED:
+            raise UnwillingError(self._primary.url, "it takes no builds now")
+        return answer
 
     def _patiently(self, ask: Callable[[], PrimaryAnswer], patience: float) -> PrimaryAnswer:
         """The primary's answer; tried again until it comes, for `patience` seconds."""
@@ -102,6 +108,8 @@ class BuildOnPrimary:
             try:
                 answer = ask()
             except (PrimaryUnreachableError, UnwillingError) as error:  # noqa: PERF203  (each try is a request)
+                if isinstance(error, PrimaryBusyError):
+                    raise
                 if isinstance(error, UnwillingError):
                     self._breaker.succeeded()  # it has answered
                 if self._clock.monotonic() >= deadline or not error.retryable:

@@ -19,6 +19,7 @@ from devpi_forkbuilder.service.replica.breaker import Breaker
 from devpi_forkbuilder.service.replica.client import (
     AheadError,
     PrimaryAnswer,
+    PrimaryBusyError,
     PrimaryUnreachableError,
     UnwillingError,
     answer_of,
@@ -45,10 +46,12 @@ class FakePrimary:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.patience: list[float] = []
         self.before: Callable[[], object] = lambda: None
 
     def miss(self, key: OrderKey, timeout: float) -> PrimaryAnswer:
         assert timeout > 0
+        self.patience.append(timeout)
         return self._answer("miss", key)
 
     def poll(self, key: OrderKey, wait: float) -> PrimaryAnswer:
@@ -135,6 +138,25 @@ def test_conversation__a_failure_is_told_as_it_is() -> None:
     assert record.error is not None
     assert (record.state, record.error.stage, record.error.message) == (State.FAILED, State.BUILDING, "It failed.")
     assert talk.store.completed == []
+
+
+def test_conversation__a_busy_primary_is_waited_for() -> None:
+    """Its write lock may be held for seconds; installers were told that it cannot be reached."""
+    primary = FakePrimary(PrimaryBusyError(URL), State.QUEUED, State.BUILT)
+    talk = Talk(primary)
+    assert talk.hold().state is State.BUILT
+    assert primary.asked == ["miss", "miss", "poll"]
+    assert primary.patience == [3.0, 60.0], "the second one stays: each that is given up leaves a thread behind"
+    assert talk.rests == 0
+
+
+def test_conversation__a_primary_that_stays_busy_is_no_dead_one() -> None:
+    primary = FakePrimary(PrimaryBusyError(URL))
+    talk = Talk(primary)
+    with pytest.raises(PrimaryBusyError, match="is busy"):
+        talk.hold()
+    assert primary.asked == ["miss", "miss"]
+    assert not talk.breaker.open
 
 
 def test_conversation__a_silent_primary_is_given_up_after_the_first_patience() -> None:
