@@ -23,8 +23,7 @@ def settings_of(stage: Any) -> IndexSettings:
 
     They are parsed when they change, not at each request: ten thousand pins cost nothing on a page.
     """
-    key = stage.key_index.with_resolved_parent() if SEVEN else stage.user.key
-    tx = stage.keyfs.tx
+    key, tx = _key(stage), stage.keyfs.tx
     if tx.is_dirty(key):
         return IndexSettings.parse(stage.ixconfig)
     serial = tx.last_serial(key)
@@ -36,6 +35,15 @@ def settings_of(stage: Any) -> IndexSettings:
         known = _parsed(stage.ixconfig, serial, known)
         stage.xom.set_singleton(stage.name, _CACHE_KEY, known)
     return known.settings
+
+
+def settings_serial(stage: Any) -> int:
+    """The serial of the last commit that stored the settings of a stage, in the current transaction."""
+    return int(stage.keyfs.tx.last_serial(_key(stage)))
+
+
+def _key(stage: Any) -> Any:
+    return stage.key_index.with_resolved_parent() if SEVEN else stage.user.key
 
 
 @dataclass(frozen=True, slots=True)

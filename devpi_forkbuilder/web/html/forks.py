@@ -13,7 +13,7 @@ from pyramid.response import Response
 
 from devpi_forkbuilder.devpi.lookup import Pinned
 from devpi_forkbuilder.devpi.requests import READ, forbidden, query
-from devpi_forkbuilder.devpi.settings import settings_of
+from devpi_forkbuilder.devpi.settings import settings_of, settings_serial
 from devpi_forkbuilder.devpi.simple.catalog import catalog_of
 from devpi_forkbuilder.devpi.simple.fact_store import Pinning
 from devpi_forkbuilder.domain.pins.settings import notes_of
@@ -121,8 +121,7 @@ class ForksPage(ForksView):
 
     def _token(self) -> str:
         """What has been shown: this run of the server, the index's settings, and the number of the latest change."""
-        stage = self.request.context.stage
-        settings = stage.keyfs.tx.last_serial(stage.user.key)
+        settings = settings_serial(self.request.context.stage)
         return f"{STARTED}.{settings}.{self.context.builds.changes.token()}"
 
     def _history(self) -> dict[str, list[Pinning]]:
