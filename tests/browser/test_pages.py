@@ -185,7 +185,7 @@ def test_pages__have_no_fault_that_axe_finds(
     builder.gate.clear()
     app.request("POST", f"{FORKS}/gamma/build", {})
     page = window(site + FORKS, size).page
-    for path in (FORKS, LOG, f"{FORKS}/beta", f"{FORKS}/gamma"):
+    for path in (FORKS, LOG, f"{FORKS}/beta", f"{FORKS}/gamma", "/+forkbuilder"):
         page.goto(site + path)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         found = Axe().run(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urljoin
 
@@ -196,11 +197,17 @@ def told(app: App, builder: HeldBuilder) -> App:
     return app
 
 
-def test_listing__is_escaped_and_without_scripts(told: App) -> None:
-    answer = told.get("/root/forks/+forks", Accept="text/html")
-    assert "<script" not in answer.text
+@pytest.mark.parametrize("path", ["/root/forks/+forks", "/root/forks/+forks/alpha", LOG, "/+forkbuilder"])
+def test_pages__are_escaped_and_have_no_script_but_ours(told: App, path: str) -> None:
+    answer = told.get(path, Accept="text/html")
+    sources = re.findall(r"<script([^>]*)></script>", answer.text)
+    assert len(sources) == answer.text.count("<script") == 1
+    assert sources[0].startswith(' src="http://devpi.example.com/+forkbuilder/static/forks.js?v=')
     assert "&lt;script&gt;" in answer.text
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert not set(answer.text) & {"\x1b", "\x07"}
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; " in policy
+    assert "unsafe-inline" not in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -211,7 +218,7 @@ def test_states__are_no_page(told: App) -> None:
     assert "\x1b" not in answer.json["result"][0]["error"]["message"]
 
 
-@pytest.mark.parametrize("query", ["", "?tail=5"])
+@pytest.mark.parametrize("query", ["?raw", "?tail=5"])
 def test_log__is_plain_text_for_every_browser(told: App, query: str) -> None:
     answer = told.get(LOG + query, Accept="text/html")
     assert "<script>" in answer.text

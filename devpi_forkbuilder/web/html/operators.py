@@ -101,7 +101,7 @@ class OperatorsPage:
         python = f" for Python {key.python}" if key.python else ""
         readable = self._may_read(key.index)
         seconds = None if record.state.ended else self.context.builds.outlook(record).seconds
-        about = f"about {sentences.about(seconds)} to go" if seconds else ""
+        about = f"About {sentences.about(seconds)} to go." if seconds else ""
         error = record.error.message if record.error is not None and record.state.ended and readable else ""
         url = f"{self.request.application_url}/{key.index}/+forks/{key.project}/{key.commit}/log"
         return BuildEntry(
