@@ -189,6 +189,7 @@ def _operating(reader: Follower) -> None:
     reader.change(
         ("remove --force name==1.0.2+20261120140457.g395afe00e207", f"remove --force name=={version} <<< yes"),
         ("~/.devpi/forkbuilder", str(folder)),
+        ("devpi-forkbuilder gc", f"devpi-forkbuilder gc --serverdir {folder}"),
     )
     _cooldowns(reader)
 
