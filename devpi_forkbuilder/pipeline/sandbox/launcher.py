@@ -52,6 +52,8 @@ RIGHTS_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 TCP_RIGHTS = 3
 ABSTRACT_SOCKETS, SIGNALS = 1, 2
 TCP_SINCE, SCOPES_SINCE = 4, 6
+BROKER_PATIENCE = 5000
+"""Milliseconds for the broker to end after the command; a build, which has the same user, may have stopped it."""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -75,7 +77,7 @@ def main(plan: dict[str, Any]) -> NoReturn:
     if abi >= SCOPES_SINCE:
         enforce(scope(files="landlock" in plan))
     if plan.get("guard") and parent is not None:
-        leave_guard(parent, uid, abi)
+        leave_guard(parent, uid, abi, brokered="listener" in plan)
     prefer_for_oom()
     walls = landlock_rules(plan["landlock"], abi) if "landlock" in plan else None
     if uid is not None:
@@ -232,39 +234,41 @@ def filter_calls(program: bytes, call: int | None, channel: int | None) -> None:
     os.close(listener)
 
 
-def leave_guard(server: int, uid: int | None, abi: int) -> None:
+def leave_guard(parent: int, uid: int | None, abi: int, *, brokered: bool) -> None:
     """Start a process outside the command's session that kills everything of this build once the command has ended.
 
     It reaches what no list of processes can name: one `kill(-1)` is atomic against forks. What it reaches is kept
     to this build by the Landlock scope it is in (whose members are this build's alone), else by the build's user.
-    Without either there is no guard.
+    Without either there is no guard. With `brokered` the parent is the broker, which has the build's user, too.
     """
     scoped = abi >= SCOPES_SINCE
     if not scoped and uid is None:
         return
     leader = os.pidfd_open(os.getpid())
+    broker = os.pidfd_open(parent) if brokered and not scoped else None
     child = os.fork()
     if child:
         os.waitpid(child, 0)
         os.close(leader)
+        if broker is not None:
+            os.close(broker)
         return
     try:
         if os.fork() == 0:
-            guard(leader, server, None if scoped else uid)
+            guard(leader, parent, None if scoped else uid, broker)
     finally:
         os._exit(0)
 
 
-def guard(leader: int, server: int, uid: int | None) -> None:
-    """Wait for `leader` to end, then kill."""
+def guard(leader: int, parent: int, uid: int | None, broker: int | None) -> None:
+    """Wait for `leader` to end, and for a moment for `broker` to say how it ended, then kill."""
     os.setsid()
     detach()
     # The proof that kill(-1) from here does not reach the server is had while the server is there.
-    proven = uid is None and not reaches(server)
-    poll = select.poll()
-    poll.register(leader, select.POLLIN)
-    while not poll.poll():
-        continue
+    proven = uid is None and not reaches(parent)
+    has_ended(leader)
+    if broker is not None:
+        has_ended(broker, BROKER_PATIENCE)
     if uid is not None:
         become(uid)
         proven = os.getresuid() == (uid, uid, uid) and uid != 0 and not reaches(1)
@@ -272,6 +276,13 @@ def guard(leader: int, server: int, uid: int | None) -> None:
         os.kill(-1, signal.SIGKILL)
         for pid in map(int, process_names()):
             await_end(pid)
+
+
+def has_ended(process: int, milliseconds: int | None = None) -> bool:
+    """Wait until the process of a descriptor has ended, for ever without `milliseconds`; whether it has."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(milliseconds))
 
 
 def detach() -> None:
@@ -292,9 +303,7 @@ def await_end(pid: int) -> None:
     except OSError:
         return
     if pid != os.getpid() and reaches(pid):
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        poll.poll()
+        has_ended(handle)
     os.close(handle)
 
 

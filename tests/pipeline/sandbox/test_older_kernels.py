@@ -67,6 +67,14 @@ class TestUid:
         port = str(listener.getsockname()[1])  # type: ignore[attr-defined]  # a socket
         assert uid_box.python(contract.TestNetwork.CONNECT, port)[1] == "tcp PermissionError\n"
 
+    def test_run__ends_as_the_command_does(self, uid_box: OpenRoom) -> None:
+        """The guard that ends whatever has the build's user leaves its broker the time to say how the command ended."""
+        assert {uid_box.python("raise SystemExit(7)")[0] for _ in range(25)} == {7}
+
+    @pytest.mark.slow
+    def test_run__of_a_command_that_stops_its_broker_ends(self, uid_box: OpenRoom) -> None:
+        assert uid_box.python("import os, signal; os.kill(os.getppid(), signal.SIGSTOP)")[0] == -9
+
     def test_end__daemon_is_dead(self, uid_box: OpenRoom) -> None:
         token = f"daemon-of-old-uid-{os.getpid()}"
         assert uid_box.python(DAEMON, token, "")[0] == 0
