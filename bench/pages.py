@@ -51,6 +51,11 @@ class Plain(DevpiServer):
         return [interpreter, "-c", BLOCKED, *options]
 
 
+def read_once(url: str) -> None:
+    """Fetch a page; raises HTTPError unless it is there."""
+    requests.get(url, headers={"User-Agent": PIP, "Accept": JSON}, timeout=60).raise_for_status()
+
+
 def rate(url: str, seconds: int) -> float:
     """Requests a second that `url` answers, all with 200."""
     command = ["wrk", "-t1", "-c4", f"-d{seconds}s", "-H", f"User-Agent: {PIP}", "-H", f"Accept: {JSON}", url]
