@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 MEBIBYTE = 1024 * 1024
 INODES = 100_000
 
@@ -65,7 +67,10 @@ def lacking() -> str:
 def small_disk(place: Path, size: int) -> Iterator[Disk]:
     """A disk of `size` bytes at the folder `place`, which is empty before and after."""
     place.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(place)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(place)]
+    mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if mounted.returncode:  # root of a container without CAP_SYS_ADMIN
+        pytest.skip(f"no small disk: {mounted.stderr.strip()}")
     try:
         yield Disk(place)
     finally:

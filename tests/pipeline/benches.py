@@ -24,6 +24,7 @@ from devpi_forkbuilder.pipeline.process.time_limits import BuildLimits, Deadline
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder
 from devpi_forkbuilder.pipeline.protocols import Sandbox
+from devpi_forkbuilder.pipeline.sandbox.open_place import open_copy
 from devpi_forkbuilder.pipeline.sandbox.unconfined import NoSandbox
 from tests.pipeline.watching import Lines, never
 
@@ -36,7 +37,11 @@ def tools() -> Tools:
 
 
 def equipment(folder: Path, sandbox: Sandbox | None = None) -> BuildTools:
-    return BuildTools(tools().uv.path, folder / "uv-cache", sandbox or NoSandbox(), dict(os.environ))
+    uv = tools().uv.path
+    if sandbox is not None and not sandbox.reaches(uv):  # as in devpi_forkbuilder.equipment
+        folder.mkdir(parents=True, exist_ok=True)
+        uv = open_copy(uv, folder)
+    return BuildTools(uv, folder / "uv-cache", sandbox or NoSandbox(), dict(os.environ))
 
 
 class Clock:

@@ -33,6 +33,16 @@ PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 UNPRIVILEGED = 41001
 PIDFD_GETFD = 438  # on every architecture
 ROOT = os.geteuid() == 0
+PTRACE = 19
+"""CAP_SYS_PTRACE's bit: who has it reads the environments of other users' processes (capabilities(7))."""
+
+
+def reads_others() -> bool:
+    """Whether this process has CAP_SYS_PTRACE; root in a container often has not."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    return bool(int(line.split()[1], 16) >> PTRACE & 1)
+
+
 READY = b"ready\n"
 ROOMS = ("bwrap", "bwrap-as-user", "uid", "landlock")
 
