@@ -36,7 +36,6 @@ from typing import Any, NoReturn
 
 PREFIX, MARK = b"FORKBUILDER_ENV_", b"FORKBUILDER_BUILD"
 WALL_MISSING, NOT_STARTED, NOT_FOUND = 125, 126, 127
-
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 SECCOMP_MODE_FILTER, CAPABILITY_VERSION_3 = 2, 0x20080522
 SET_MODE_FILTER, NEW_LISTENER = 1, 8
@@ -44,16 +43,14 @@ EINVAL = 22
 
 # The same numbers on every architecture.
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-RULE_PATH_BENEATH = 1
+RULE_PATH_BENEATH, TCP_RIGHTS = 1, 3
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 MAKE_CHAR, MAKE_BLOCK, REFER, TRUNCATE, IOCTL_DEV = 1 << 6, 1 << 11, 1 << 13, 1 << 14, 1 << 15
 FIRST_RIGHTS = (1 << 13) - 1
 RIGHTS_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
-TCP_RIGHTS = 3
 ABSTRACT_SOCKETS, SIGNALS = 1, 2
 TCP_SINCE, SCOPES_SINCE = 4, 6
-BROKER_PATIENCE = 5000
-"""Milliseconds for the broker to end after the command; a build, which has the same user, may have stopped it."""
+BROKER_PATIENCE = 5000  # milliseconds to end after the command; a build, which has its user, may have stopped it
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -244,31 +241,27 @@ def leave_guard(parent: int, uid: int | None, abi: int, *, brokered: bool) -> No
     scoped = abi >= SCOPES_SINCE
     if not scoped and uid is None:
         return
-    leader = os.pidfd_open(os.getpid())
-    broker = os.pidfd_open(parent) if brokered and not scoped else None
-    child = os.fork()
-    if child:
+    awaited: dict[int, int | None] = {os.pidfd_open(os.getpid()): None}  # closed when the command takes our place
+    if brokered and not scoped:
+        awaited[os.pidfd_open(parent)] = BROKER_PATIENCE
+    if child := os.fork():
         os.waitpid(child, 0)
-        os.close(leader)
-        if broker is not None:
-            os.close(broker)
         return
     try:
         if os.fork() == 0:
-            guard(leader, parent, None if scoped else uid, broker)
+            guard(awaited, parent, None if scoped else uid)
     finally:
         os._exit(0)
 
 
-def guard(leader: int, parent: int, uid: int | None, broker: int | None) -> None:
-    """Wait for `leader` to end, and for a moment for `broker` to say how it ended, then kill."""
+def guard(awaited: dict[int, int | None], parent: int, uid: int | None) -> None:
+    """Wait for the command to end, and for a moment for the broker to say how it did, then kill."""
     os.setsid()
     detach()
     # The proof that kill(-1) from here does not reach the server is had while the server is there.
     proven = uid is None and not reaches(parent)
-    has_ended(leader)
-    if broker is not None:
-        has_ended(broker, BROKER_PATIENCE)
+    for process, milliseconds in awaited.items():
+        await_descriptor(process, milliseconds)
     if uid is not None:
         become(uid)
         proven = os.getresuid() == (uid, uid, uid) and uid != 0 and not reaches(1)
@@ -278,11 +271,11 @@ def guard(leader: int, parent: int, uid: int | None, broker: int | None) -> None
             await_end(pid)
 
 
-def has_ended(process: int, milliseconds: int | None = None) -> bool:
-    """Wait until the process of a descriptor has ended, for ever without `milliseconds`; whether it has."""
+def await_descriptor(process: int, milliseconds: int | None = None) -> None:
+    """Return when the process of a descriptor has ended; without `milliseconds` there is no limit."""
     poll = select.poll()
     poll.register(process, select.POLLIN)
-    return bool(poll.poll(milliseconds))
+    poll.poll(milliseconds)
 
 
 def detach() -> None:
@@ -303,7 +296,7 @@ def await_end(pid: int) -> None:
     except OSError:
         return
     if pid != os.getpid() and reaches(pid):
-        has_ended(handle)
+        await_descriptor(handle)
     os.close(handle)
 
 
@@ -316,10 +309,8 @@ def reaches(pid: int) -> bool:
     """Whether a signal to `pid` would be allowed, or cannot be ruled out."""
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, PermissionError)
     return True
 
 
