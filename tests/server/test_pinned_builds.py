@@ -56,6 +56,8 @@ def test_pin__waits_for_clients(app: App, builder: HeldBuilder) -> None:
         time.sleep(0.01)  # both workers are at what is built ahead: nothing tells when they have begun
     app.make_index("root/other", pin("urgent"))
     app.request("POST", "/root/other/+forks/urgent/build", {})
+    while app.get("/root/other/+forks").json["result"][0]["state"] != "queued":
+        time.sleep(0.01)
     builder.gate.set()
     ended(app, "urgent", index="root/other")
     ended(app, *NAMES)
