@@ -19,6 +19,7 @@ from pyramid.response import Response
 from devpi_forkbuilder.devpi.names import UpstreamError
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.domain.trace import HEADER
+from devpi_forkbuilder.pipeline.tracing import next_hop
 from devpi_forkbuilder.service.replica.client import (
     PrimaryAnswer,
     PrimaryBusyError,
@@ -26,7 +27,6 @@ from devpi_forkbuilder.service.replica.client import (
     UnwillingError,
     answer_of,
 )
-from devpi_forkbuilder.service.tracing import next_hop
 
 CONNECT = 3.0
 ANSWER = 5.0

@@ -33,6 +33,7 @@ from devpi_forkbuilder.pipeline.process.disk_space import FLOOR, check_space
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.process.work_dir import WorkFolder, owner_of, sweep_leftovers, work_folder
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
+from devpi_forkbuilder.pipeline.tracing import next_hop
 
 BEAT = 0.5
 """Seconds between two looks at whether the server stops."""
@@ -143,6 +144,7 @@ class FarmBuilder:
                 "variables": [list(pair) for pair in variables],
             },
             "limit": self._limit,
+            "trace": str(next_hop()),
         }
         staging = folder.fresh(folder.root / "staging")
         return Parcel(secrets.token_hex(16), document, archive, staging, queue_of(target, target.interpreter))

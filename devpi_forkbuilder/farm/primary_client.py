@@ -11,8 +11,10 @@ from typing import IO, Any, cast
 
 import requests
 
+from devpi_forkbuilder.domain.trace import HEADER
 from devpi_forkbuilder.errors import InfrastructureError
 from devpi_forkbuilder.farm.tickets import WorkRefusedError
+from devpi_forkbuilder.pipeline.tracing import next_hop
 
 TIMEOUT = (10.0, 150.0)
 """Seconds for a connection, and between two bytes of an answer."""
@@ -89,6 +91,7 @@ class PrimaryClient:
     def _ask(self, method: str, what: str, *, upload: Path | None = None, **more: Any) -> requests.Response:
         until = time.monotonic() + PATIENCE
         url = f"{self._root}{self.ticket}/{what}"
+        more["headers"] = {HEADER: str(next_hop()), **more.get("headers", {})}
         while (answer := _tried(method, url, upload, more)) is None:
             if time.monotonic() > until or self._stopped():
                 what = f"The primary at {self.url} does not answer."

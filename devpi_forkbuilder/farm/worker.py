@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from devpi_forkbuilder.domain.pins.orders import Order
+from devpi_forkbuilder.domain.trace import TraceParent
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.farm import source_archive
 from devpi_forkbuilder.farm.order_document import Announcement, failure_document, order_of
@@ -27,6 +28,7 @@ from devpi_forkbuilder.pipeline.frontend.index_tokens import IndexTokens
 from devpi_forkbuilder.pipeline.git.credential_helper import Secret
 from devpi_forkbuilder.pipeline.process.watch import TransferWatch
 from devpi_forkbuilder.pipeline.protocols import BuildProgress, CancelledError
+from devpi_forkbuilder.pipeline.tracing import current_trace, traced
 
 OLD_RELEASE = 426
 log = logging.getLogger(__name__)
@@ -111,10 +113,12 @@ class FarmWorker:
         try:
             document = client.order()
             order = order_of(document, self._primary)
-            log.info("building %s at %s", order.pin.name, order.pin.commit7)
-            with RemoteLog(client, over) as lines:
-                self._make(client, document, order, RemoteProgress(client, lines, over, self._stopping))
-            log.info("sent %s after %.0f seconds", order.pin.name, time.monotonic() - began)
+            with traced(TraceParent.parse(str(document.get("trace", "")))):
+                trace = current_trace().trace_id
+                log.info("building %s at %s, trace %s", order.pin.name, order.pin.commit7, trace)
+                with RemoteLog(client, over) as lines:
+                    self._make(client, document, order, RemoteProgress(client, lines, over, self._stopping))
+                log.info("sent %s after %.0f seconds, trace %s", order.pin.name, time.monotonic() - began, trace)
         except (WorkRefusedError, CancelledError) as ended:
             self._given_up(client, over, ended)
         except ForkbuilderError as error:

@@ -11,11 +11,11 @@ from typing import Any
 
 from devpi_forkbuilder.domain.pins.pins import without_user_info
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.pipeline.tracing import current_trace
 from devpi_forkbuilder.service.failures import printable_line
 from devpi_forkbuilder.service.log_lines import FIELDS
 from devpi_forkbuilder.service.outlook import Outlook
 from devpi_forkbuilder.service.records import Record
-from devpi_forkbuilder.service.tracing import current_trace
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.tidy import DAY
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import Builder
+from devpi_forkbuilder.pipeline.tracing import traced
 from devpi_forkbuilder.service.build_events import tell_queued
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import BuildFigures, Counters
@@ -26,7 +27,6 @@ from devpi_forkbuilder.service.retry import decide, retry_at
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher, unclaimed
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
-from devpi_forkbuilder.service.tracing import traced
 from devpi_forkbuilder.service.worker import Worker
 
 

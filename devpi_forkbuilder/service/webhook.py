@@ -20,10 +20,10 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from devpi_forkbuilder.domain.pins.pins import without_user_info
 from devpi_forkbuilder.domain.states import State
+from devpi_forkbuilder.pipeline.tracing import current_trace
 from devpi_forkbuilder.service.failures import printable_line, report_exception
 from devpi_forkbuilder.service.records import Record
 from devpi_forkbuilder.service.seams import Clock
-from devpi_forkbuilder.service.tracing import current_trace
 
 log = logging.getLogger(__name__)
 

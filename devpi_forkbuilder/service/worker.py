@@ -11,6 +11,7 @@ from devpi_forkbuilder.domain.results import Built
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import BuildError, MismatchError
 from devpi_forkbuilder.pipeline.protocols import Builder, CancelledError, NeedsPinsError
+from devpi_forkbuilder.pipeline.tracing import traced
 from devpi_forkbuilder.service import counters
 from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.dependency_wait import DependencyWait
@@ -21,7 +22,6 @@ from devpi_forkbuilder.service.run import Run
 from devpi_forkbuilder.service.seams import Claim, Clock, OpenLog, Publisher
 from devpi_forkbuilder.service.single_flight.flight import Flight
 from devpi_forkbuilder.service.single_flight.registry import FlightRegistry
-from devpi_forkbuilder.service.tracing import traced
 
 MOST_AHEAD = 20
 """How many builds one build may bring with it."""

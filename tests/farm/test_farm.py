@@ -26,6 +26,18 @@ def test_worker__builds_a_private_fork_without_git_and_credentials(farm: Farm) -
     assert farm.server.log_text().count("Traceback") == 0
 
 
+def test_worker__writes_the_trace_of_the_request_that_began_the_build(farm: Farm) -> None:
+    fork = farm.host.fork("inline")
+    index = farm.live.index_of(fork)
+    worker = farm.worker("alpha")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    header = f"00-{trace}-00f067aa0ba902b7-01"
+    farm.live.page(index, fork.project, traceparent=header).check()
+    worker.wait_for(f"sent {fork.project}")
+    assert worker.text().count(f"trace {trace}") == 2
+    assert trace in farm.server.log_text()
+
+
 def test_worker__that_stops_hands_its_build_back(farm: Farm) -> None:
     fork = farm.host.slow(8)
     index = farm.live.index_of(fork)

@@ -11,8 +11,8 @@ import pytest
 
 from devpi_forkbuilder.domain.pins.orders import OrderKey
 from devpi_forkbuilder.errors import SourceError
+from devpi_forkbuilder.pipeline.tracing import current_trace, next_hop, traced
 from devpi_forkbuilder.service import log_lines
-from devpi_forkbuilder.service.tracing import current_trace, next_hop, traced
 from tests.server.app import COMMIT, App, pin
 from tests.server.conftest import MakeApp
 

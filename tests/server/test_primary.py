@@ -18,8 +18,8 @@ from devpi_forkbuilder.devpi import primary as module
 from devpi_forkbuilder.devpi.primary import PrimaryServer
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.domain.trace import TraceParent
+from devpi_forkbuilder.pipeline.tracing import traced
 from devpi_forkbuilder.service.replica.client import PrimaryBusyError, PrimaryUnreachableError
-from devpi_forkbuilder.service.tracing import traced
 from tests.service.fakes import order
 
 STATE = {

@@ -12,6 +12,7 @@ from devpi_forkbuilder.domain.pins.orders import Order, OrderKey
 from devpi_forkbuilder.domain.states import State
 from devpi_forkbuilder.errors import ForkbuilderError, InfrastructureError
 from devpi_forkbuilder.pipeline.protocols import CancelledError
+from devpi_forkbuilder.pipeline.tracing import traced
 from devpi_forkbuilder.service.build_events import log_state
 from devpi_forkbuilder.service.changes import Changes
 from devpi_forkbuilder.service.counters import BuildFigures
@@ -25,7 +26,6 @@ from devpi_forkbuilder.service.replica.client import Primary, PrimaryUnreachable
 from devpi_forkbuilder.service.replica.conversation import BuildOnPrimary, Patience
 from devpi_forkbuilder.service.seams import Clock
 from devpi_forkbuilder.service.single_flight.flight import Flight
-from devpi_forkbuilder.service.tracing import traced
 
 REMEMBERED = 10_000
 QUEUE = 1_000

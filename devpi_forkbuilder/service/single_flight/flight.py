@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from devpi_forkbuilder.domain.pins.orders import OrderKey
+from devpi_forkbuilder.pipeline.tracing import current_trace
 from devpi_forkbuilder.service.records import Record
-from devpi_forkbuilder.service.tracing import current_trace
 
 
 class Flight:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devpi_forkbuilder.domain.trace import HEADER, TraceParent
-from devpi_forkbuilder.service.tracing import traced
+from devpi_forkbuilder.pipeline.tracing import traced
 
 
 def tween_trace(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:  # noqa: ARG001  (pyramid's contract)
