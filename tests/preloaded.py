@@ -93,6 +93,7 @@ class Preloaded:
 
     def __init__(self, setup: str, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
+        self._network = _network()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -106,13 +107,14 @@ class Preloaded:
             )
 
     def can(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Whether the command is a program for this Python, in an environment in which modules are imported alike."""
+        """Whether the command is a program for this Python, in an environment in which modules are imported alike, and
+        in the network namespace that the process was started in."""
         alike = all(
             environment.get(name) == self._environment.get(name)
             for name in {*environment, *self._environment}
             if name.startswith(READ_WHILE_IMPORTING)
         )
-        return alike and [*command[:2]] == [sys.executable, "-c"]
+        return alike and [*command[:2]] == [sys.executable, "-c"] and _network() == self._network
 
     def fork(
         self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, output: IO[bytes] | None
@@ -145,6 +147,11 @@ def end_all() -> None:
     """End the processes that are forked from."""
     while MADE:
         MADE.popitem()[1].end()
+
+
+def _network() -> int:
+    """The network namespace of this thread, and of what it starts (network_namespaces(7))."""
+    return Path("/proc/thread-self/ns/net").stat().st_ino
 
 
 def _content(file: IO[bytes]) -> bytes:

@@ -48,7 +48,7 @@ def test_start__on_a_full_disk(up: Up, disk: Disk, host: Host, *, inodes: bool) 
     up.request("PATCH", "main/forks", [f"forks={host.pin(built)}\n{host.pin(waiting)}"]).check()
     up.stop()
     disk.use_up_inodes() if inodes else disk.close_up()
-    assert "nothing can be built before there is room: The server's disk for builds ran full" in up.start()
+    assert "nothing can be built before there is room: The server's disk for builds was full" in up.start()
     assert page(up, built) == before
     assert send(urllib.request.Request(urljoin(f"{up.index_url}inline/", before[0]["url"])), 30).check().body
     ready = up.request("GET", "+forkbuilder/ready")
@@ -57,7 +57,7 @@ def test_start__on_a_full_disk(up: Up, disk: Disk, host: Host, *, inodes: bool) 
     assert "/failed/" in placeholder["url"]
     (state,) = up.request("GET", "main/forks/+forks/forked-flit").result
     assert state["error"]["kind"] == "infrastructure"
-    assert "ran full" in state["error"]["message"] or "No space left" in state["error"]["message"], state
+    assert "was full" in state["error"]["message"] or "No space left" in state["error"]["message"], state
     assert up.output.read_text().count("cannot be written, its lines are lost") == (0 if inodes else 1)
     disk.widen(SIZE)
     up.request("POST", "main/forks/+forks/forked-flit/build", {"force": True}).check(202)

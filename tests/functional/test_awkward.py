@@ -57,7 +57,7 @@ def test_needs__a_cycle_ends_at_once_and_is_named(one_worker: Live, uv: Uv) -> N
 @pytest.mark.slow
 @pytest.mark.network
 def test_source__outlives_repository_and_mirror(own: MakeLive, uv: Uv, tmp_path: Path) -> None:
-    live, (first, second) = own(), some(2)
+    live, (first, second) = own(every_python=True), some(2)
     fork = live.host.fork("extension")
     index = live.index_of(fork)
     uv.install(live.url(index), "extension", arguments=("--python", str(first.executable))).check()

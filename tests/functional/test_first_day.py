@@ -200,7 +200,7 @@ def test_first_day__a_browser_without_devpi_web(
 ) -> None:
     hidden = without_devpi_web(tmp_path)
     monkeypatch.setattr(
-        "tests.functional.test_up.clean_environment", lambda folder: clean_environment(folder, **hidden)
+        "tests.functional.test_up.clean_environment", lambda folder, **more: clean_environment(folder, **hidden, **more)
     )
     team.up.start("-r", str(team.file), "--resolve")
     log = (team.up.serverdir / ".forkbuilder" / "server.log").read_text()
