@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,12 @@ class Counted:
 def listening(app: App) -> Iterator[tuple[str, Counted]]:
     counted = Counted(app.wsgi)
     server = create_server(counted, host="127.0.0.1", port=0, threads=8, channel_timeout=2, cleanup_interval=1)
-    thread = threading.Thread(target=server.run, daemon=True)
+
+    def run() -> None:
+        with suppress(OSError):  # its sockets are closed while it waits for them
+            server.run()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}", counted
