@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,14 +9,17 @@ import pytest
 
 from tests.devpi import DevpiServer
 from tests.farm.farms import Farm
+from tests.functional.conftest import postgres
 from tests.live import Host, hosted
-from tests.postgres import Postgres, running_postgres, why_no_farm
+from tests.postgres import Postgres, why_no_farm
+
+__all__ = ["postgres"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     why = why_no_farm()
     for item in items:
-        if "farm" in getattr(item, "fixturenames", ()) or "queue_server" in getattr(item, "fixturenames", ()):
+        if "farm" in getattr(item, "fixturenames", ()) or "postgres" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.functional)
             if why is not None:
                 item.add_marker(pytest.mark.skip(reason=why))
@@ -30,22 +32,12 @@ def farm_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         yield host
 
 
-@pytest.fixture(scope="session")
-def queue_server() -> Iterator[Postgres]:
-    """PostgreSQL for queues."""
-    with tempfile.TemporaryDirectory(prefix="pg-") as name:  # pytest's own folders are closed to the database's user
-        folder = Path(name)
-        folder.chmod(0o755)
-        with running_postgres(folder) as made:
-            yield made
-
-
 @pytest.fixture
 def farm(
-    tmp_path: Path, queue_server: Postgres, farm_host: Host, devpi_templates: Callable[[bool], Path]
+    tmp_path: Path, postgres: Postgres, farm_host: Host, devpi_templates: Callable[[bool], Path]
 ) -> Iterator[Farm]:
     """A primary of its own; workers are the test's to start."""
-    dsn = queue_server.url()
+    dsn = postgres.url()
     credentials = tmp_path / "credentials"
     credentials.touch(mode=0o600)
     credentials.write_text(farm_host.git.url.replace("//", "//bob:of-bob@") + "\n")

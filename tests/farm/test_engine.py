@@ -84,8 +84,8 @@ def until(fine: object) -> None:
 
 
 @pytest.fixture
-def queue(queue_server: Postgres) -> Iterator[Queue]:
-    made = Queue(queue_server.url())
+def queue(postgres: Postgres) -> Iterator[Queue]:
+    made = Queue(postgres.url())
     yield made
     made.close()
 

@@ -61,25 +61,25 @@ def test_primary_killed__its_orders_are_built_after_it(farm: Farm) -> None:
     assert wheels(farm, index, fork) == 1
 
 
-def test_database_restarted__what_runs_goes_on_and_what_waits_is_built(farm: Farm, queue_server: Postgres) -> None:
+def test_database_restarted__what_runs_goes_on_and_what_waits_is_built(farm: Farm, postgres: Postgres) -> None:
     running, waiting = farm.host.slow(6), farm.host.fork("inline")
     index = farm.live.index_of(running, waiting)
     farm.worker("alpha", "--builds", "1")
     building(farm, index, running)
     farm.live.build(index, waiting.project).check(202)
-    queue_server.restart(crash=True)
+    postgres.restart(crash=True)
     for fork in (running, waiting):
         assert farm.live.wait_for(index, fork.project, timeout=LONG)["state"] == "built"
         assert wheels(farm, index, fork) == 1
 
 
-def test_database_emptied__orders_are_offered_again(farm: Farm, queue_server: Postgres) -> None:
+def test_database_emptied__orders_are_offered_again(farm: Farm, postgres: Postgres) -> None:
     fork = farm.host.fork("inline")
     index = farm.live.index_of(fork)
     farm.live.build(index, fork.project).check(202)
     farm.live.wait_for_log(index, fork, "offered to workers")
-    words = ["-h", "127.0.0.1", "-p", str(queue_server.port), "-U", "devpi", "-d", farm.dsn.rpartition("/")[2]]
-    queue_server.run("psql", *words, "-c", "TRUNCATE procrastinate_jobs CASCADE")
+    words = ["-h", "127.0.0.1", "-p", str(postgres.port), "-U", "devpi", "-d", farm.dsn.rpartition("/")[2]]
+    postgres.run("psql", *words, "-c", "TRUNCATE procrastinate_jobs CASCADE")
     farm.live.wait_for_log(index, fork, "it is offered again")
     farm.worker("alpha")
     assert farm.live.wait_for(index, fork.project, timeout=LONG)["state"] == "built"

@@ -19,7 +19,7 @@ def sql_of_workers() -> str:
     return str(found)
 
 
-def test_role__of_a_worker_builds_and_reads_no_orders(farm: Farm, queue_server: Postgres) -> None:
+def test_role__of_a_worker_builds_and_reads_no_orders(farm: Farm, postgres: Postgres) -> None:
     import psycopg  # noqa: PLC0415 - the extra farm may not be installed
 
     fork = farm.host.fork("inline")
@@ -46,4 +46,4 @@ def test_role__of_a_worker_builds_and_reads_no_orders(farm: Farm, queue_server: 
     assert farm.live.wait_for(index, fork.project)["state"] == "built"
     assert "does not answer" not in alpha.text()
     assert farm.live.wait_for_metric("farm_workers", lambda workers: workers == 1)
-    assert queue_server.port
+    assert postgres.port
